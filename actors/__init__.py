@@ -1,0 +1,1 @@
+"""The energy tree: its pure core (`actors.energy`), its actors and their processes."""

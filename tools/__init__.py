@@ -1,0 +1,1 @@
+"""The `amptree` command: a file a verb."""

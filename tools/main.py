@@ -1,0 +1,58 @@
+"""Entry point of the `amptree` command: finds the verb's file and runs it."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+VERBS = {
+    "up": "run a whole site on this machine, with simulated cars and a live screen",
+    "run": "run one controller of a site, for a host of its own",
+    "plant": "run the simulated plant of a site, for a host of its own",
+    "check": "check a site's YAML file and print its tree",
+    "allocate": "run the market on requests from a file or stdin",
+    "limit": "set or clear an external limit on a node",
+    "status": "show every module of a running site",
+    "stop": "stop a running site",
+}
+
+
+class UserError(Exception):
+    """What the user can mend: one line, without a traceback; exit code 1."""
+
+
+def build_parser(verb: str | None = None) -> argparse.ArgumentParser:
+    """The parser; only the chosen verb's module is imported."""
+    parser = argparse.ArgumentParser(
+        prog="amptree", description="Load management for EV charging sites.", allow_abbrev=False
+    )
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    for name, summary in VERBS.items():
+        sub = verbs.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
+        if name == verb:
+            importlib.import_module(f"tools.{name}").configure(sub)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a verb; exit codes: 0 done, 1 a fault that the user can mend, 2 wrong usage, 130 Ctrl-C."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    verb = arguments[0] if arguments and arguments[0] in VERBS else None
+    options = build_parser(verb).parse_args(arguments)
+    try:
+        code: int = importlib.import_module(f"tools.{options.verb}").run(options)
+    except UserError as error:
+        print(f"amptree {options.verb}: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader went away (`| head`): nothing is left to say
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Moves typed messages between processes; knows nothing of energy."""
