@@ -6,73 +6,32 @@ parents before children, children in the order of the file.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from msgspec import Meta, Struct
+from msgspec import Struct
 
-from actors.energy.types import EnergyManagerConfig, ExternalLimits
+from actors.energy.external import SourceConfig
+from actors.energy.modules import EnergyNodeConfig, EvseManagerConfig
+from actors.energy.types import EnergyManagerConfig
 
-_NotNegative = Annotated[float, Meta(ge=0)]
-_Positive = Annotated[float, Meta(gt=0)]
-_Phases = Annotated[int, Meta(ge=1, le=3)]
+__all__ = [
+    "Controller",
+    "EnergyManagerConfig",
+    "EnergyNodeConfig",
+    "EvseManagerConfig",
+    "Ignored",
+    "Kind",
+    "Module",
+    "ModuleConfig",
+    "PlantConfig",
+    "Site",
+    "SourceConfig",
+]
 
 Kind = Literal["EnergyManager", "EnergyNode", "EvseManager"]
 
 
-class EnergyNodeConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A sub-panel with a fuse; an unset fuse means no limit at this node."""
-
-    fuse_limit_A: _NotNegative | None = None
-    """Ampere per phase."""
-    phase_count: _Phases = 3
-    nominal_voltage_V: Annotated[float, Meta(ge=1, le=1000)] = 230.0
-    """Volt between a phase and neutral."""
-    enhance_external_schedule: bool = False
-    """Let an external watt limit without a current also limit the current: W / (V x phases)."""
-    fallback_limit_A: _NotNegative | None = None
-    """What the node may draw when it has heard nothing; by default the sum of its children's."""
-
-
-class EvseManagerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A charge point."""
-
-    connector_id: Annotated[int, Meta(ge=1)] = 1
-    priority: Annotated[int, Meta(ge=1, le=1000)] = 5
-    """Tier: 1 is served first."""
-    charge_mode: Literal["AC", "DC"] = "AC"
-    max_current_A: _Positive = 32.0
-    min_current_A: _NotNegative = 6.0
-    phase_count: _Phases = 3
-    max_power_W: _Positive | None = None
-    """DC: rated power on the grid side."""
-    supports_changing_phases_during_charging: bool = False
-    switch_3ph1ph_delay_s: _NotNegative = 10.0
-    """Pause while the contactor changes phases."""
-    switch_3ph1ph_cp_state: Literal["X1", "F"] = "X1"
-    """Control pilot state during that pause."""
-    request_zero_power_in_idle: bool = True
-    """An EVSE without a car asks for nothing."""
-    fallback_limit_A: _NotNegative = 0.0
-    """Ampere per phase when no limit is in force."""
-    settle_time_s: _Positive = 11.0
-    """Seconds within which a car's current is down after a lower limit."""
-    driver: str = "plant"
-    """What drives the hardware: plant (simulated)."""
-
-
 ModuleConfig = EnergyManagerConfig | EnergyNodeConfig | EvseManagerConfig
-
-
-class SourceConfig(Struct, frozen=True, kw_only=True):
-    """A named source of external limits, as declared at its module."""
-
-    name: str
-    limits: ExternalLimits | None = None
-    """In force from the start, until the source says otherwise."""
-    heartbeat_timeout_s: float | None = None
-    """Silent for longer than this, the source falls to its failsafe."""
-    failsafe: ExternalLimits | None = None
-    """Declared exactly when heartbeat_timeout_s is."""
 
 
 class Module(Struct, frozen=True, kw_only=True):
