@@ -1,0 +1,303 @@
+"""One socket of the wire: what comes in is checked and delivered, what waits is handed to libzmq.
+
+`Port.send` is for any thread: it encodes, checks, and puts into the outbox. All else is for the I/O
+thread of the wire that the port belongs to. Nothing that a peer sends raises out of here.
+
+What EAGAIN means differs. A connecting port has one peer: it waits for POLLOUT, which is ready when
+the connection is up and has room. A listening port is told EAGAIN about one peer while others have
+room: that peer's queue rests for a moment that grows while it stays full, and the others go on.
+"""
+
+from __future__ import annotations
+
+import errno
+import threading
+import time
+from collections.abc import Hashable
+from typing import NamedTuple, Protocol
+
+import msgspec
+import zmq
+from msgspec import Struct
+
+from transport.bodies import body_fault
+from transport.counters import BoundedLog, Counters, Drop, PortCounters
+from transport.frames import Header, check_name, encode_header, join, split
+from transport.inbound import Delivery, OnMessage, Refused, open_message
+from transport.options import RECEIVE_BATCH, RETRY_FIRST_S, RETRY_LAST_S, SEND_BATCH, ZmqSocket
+from transport.outbox import Item, Outbox, Put
+from transport.peers import Heard, Link, Peers, identity_of
+from transport.recording import Direction, Tap
+from transport.registry import Registry
+
+
+class Host(Protocol):
+    """What a port needs of its wire."""
+
+    name: str
+    registry: Registry
+    tap: Tap | None
+    log: BoundedLog
+    lock: threading.Lock
+    """Guards the outboxes, the counters of drops, and `stopping`."""
+    stopping: bool
+
+    def ring(self) -> None:
+        """Wake the I/O thread; under the lock."""
+
+
+class _Rest(NamedTuple):
+    """A full peer is left alone until `until_s`; if it is full then, for twice `pause_s`."""
+
+    until_s: float
+    pause_s: float
+
+
+class Port:
+    """A listening or connecting socket. Made by `Wire.listen` and `Wire.connect`."""
+
+    def __init__(
+        self,
+        host: Host,
+        *,
+        name: str,
+        address: str,
+        socket: ZmqSocket,
+        on_message: OnMessage,
+        message_max_B: int,
+    ) -> None:
+        self.name = name
+        self.address = address
+        """As bound: with the number of the port where `*` was asked for."""
+        self.listening = socket.type == zmq.ROUTER
+        self.message_max_B = message_max_B
+        self.socket = socket
+        self.outbox = Outbox(shared=self.listening)
+        self.peers = Peers()
+        self.counters = Counters()
+        self.wants_pollout = False
+        self._host = host
+        self._on_message = on_message
+        self._link = Link(b"")
+        self._resting: dict[str | None, _Rest] = {}
+
+    # --- any thread -----------------------------------------------------------------------------
+
+    def send(
+        self,
+        message: Struct,
+        *,
+        target: str = "",
+        source: str = "",
+        peer: str | None = None,
+        key: Hashable | None = None,
+    ) -> bool:
+        """Queue `message` as it is now; never blocks. False: it was dropped at once, and counted.
+
+        `peer` is the `Delivery.peer` of one heard before; a connecting port has only one and ignores
+        it. A message with a `key` replaces the one with the same peer and key that still waits. True
+        is no promise that it arrives. Raises TypeError or ValueError for what is our own mistake: a
+        type that is not registered, a name that is too long, a listening port without `peer`.
+        """
+        if self.listening and peer is None:
+            raise ValueError(f"the listening port {self.name} needs a peer to send to")
+        check_name("source", source)
+        check_name("target", target)
+        kind = self._host.registry.kind_of(message)
+        body = msgspec.msgpack.encode(message)
+        drop = Drop.TOO_BIG if len(body) > self.message_max_B else body_fault(body)
+        if drop is None:
+            item = Item(kind=kind, source=source, target=target, body=body, key=key)
+            drop = self._enqueue(peer if self.listening else None, item)
+        if drop is None:
+            return True
+        self._count(drop)
+        self._warn(drop, "not sent (%s): %s from %r to %r, %d bytes", drop, kind, source, target, len(body))
+        return False
+
+    def _enqueue(self, peer: str | None, item: Item) -> Drop | None:
+        with self._host.lock:
+            if self._host.stopping:
+                return Drop.STOPPED
+            if peer is not None and peer not in self.peers:
+                return Drop.UNROUTABLE
+            match self.outbox.put(peer, item):
+                case Put.FULL:
+                    return Drop.FULL
+                case Put.REPLACED:
+                    self.counters.replaced += 1
+                case Put.QUEUED:
+                    self._host.ring()
+        return None
+
+    # --- the I/O thread: receiving ---------------------------------------------------------------
+
+    def receive(self) -> None:
+        """Take what has come, up to a batch."""
+        for _ in range(RECEIVE_BATCH):
+            try:
+                frames = self._receive_frames()
+            except zmq.Again:
+                return
+            routing_id = frames.pop(0) if self.listening else b""
+            self._open(routing_id, frames)
+
+    def _receive_frames(self) -> list[bytes]:
+        # A message may have any number of frames. Those beyond what is wanted are not kept.
+        kept_max = 3
+        frames = [self.socket.recv(zmq.DONTWAIT)]
+        while self.socket.getsockopt(zmq.RCVMORE):
+            frame = self.socket.recv(zmq.DONTWAIT)
+            if len(frames) < kept_max:
+                frames.append(frame)
+        return frames
+
+    def _open(self, routing_id: bytes, frames: list[bytes]) -> None:
+        parts = split(frames[0]) if len(frames) == 1 else None
+        if parts is None:
+            sizes_B = [len(frame) for frame in frames]
+            self._refuse(Refused(Drop.BAD_FRAMES, f"frames of {sizes_B} bytes"))
+            return
+        self._record(Direction.RECEIVED, *parts)
+        message = open_message(*parts, self._host.registry, self.message_max_B)
+        if isinstance(message, Refused):
+            self._refuse(message)
+            return
+        peer = identity_of(message.header)
+        self._heard(peer, routing_id, message.header)
+        self._deliver(peer, message.header, message.body, len(parts[1]))
+
+    def _refuse(self, refused: Refused) -> None:
+        self._count(refused.reason)
+        self._warn(refused.reason, "refused (%s): %s", refused.reason, refused.text)
+
+    def _heard(self, peer: str, routing_id: bytes, header: Header) -> None:
+        link, heard = self._link, Heard.SAME
+        if self.listening:
+            link, heard = self.peers.heard(peer, routing_id)
+        gap = link.gap(header.sequence)
+        self.counters.lost += max(0, gap)
+        self.counters.repeated += gap < 0
+        if heard is Heard.NEW and (forgotten := self.peers.one_too_many()) is not None:
+            self.counters.peers_forgotten += 1
+            self._give_up(forgotten, "forgotten to remember a newer one")
+        if heard in (Heard.MOVED, Heard.DOUBLED):
+            self.counters.peers_moved += 1
+            self._resting.pop(peer, None)
+        if heard is Heard.DOUBLED:
+            self.counters.peers_doubled += 1
+            self._warn("doubled", "two live peers claim to be %r; the last heard is answered", peer)
+
+    def _deliver(self, peer: str, header: Header, message: Struct, size_B: int) -> None:
+        delivery = Delivery(
+            port_name=self.name,
+            peer=peer,
+            source=header.source,
+            target=header.target,
+            kind=header.kind,
+            message=message,
+            size=size_B,
+        )
+        self.counters.received += 1
+        self.counters.received_B += size_B
+        try:
+            self._on_message(delivery)
+        except Exception:
+            self.counters.handler_errors += 1
+            self._warn("handler", "on_message failed for %r of %r", header.kind, peer, traceback=True)
+
+    # --- the I/O thread: sending ------------------------------------------------------------------
+
+    def flush(self, now_s: float) -> None:
+        """Hand over a batch for each peer for whom something waits and who is not resting."""
+        with self._host.lock:
+            peers = self.outbox.peers()
+        for peer in peers:
+            rest = self._resting.get(peer)
+            if rest is None or rest.until_s <= now_s:
+                self._flush_peer(peer, now_s)
+
+    def pause_s(self, now_s: float) -> float | None:
+        """Seconds until `flush` has something to do; None if only an event brings it. Under the lock."""
+        if self.wants_pollout:
+            return None
+        rests = (self._resting.get(peer) for peer in self.outbox.peers())
+        return min((0.0 if rest is None else max(0.0, rest.until_s - now_s) for rest in rests), default=None)
+
+    def _flush_peer(self, peer: str | None, now_s: float) -> None:
+        link = self._link if peer is None else self.peers.link(peer)
+        if link is None:
+            self._give_up(peer, "unknown")
+            return
+        with self._host.lock:
+            items = self.outbox.take(peer, SEND_BATCH)
+        for done, item in enumerate(items):
+            try:
+                self._hand_over(link, item)
+            except zmq.Again:
+                with self._host.lock:
+                    self.counters.replaced += self.outbox.put_back(peer, items[done:])
+                self._rest(peer, now_s, progress=done > 0)
+                return
+            except zmq.ZMQError as error:
+                self._count(Drop.UNROUTABLE, len(items) - done)
+                self._give_up(peer, "gone")
+                if error.errno != errno.EHOSTUNREACH:
+                    raise
+                return
+        self._resting.pop(peer, None)
+
+    def _hand_over(self, link: Link, item: Item) -> None:
+        header = encode_header(
+            kind=item.kind,
+            sender=self._host.name,
+            source=item.source,
+            target=item.target,
+            sequence=link.sent + 1,
+        )
+        frame = join(header, item.body)
+        self.socket.send_multipart([link.routing_id, frame] if self.listening else [frame], zmq.DONTWAIT)
+        link.sent += 1
+        self.counters.sent += 1
+        self.counters.sent_B += len(item.body)
+        self._record(Direction.SENT, header, item.body)
+
+    def _rest(self, peer: str | None, now_s: float, *, progress: bool) -> None:
+        if not self.listening:
+            self.wants_pollout = True
+            return
+        before = self._resting.get(peer)
+        pause_s = RETRY_FIRST_S if before is None or progress else min(2 * before.pause_s, RETRY_LAST_S)
+        self._resting[peer] = _Rest(now_s + pause_s, pause_s)
+
+    def _give_up(self, peer: str | None, why: str) -> None:
+        with self._host.lock:
+            count = self.outbox.forget(peer)
+        self._resting.pop(peer, None)
+        if peer is not None:
+            self.peers.forget(peer)
+        self._count(Drop.UNROUTABLE, count)
+        self._warn(Drop.UNROUTABLE, "peer %r is %s; %d waiting messages dropped", peer, why, count)
+
+    # --- outcomes ---------------------------------------------------------------------------------
+
+    def snapshot(self) -> PortCounters:
+        """The counters now; under the lock."""
+        return self.counters.snapshot(waiting=len(self.outbox), peers=len(self.peers))
+
+    def _count(self, reason: Drop, count: int = 1) -> None:
+        with self._host.lock:
+            self.counters.dropped[reason] += count
+
+    def _warn(self, subject: str, text: str, *values: object, traceback: bool = False) -> None:
+        subject = f"{self.name}/{subject}"
+        self._host.log.warning(subject, f"port %s: {text}", self.name, *values, traceback=traceback)
+
+    def _record(self, direction: Direction, header: bytes, body: bytes) -> None:
+        if self._host.tap is None:
+            return
+        try:
+            self._host.tap(time.time(), direction, header, body)
+        except Exception:
+            self.counters.tap_errors += 1
+            self._warn("tap", "the tap failed", traceback=True)
