@@ -186,11 +186,22 @@ class ExternalSources:
                 if source.config == SourceConfig(name=name):
                     del self._sources[name]
             timeout_s = source.config.heartbeat_timeout_s
-            if timeout_s is not None and not source.failed and now_s - source.heard_s > timeout_s:
+            if timeout_s is not None and not source.failed and now_s - source.heard_s >= timeout_s:
                 source.failed = True
                 told.append(f"source {name} silent for more than {timeout_s:g} s: its failsafe holds")
         self.version += bool(told)
         return told
+
+    def due_s(self) -> float | None:
+        """When something runs out next; None when nothing does."""
+        sources = self._sources.values()
+        ends = [s.ends_s for s in sources if s.ends_s is not None]
+        ends += [
+            s.heard_s + s.config.heartbeat_timeout_s
+            for s in sources
+            if s.config.heartbeat_timeout_s is not None and not s.failed
+        ]
+        return min(ends, default=None)
 
     def in_force(self) -> list[tuple[str, ExternalLimits]]:
         """Name and limits of each source that sets any."""

@@ -43,7 +43,7 @@ class EvseManagerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields
     supports_changing_phases_during_charging: bool = False
     switch_3ph1ph_delay_s: NotNegative = 10.0
     """Pause while the contactor changes phases."""
-    switch_3ph1ph_cp_state: Literal["X1", "F"] = "X1"
+    switch_3ph1ph_cp_state: Literal["X1", "E", "F"] = "X1"
     """Control pilot state during that pause."""
     request_zero_power_in_idle: bool = True
     """An EVSE without a car asks for nothing."""

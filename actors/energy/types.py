@@ -212,3 +212,8 @@ class EnergyManagerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 def valid_for_s(config: EnergyManagerConfig) -> int:
     """Seconds that a limit holds unless it is renewed: ten update intervals."""
     return 10 * config.update_interval
+
+
+def value_of(number: NumberWithSource | None) -> float | None:
+    """The bare number; None stays None."""
+    return None if number is None else number.value

@@ -1,0 +1,21 @@
+"""The one place that reads clocks; everything else is handed an Instant."""
+
+from __future__ import annotations
+
+import time
+
+from actors.energy import timestamps
+from actors.energy.messages import Instant
+
+# Goes on while the machine sleeps, which a limit's validity must too.
+_STEADY = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
+def steady_s() -> float:
+    """Monotonic seconds, suspended time included where the machine counts it."""
+    return time.clock_gettime(_STEADY)
+
+
+def now() -> Instant:
+    """This instant on both clocks."""
+    return Instant(steady_s(), timestamps.from_seconds(time.time()))

@@ -1,0 +1,181 @@
+"""One process: it builds its actors, wakes them when they are due, and begins a new life for each
+that dies. More than a few deaths in a short while end the process: its limits then run out, and
+what is below falls back, which is safer than going on with something that is broken.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections import deque
+from contextlib import ExitStack
+from pathlib import Path
+
+from msgspec import Struct
+
+from actors import clock
+from actors.build import build_core
+from actors.drivers import Driver
+from actors.drivers.plant import PlantDriver
+from actors.energy.modules import EvseManagerConfig
+from actors.evse import EvseManager
+from actors.gateways.control import ControlGateway
+from actors.handle import Handle
+from actors.manager import EnergyManager
+from actors.node import EnergyNode
+from actors.rundir import RunDir
+from actors.site import Site
+from actors.state import StateFolder
+from actors.stop import Stop
+from actors.switchboard import Switchboard
+from actors.tree_actor import Core, Tick, TreeActor
+from actors.wiring import tree_registry
+from transport import Wire
+
+LOG = logging.getLogger("amptree.controller")
+
+TICK_S = 0.05
+"""How late, at most, an actor that is due is woken."""
+WATCH_S = 0.25
+"""How often dead actors are looked for."""
+DEATHS_MAX = 3
+DEATHS_WINDOW_S = 10.0
+DRIVER_TICK_S = 1.0
+MESSAGE_MAX_B = 16 * 1024 * 1024
+"""A report of some thousand EVSEs."""
+
+KINDS: dict[str, type[TreeActor]] = {
+    "EnergyManager": EnergyManager,
+    "EnergyNode": EnergyNode,
+    "EvseManager": EvseManager,
+}
+
+
+class Addresses(Struct, frozen=True, kw_only=True):
+    """Where this controller listens, whom it calls, and where its plant is."""
+
+    listen: str | None
+    """None when none of its modules has a child elsewhere."""
+    parents: dict[str, str]
+    """Controller -> address, of each that hosts a parent of one of its modules."""
+    control: str
+    plant: str
+
+
+def addresses(site: Site, name: str, plant: str | None = None) -> Addresses:
+    """As configured; where the file names none, sockets in the site's run folder. Raises RunDirError."""
+    run_dir = RunDir(site.name)
+
+    def of(controller: str) -> str:
+        return site.controllers[controller].listen or run_dir.address(controller)
+
+    mine = set(site.controllers[name].modules)
+    parents = {p for m in mine if (p := site.modules[m].parent) is not None and p not in mine}
+    elsewhere = any(c not in mine for m in mine for c in site.modules[m].children)
+    return Addresses(
+        listen=of(name) if elsewhere else None,
+        parents={c: of(c) for c in sorted({site.controller_of(p).name for p in parents})},
+        control=run_dir.address(f"{name}.control"),
+        plant=plant or site.plant.listen or run_dir.address("plant"),
+    )
+
+
+class Controller:
+    """Runs the modules that a site gives to one of its controllers."""
+
+    def __init__(self, site: Site, name: str, where: Addresses, state_folder: Path) -> None:
+        self.site = site
+        self.name = name
+        self._where = where
+        self._state = StateFolder(state_folder)
+        self._handles = {m: Handle(m) for m in site.controllers[name].modules}
+        self._cores: dict[str, Core] = {}
+        self._deaths: deque[float] = deque()
+        self._switchboard = Switchboard(site, name, self._handles, self._state)
+        self._drivers: list[Driver] = []
+
+    def run(self, stop: Stop) -> int:
+        """Until `stop`; returns the exit code. Raises AddressError when an address cannot be had."""
+        with ExitStack() as stack:
+            wire = Wire(name=self.name, registry=tree_registry())
+            stack.callback(wire.stop)
+            self._open(wire)
+            wire.start()
+            stack.callback(self._end_actors)
+            for module_id in self._handles:
+                self._begin(module_id)
+            LOG.info("controller %s of site %s runs: %s", self.name, self.site.name, ", ".join(self._handles))
+            return self._supervise(stop)
+
+    def _open(self, wire: Wire) -> None:
+        gateway = ControlGateway(self.site, self.name, self._handles)
+        gateway.port = wire.listen(
+            self._where.control, gateway.on_message, name="control", message_max_B=MESSAGE_MAX_B
+        )
+        board = self._switchboard
+        board.gateway = gateway
+        if self._where.listen is not None:
+            board.links_down = wire.listen(
+                self._where.listen, board.from_link, name="links", message_max_B=MESSAGE_MAX_B
+            )
+        for parent, address in self._where.parents.items():
+            board.links_up[parent] = wire.connect(
+                address, board.from_link, name=f"to {parent}", message_max_B=MESSAGE_MAX_B
+            )
+        evses = [m for m in self._handles if isinstance(self.site.modules[m].config, EvseManagerConfig)]
+        if evses:
+            driver = PlantDriver(wire, self._where.plant, evses, board.from_hardware)
+            self._drivers.append(driver)
+            board.drivers = dict.fromkeys(evses, driver)
+
+    def _begin(self, module_id: str) -> None:
+        """Begin a life of a module's actor."""
+        saved = self._state.load(module_id)
+        core = build_core(self.site, module_id, secrets.token_hex(8), clock.now(), saved)
+        handle = self._handles[module_id]
+        actor_type = KINDS[self.site.modules[module_id].kind]
+        ref = actor_type.start(core, handle, self._switchboard)
+        handle.attach(ref)
+        self._cores[module_id] = core
+
+    def _supervise(self, stop: Stop) -> int:
+        watch_due_s = driver_due_s = clock.steady_s()
+        while not stop.wait(TICK_S):
+            now_s = clock.steady_s()
+            for module_id, core in self._cores.items():
+                if now_s >= core.due_s:
+                    self._handles[module_id].tell(Tick(), key="tick")
+            if now_s >= driver_due_s:
+                driver_due_s = now_s + DRIVER_TICK_S
+                for driver in self._drivers:
+                    driver.tick()
+            if now_s >= watch_due_s:
+                watch_due_s = now_s + WATCH_S
+                if not self._revive(now_s):
+                    return 3
+        LOG.info("controller %s stops", self.name)
+        return 0
+
+    def _revive(self, now_s: float) -> bool:
+        """Begin anew what has died; False when too much has."""
+        for module_id, handle in self._handles.items():
+            if handle.alive():
+                continue
+            self._deaths.append(now_s)
+            while self._deaths and now_s - self._deaths[0] > DEATHS_WINDOW_S:
+                self._deaths.popleft()
+            if len(self._deaths) > DEATHS_MAX:
+                LOG.critical(
+                    "%d actors died within %.0f s: controller %s ends and lets its limits run out",
+                    len(self._deaths),
+                    DEATHS_WINDOW_S,
+                    self.name,
+                )
+                return False
+            LOG.error("%s died and begins anew", module_id)
+            self._begin(module_id)
+        return True
+
+    def _end_actors(self) -> None:
+        for handle in self._handles.values():
+            handle.stop()

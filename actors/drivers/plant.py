@@ -1,0 +1,47 @@
+"""Driver of EVSEs that a plant plays: one connection for all of a process.
+
+It watches its EVSEs each second, so that a restarted plant or driver finds the other again. Its life
+has a name of its own: the plant serves the driver that began to watch last.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterable
+
+from actors.energy.messages import Actuate, Reading
+from actors.plant.messages import Watch
+from transport import Delivery, Wire
+
+WATCH_MAX = 2_000
+"""EVSEs named in one message, which has a bound."""
+
+
+class PlantDriver:
+    """Serves the EVSEs `ids`. `on_reading` is called on the wire's thread."""
+
+    def __init__(
+        self, wire: Wire, address: str, ids: Iterable[str], on_reading: Callable[[str, Reading], None]
+    ) -> None:
+        """Raises AddressError if the address is malformed; an absent plant is no error."""
+        self._life = secrets.token_hex(8)
+        self._ids = tuple(ids)
+        self._served = frozenset(self._ids)
+        self._on_reading = on_reading
+        self._port = wire.connect(address, self._on_message, name="plant")
+        self.tick()
+
+    def actuate(self, evse_id: str, command: Actuate) -> bool:
+        """Command an EVSE; a newer command takes the place of one that still waits."""
+        return self._port.send(command, source=evse_id, target=evse_id, key=evse_id)
+
+    def tick(self) -> None:
+        """Watch all EVSEs."""
+        for start in range(0, len(self._ids), WATCH_MAX):
+            some = self._ids[start : start + WATCH_MAX]
+            self._port.send(Watch(driver=self._life, evses=some), key=("watch", start))
+
+    def _on_message(self, delivery: Delivery) -> None:
+        message, evse_id = delivery.message, delivery.source
+        if isinstance(message, Reading) and evse_id in self._served:
+            self._on_reading(evse_id, message)

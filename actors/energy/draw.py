@@ -1,0 +1,77 @@
+"""What an EVSE may draw now: the most restrictive of all that limit it.
+
+Current is per phase. A power limit P allows P / (n x V) on n connected phases (V between a phase
+and neutral), or P itself where the EVSE is a DC charger. Less than the minimum current is nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from msgspec import Struct
+
+from actors.energy.types import LimitsReq, LimitsRes, NumberWithSource
+
+CRUMB_A = 1e-6
+"""A shortfall below the minimum that is rounding and not a limit."""
+
+
+class Draw(Struct, frozen=True, kw_only=True):
+    """What may flow, and which source bound it."""
+
+    current_A: float
+    power_W: float | None
+    """DC only."""
+    source: str
+
+
+NOTHING = NumberWithSource(0.0, "no limit received")
+
+
+def most_restrictive(candidates: Iterable[NumberWithSource | None]) -> NumberWithSource:
+    """The lowest; nothing where nobody sets a limit (deny by default). Export counts as no import."""
+    lowest = min((c for c in candidates if c is not None), key=lambda c: c.value, default=NOTHING)
+    return NumberWithSource(max(0.0, lowest.value), lowest.source)
+
+
+def ac_draw(
+    granted: LimitsRes | LimitsReq, local: LimitsReq, phases: int, voltage_V: float, minimum_A: float
+) -> Draw:
+    """For an AC EVSE whose contactor connects `phases`."""
+
+    def as_current(power: NumberWithSource | None) -> NumberWithSource | None:
+        return None if power is None else NumberWithSource(power.value / (phases * voltage_V), power.source)
+
+    current = most_restrictive(
+        (
+            granted.ac_max_current_A,
+            as_current(granted.total_power_W),
+            local.ac_max_current_A,
+            as_current(local.total_power_W),
+        )
+        if granted.ac_max_current_A is not None or granted.total_power_W is not None
+        else ()
+    )
+    enough = current.value >= minimum_A - CRUMB_A and current.value > 0
+    return Draw(current_A=current.value if enough else 0.0, power_W=None, source=current.source)
+
+
+def dc_draw(granted: LimitsRes | LimitsReq, local: LimitsReq, phases: int, voltage_V: float) -> Draw:
+    """For a DC EVSE on a feeder with `phases`; its current is the feeder's, per phase."""
+
+    def as_power(current: NumberWithSource | None) -> NumberWithSource | None:
+        return (
+            None if current is None else NumberWithSource(current.value * phases * voltage_V, current.source)
+        )
+
+    power = most_restrictive(
+        (
+            granted.total_power_W,
+            as_power(granted.ac_max_current_A),
+            local.total_power_W,
+            as_power(local.ac_max_current_A),
+        )
+        if granted.ac_max_current_A is not None or granted.total_power_W is not None
+        else ()
+    )
+    return Draw(current_A=power.value / (phases * voltage_V), power_W=power.value, source=power.source)

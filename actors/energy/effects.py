@@ -1,0 +1,62 @@
+"""What a core asks its actor to do. A step returns a list of these; the actor only carries them out."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+
+from actors.energy.external import SavedSources
+from actors.energy.messages import Actuate, Command, Grant, Outcome, Report
+from actors.energy.types import EnergyFlowRequest
+
+Level = Literal["debug", "info", "warning", "error"]
+
+
+class ToParent(Struct, frozen=True):
+    """Send up the tree."""
+
+    message: Report | Outcome
+
+
+class ToChild(Struct, frozen=True):
+    """Send down one branch."""
+
+    child: str
+    message: Grant | Command
+
+
+class ToDriver(Struct, frozen=True):
+    """Send to the EVSE's hardware."""
+
+    message: Actuate
+
+
+class ToGateway(Struct, frozen=True):
+    """Answer who asked, in this process."""
+
+    message: Outcome
+
+
+class Say(Struct, frozen=True):
+    """Write to the log."""
+
+    level: Level
+    text: str
+
+
+class Save(Struct, frozen=True):
+    """Keep for the next life of this module."""
+
+    sources: SavedSources
+
+
+class RunMarket(Struct, frozen=True):
+    """Run the market on this request and come back with the answer."""
+
+    request: EnergyFlowRequest
+    start_us: int
+    trace: bool
+
+
+Effect = ToParent | ToChild | ToDriver | ToGateway | Say | Save | RunMarket

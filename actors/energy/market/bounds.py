@@ -1,0 +1,151 @@
+"""Bounds: which limits stopped an EVSE.
+
+An EVSE that trades is stopped by the first limit on its path that is used up: one of its own, or
+one that it shares. One whose minimum was refused is stopped by every limit that has less left
+than the minimum. One that may not trade at all, by the limits that are 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from math import isfinite
+
+from actors.energy.market.entries import Direction
+from actors.energy.market.first_round import CRUMB
+from actors.energy.market.outcome import USED_UP_A, USED_UP_W, Outcome
+from actors.energy.market.rounds import OWN
+from actors.energy.market.sources import Unit, joined, limit_sources, setpoint_source
+
+UNITS: tuple[Unit, ...] = ("A", "W")
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A limit of a node, or a setpoint on it, in ampere or in watt at the node's root side."""
+
+    node: str
+    direction: Direction
+    unit: Unit
+    limit: float
+    left: float
+    source: str
+
+    def text(self) -> str:
+        """For a log line or a screen."""
+        return f"{self.source} ({self.node}: {self.limit:g} {self.unit} {self.direction}, {self.left:g} left)"
+
+
+def bounds_of(outcome: Outcome, column: int, evse: int) -> list[Bound]:
+    """What stopped an EVSE in a column, the root's first; empty when nothing limits it at all."""
+    direction = outcome.direction(column, evse)
+    tree = outcome.tree
+    path = list(tree.path(int(tree.evse_node[evse])))[::-1]
+    if direction is None:
+        return _bounds(outcome, column, path, "import", UNITS, lambda unit, limit, left: limit == 0.0)
+    if outcome.trades[direction].refused[column, evse]:
+        return _short_of_minimum(outcome, column, evse, direction, path)
+    number = int(outcome.trades[direction].stopped_by[column, evse])
+    shared = outcome.shared_by(evse, number)
+    if shared is None:
+        return _extra(outcome, column, evse, direction, number)
+    if number == OWN:
+        nodes, units = [node for node in path if node not in shared], UNITS
+    else:
+        nodes, units = [node for node in path if node in shared], (UNITS[number % 2],)
+    # Where two limits stop an EVSE at the same amount, the recorded one may have something left.
+    return used_up_bounds(outcome, column, nodes, direction, units) or used_up_bounds(
+        outcome, column, path, direction
+    )
+
+
+def used_up_bounds(
+    outcome: Outcome, column: int, nodes: Iterable[int], direction: Direction, units: tuple[Unit, ...] = UNITS
+) -> list[Bound]:
+    """Limits of some nodes of which nothing is left."""
+    return _bounds(
+        outcome,
+        column,
+        nodes,
+        direction,
+        units,
+        lambda unit, limit, left: left <= (USED_UP_A if unit == "A" else USED_UP_W),
+    )
+
+
+def _bounds(
+    outcome: Outcome,
+    column: int,
+    nodes: Iterable[int],
+    direction: Direction,
+    units: tuple[Unit, ...],
+    wanted: Callable[[Unit, float, float], bool],
+) -> list[Bound]:
+    """The limits of some nodes for which `wanted(unit, limit, left)` holds."""
+    limits = outcome.trades[direction].limits
+    left_A, left_W = outcome.left_A[direction], outcome.left_W[direction]
+    found = []
+    for node in nodes:
+        for unit in units:
+            if unit == "A":
+                limit, left = float(limits.node_A[column, node]), float(left_A[column, node])
+            else:
+                limit = float(limits.node_grid_W[column, node] / limits.to_grid[column, node])
+                left = float(left_W[column, node])
+            if isfinite(limit) and wanted(unit, limit, left):
+                source = joined(limit_sources(outcome, column, node, direction, unit))
+                found.append(Bound(outcome.tree.nodes[node].uuid, direction, unit, limit, left, source))
+    return found
+
+
+def _less_left(least: dict[Unit, float]) -> Callable[[Unit, float, float], bool]:
+    return lambda unit, limit, left: left < least[unit]
+
+
+def _short_of_minimum(
+    outcome: Outcome, column: int, evse: int, direction: Direction, path: list[int]
+) -> list[Bound]:
+    """Limits with less left than the minimum, on as few phases as could be tried."""
+    limits = outcome.trades[direction].limits
+    least_A = float(limits.min_A[column, evse]) - CRUMB
+    never = outcome.config.switch_3ph1ph_while_charging_mode == "Never"
+    phases = limits.max_phases if never else limits.min_phases
+    least_W = least_A * max(float(phases[column, evse]), 1.0) * outcome.config.nominal_ac_voltage
+    found: list[Bound] = []
+    for node in path:
+        to_node = float(limits.evse_to_grid[column, evse] / limits.to_grid[column, node])
+        found += _bounds(
+            outcome, column, [node], direction, UNITS, _less_left({"A": least_A, "W": least_W * to_node})
+        )
+    for index, extra in enumerate(limits.extras):
+        if extra.column == column and evse in extra.members:
+            bounds = _extra_bounds(outcome, index, direction)
+            found += [each for each in bounds if each.left < (least_A if each.unit == "A" else least_W)]
+    return found
+
+
+def _extra(outcome: Outcome, column: int, evse: int, direction: Direction, number: int) -> list[Bound]:
+    """The setpoint, heeded by only some, that a limit's number stands for."""
+    tier = outcome.tier_of(evse)
+    extras = outcome.trades[direction].limits.extras
+    here = [index for index, extra in enumerate(extras) if extra.column == column]
+    index = here[number // 2 - len(tier.group_starts)]
+    return [bound for bound in _extra_bounds(outcome, index, direction) if bound.unit == UNITS[number % 2]]
+
+
+def _extra_bounds(outcome: Outcome, index: int, direction: Direction) -> list[Bound]:
+    trades = outcome.trades[direction]
+    extra = trades.limits.extras[index]
+    cells = (extra.column, extra.members)
+    to_grid = float(trades.limits.to_grid[extra.column, extra.node])
+    sold_A, sold_W = float(trades.current_A[cells].sum()), float(trades.grid_W[cells].sum()) / to_grid
+    node, source = outcome.tree.nodes[extra.node].uuid, setpoint_source(outcome, extra.column, extra.node)
+    pairs: tuple[tuple[Unit, float, float], ...] = (
+        ("A", extra.limit_A, sold_A),
+        ("W", extra.limit_grid_W / to_grid, sold_W),
+    )
+    return [
+        Bound(node, direction, unit, limit, max(limit - sold, 0.0), source)
+        for unit, limit, sold in pairs
+        if isfinite(limit)
+    ]

@@ -1,0 +1,149 @@
+"""What limits allow on every path, slot by slot, before anything is sold.
+
+Power is counted where the tree meets the grid. A node with efficiency e turns p watt at its
+leaves into p / e at its root side when importing and p * e when exporting, so one watt at the
+root side of a node is `to_grid` watt there, with to_grid the product over the node's ancestors.
+In grid watts a node's limit binds the plain sum over its EVSEs, whatever lies between:
+
+    root ──[e = 0.9]── panel ──[e = 0.95]── EVSE     the EVSE's 900 W are 1000 W at the root;
+                                                     its own 0.95 is in its own limit.
+
+All arrays are (columns, nodes) or (columns, EVSEs).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from actors.energy.market.entries import Direction
+from actors.energy.market.heeding import Heeded
+from actors.energy.market.tree import CompiledTree, Floats, Ints
+
+Bools = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Extra:
+    """A setpoint that only some of the EVSEs below its node heed: a limit on those alone."""
+
+    column: int
+    node: int
+    members: Ints
+    limit_A: float
+    limit_grid_W: float
+
+
+@dataclass(frozen=True)
+class PathLimits:
+    """One direction. Of nodes: what each allows. Of EVSEs: the smallest or largest on the path."""
+
+    direction: Direction
+    node_A: Floats
+    node_grid_W: Floats
+    to_grid: Floats
+    """Of nodes: grid watts for each watt at the node's root side."""
+    extras: list[Extra]
+    path_A: Floats
+    path_grid_W: Floats
+    evse_to_grid: Floats
+    min_A: Floats
+    max_phases: Floats
+    min_phases: Floats
+    own_max_phases: Floats
+    active_phases: Floats
+    may_switch: Bools
+    rows: Ints
+    """Which row of the schedules' table holds: for naming sources."""
+
+    @property
+    def open(self) -> Bools:
+        """Where neither the current nor the power that limits allow is 0: (columns, EVSEs)."""
+        return np.asarray((self.path_A > 0.0) & (self.path_grid_W > 0.0))
+
+
+def path_limits(
+    tree: CompiledTree, columns_us: Ints, direction: Direction, heeded: list[Heeded]
+) -> PathLimits:
+    """What `direction` allows in the given columns."""
+    schedules = tree.schedules[direction]
+    rows = schedules.rows_at(columns_us)
+    at = {field: values[rows] for field, values in schedules.columns.items()}
+    to_grid = _to_grid(tree, at["efficiency"], direction)
+    node_A, node_grid_W = at["max_A"], at["max_W"] * to_grid
+    extras = _apply_targets(tree, heeded, direction, node_A, node_grid_W, to_grid)
+    evse = tree.evse_node
+    path_A = _smallest(tree, node_A)[:, evse]
+    path_grid_W = _smallest(tree, node_grid_W)[:, evse]
+    for extra in extras:
+        members = (extra.column, extra.members)
+        path_A[members] = np.minimum(path_A[members], extra.limit_A)
+        path_grid_W[members] = np.minimum(path_grid_W[members], extra.limit_grid_W)
+    return PathLimits(
+        direction=direction,
+        node_A=node_A,
+        node_grid_W=node_grid_W,
+        to_grid=to_grid,
+        extras=extras,
+        path_A=path_A,
+        path_grid_W=path_grid_W,
+        evse_to_grid=to_grid[:, evse],
+        own_max_phases=at["max_phases"][:, evse],
+        active_phases=at["active_phases"][:, evse],
+        may_switch=at["may_switch"][:, evse] > 0,
+        min_A=_largest(tree, at["min_A"])[:, evse],
+        max_phases=_smallest(tree, at["max_phases"])[:, evse],
+        min_phases=_largest(tree, at["min_phases"])[:, evse],
+        rows=rows,
+    )
+
+
+def _to_grid(tree: CompiledTree, efficiency: Floats, direction: Direction) -> Floats:
+    factor = np.ones_like(efficiency)
+    if efficiency.min() < 1.0:
+        for level in tree.levels[1:]:
+            above = tree.parent[level]
+            if direction == "import":
+                factor[:, level] = factor[:, above] / efficiency[:, above]
+            else:
+                factor[:, level] = factor[:, above] * efficiency[:, above]
+    return factor
+
+
+def _smallest(tree: CompiledTree, values: Floats) -> Floats:
+    """The smallest value on the path of each node."""
+    values = values.copy()
+    for level in tree.levels[1:]:
+        values[:, level] = np.minimum(values[:, level], values[:, tree.parent[level]])
+    return values
+
+
+def _largest(tree: CompiledTree, values: Floats) -> Floats:
+    values = values.copy()
+    for level in tree.levels[1:]:
+        values[:, level] = np.maximum(values[:, level], values[:, tree.parent[level]])
+    return values
+
+
+def _apply_targets(
+    tree: CompiledTree,
+    heeded: list[Heeded],
+    direction: Direction,
+    node_A: Floats,
+    node_grid_W: Floats,
+    to_grid: Floats,
+) -> list[Extra]:
+    """Setpoints that all EVSEs below heed lower the node's limits; the others become extras."""
+    extras = []
+    for each in heeded:
+        cap_A, cap_W = each.caps(direction)
+        cell = (each.column, each.node)
+        cap_grid_W = cap_W * float(to_grid[cell])
+        if each.members is None:
+            node_A[cell] = min(node_A[cell], cap_A)
+            node_grid_W[cell] = min(node_grid_W[cell], cap_grid_W)
+        else:
+            extras.append(Extra(each.column, each.node, each.members, cap_A, cap_grid_W))
+    return extras

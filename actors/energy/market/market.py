@@ -1,0 +1,84 @@
+"""The market: requests in, limits out. Pure: no clock, no log, no argument is changed.
+
+    request ── compile ──> tree ── limits of every path, slot by slot ──> direction of each EVSE
+                                                                              │
+    limits <── when read ── arrays <── trade imports, trade exports <── phase counts
+
+Where the rules are: what a node allows is in limits.py, setpoints in setpoints.py and heeding.py,
+phase counts in phases.py, trading in trading.py, first_round.py and rounds.py.
+"""
+
+from __future__ import annotations
+
+from actors.energy.market import configuration
+from actors.energy.market.allocation import Allocation
+from actors.energy.market.errors import RequestError
+from actors.energy.market.heeding import heeded_targets
+from actors.energy.market.limits import path_limits
+from actors.energy.market.memory import Memory, note_single_wanted, observe
+from actors.energy.market.outcome import Outcome
+from actors.energy.market.phases import export_choices, import_choices
+from actors.energy.market.slots import slots_of
+from actors.energy.market.tiers import tiers_of
+from actors.energy.market.trace import trace_of
+from actors.energy.market.trading import trade
+from actors.energy.market.tree import compile_tree
+from actors.energy.types import EnergyFlowRequest, EnergyManagerConfig
+
+MOST_CELLS = 50_000_000
+"""Computed slots * nodes: bounds the work and the memory of a run."""
+
+
+def allocate(
+    request: EnergyFlowRequest,
+    config: EnergyManagerConfig,
+    start_time_us: int,
+    memory: Memory | None = None,
+    *,
+    trace: bool = False,
+) -> tuple[Allocation, Memory]:
+    """Share what the tree allows among its EVSEs.
+
+    `start_time_us` is "now", in microseconds since the epoch; `memory` is what the last run
+    returned (None at first): it carries phase switching over, and the compiled tree. The
+    allocation has one EnforcedLimits for each EVSE, in depth-first order.
+
+    Raises RequestError, with the JSON path, for a value of the request that is not accepted, for
+    one of the configuration (its path starts with `config.`), and for work without bound.
+    """
+    try:
+        configuration.check(config)
+    except RequestError as error:
+        raise error.below("config") from None
+    memory = memory or Memory()
+    tree = memory.tree
+    if tree is None or tree.request is not request:
+        tree = compile_tree(request)
+    slots = slots_of(tree, config, start_time_us)
+    if len(slots.columns_us) * len(tree.nodes) > MOST_CELLS:
+        raise RequestError("", f"{len(slots.columns_us)} slots of {len(tree.nodes)} nodes are too many")
+    heeded = heeded_targets(tree, slots.columns_us)
+    imports = path_limits(tree, slots.columns_us, "import", heeded)
+    exports = path_limits(tree, slots.columns_us, "export", heeded)
+    active = slots.active_column
+    contexts = observe(memory.contexts, tree, imports.active_phases[active], start_time_us)
+    in_order = [contexts[uuid] for uuid in tree.uuids]
+    imports_at = imports.open
+    exports_at = exports.open & ~imports_at
+    tiers = tiers_of(tree)
+    choices = import_choices(imports, config, in_order, active, start_time_us)
+    bought = trade(tree, tiers, imports, imports_at, choices, config)
+    given = trade(tree, tiers, exports, exports_at, export_choices(exports), config)
+    wanted = bought.wants_minimum[active].nonzero()[0].tolist()
+    note_single_wanted(contexts, [tree.uuids[i] for i in wanted], start_time_us)
+    outcome = Outcome(
+        tree=tree,
+        slots=slots,
+        config=config,
+        heeded=heeded,
+        tiers=tiers,
+        trades={"import": bought, "export": given},
+        imports=imports_at,
+        exports=exports_at,
+    )
+    return Allocation(outcome, trace_of(outcome) if trace else ()), Memory(contexts, tree)

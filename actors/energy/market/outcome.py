@@ -1,0 +1,105 @@
+"""The outcome of a run as arrays: everything that the answer, the report and the trace read.
+
+Nothing here is rounded or named; names are looked up by sources.py when somebody asks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from actors.energy.market.entries import Direction
+from actors.energy.market.heeding import Heeded
+from actors.energy.market.limits import Bools
+from actors.energy.market.rounds import OWN
+from actors.energy.market.slots import Slots
+from actors.energy.market.tiers import Tier
+from actors.energy.market.trading import Trades, left_of
+from actors.energy.market.tree import CompiledTree, Floats
+from actors.energy.types import EnergyManagerConfig
+
+USED_UP_A = 1e-6
+USED_UP_W = 1e-3
+"""A limit with no more than this left is what stopped those below it."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One run; arrays are (columns, EVSEs) or (columns, nodes), see slots.py for columns."""
+
+    tree: CompiledTree
+    slots: Slots
+    config: EnergyManagerConfig
+    heeded: list[Heeded]
+    tiers: list[Tier]
+    trades: dict[Direction, Trades]
+    imports: Bools
+    exports: Bools
+
+    @cached_property
+    def current_A(self) -> Floats:
+        """Import positive, export negative."""
+        return self.trades["import"].current_A - self.trades["export"].current_A
+
+    @cached_property
+    def power_W(self) -> Floats:
+        """At the EVSE's root side, where power takes part."""
+        return self.trades["import"].power_W - self.trades["export"].power_W
+
+    @cached_property
+    def has_current(self) -> Bools:
+        """Where a result has a current: the import offer has one, or current was traded."""
+        limited = np.isfinite(self.trades["import"].limits.path_A)
+        return limited | (self.trades["export"].phases > 0)
+
+    @cached_property
+    def has_power(self) -> Bools:
+        """Where a result has a power, likewise."""
+        limited = np.isfinite(self.trades["import"].limits.path_grid_W)
+        return limited | (self.trades["export"].power_W > 0.0)
+
+    @cached_property
+    def phases(self) -> np.ndarray[tuple[int, int], np.dtype[np.int8]]:
+        """Phases that current was bought on; 0 where none was."""
+        return np.asarray(np.maximum(self.trades["import"].phases, self.trades["export"].phases))
+
+    @cached_property
+    def left_A(self) -> dict[Direction, Floats]:
+        """What every node has left, in ampere."""
+        return {
+            direction: left_of(self.tree, trades.limits.node_A, trades.current_A)
+            for direction, trades in self.trades.items()
+        }
+
+    @cached_property
+    def left_W(self) -> dict[Direction, Floats]:
+        """What every node has left, in watt at its root side."""
+        return {
+            direction: left_of(self.tree, trades.limits.node_grid_W, trades.grid_W) / trades.limits.to_grid
+            for direction, trades in self.trades.items()
+        }
+
+    def tier_of(self, evse: int) -> Tier:
+        """The tier that an EVSE is served in."""
+        priority = self.tree.priorities[evse]
+        return next(tier for tier in self.tiers if tier.priority == priority)
+
+    def shared_by(self, evse: int, number: int) -> set[int] | None:
+        """Nodes that share the limit of a number (rounds.limit_number); of OWN, all that are shared.
+
+        None where the number stands for no group's limit."""
+        tier = self.tier_of(evse)
+        if number == OWN:
+            return set(tier.group_nodes.tolist())
+        group = number // 2
+        if group >= len(tier.group_starts):
+            return None
+        return set(tier.group_nodes[tier.group_starts[group] :][: tier.group_length(group)].tolist())
+
+    def direction(self, column: int, evse: int) -> Direction | None:
+        """Which way an EVSE trades in a column."""
+        if self.imports[column, evse]:
+            return "import"
+        return "export" if self.exports[column, evse] else None

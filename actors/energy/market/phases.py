@@ -1,0 +1,231 @@
+"""Phase counts: on how many phases an EVSE's first purchase is made.
+
+Without switching it is the maximum count, or the active phases where there is no minimum current.
+With switching (imports with a power limit and a minimum current) it depends on the power that is
+offered at the EVSE's turn, and on nothing else that happens while trading. So the answer is worked
+out beforehand for the three classes that the power may fall in, and looked up at the turn:
+
+    BELOW    power < minimum current * maximum phases * V: the minimum phase count
+    BETWEEN  stay with the active count
+    ABOVE    a further power hysteresis and mode Both: the maximum count
+
+Then come the limit of switches with its stickiness (a switch away from the sticky count needs
+room for the one back), and in the active slot the time hysteresis, which holds back going up.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from actors.energy.market.limits import Bools, PathLimits
+from actors.energy.market.memory import Context
+from actors.energy.market.tree import Floats, Ints
+from actors.energy.timestamps import MICROSECONDS
+from actors.energy.types import EnergyManagerConfig
+
+Counts = NDArray[np.int8]
+SLACK_W = 1e-6
+"""Power that misses a threshold by this little has reached it."""
+CLASSES = BELOW, BETWEEN, ABOVE = 0, 1, 2
+
+
+class PhaseReason(IntEnum):
+    """Why a purchase is made on its number of phases."""
+
+    NOTHING = 0
+    MAXIMUM = 1
+    ACTIVE = 2
+    POWER_BELOW = 3
+    HYSTERESIS_BAND = 4
+    POWER_ABOVE = 5
+    SWITCH_LIMIT = 6
+    TIME_HYSTERESIS = 7
+    CANNOT_SWITCH = 8
+    FALLBACK = 9
+    EXPORT = 10
+
+
+PHASE_TEXTS = {
+    PhaseReason.NOTHING: "",
+    PhaseReason.MAXIMUM: "the maximum count",
+    PhaseReason.ACTIVE: "the active phases, as there is no minimum current",
+    PhaseReason.POWER_BELOW: "the power is below the minimum on all phases",
+    PhaseReason.HYSTERESIS_BAND: "the power does not ask for a change",
+    PhaseReason.POWER_ABOVE: "the power is enough for all phases",
+    PhaseReason.SWITCH_LIMIT: "no switch is left in this charging session",
+    PhaseReason.TIME_HYSTERESIS: "held back by the time hysteresis",
+    PhaseReason.CANNOT_SWITCH: "the EVSE cannot change phases while charging",
+    PhaseReason.FALLBACK: "the minimum current cannot be had on more phases",
+    PhaseReason.EXPORT: "the EVSE's own maximum count",
+}
+
+
+@dataclass(frozen=True)
+class PhaseChoices:
+    """All arrays are (columns, EVSEs), those that depend on the power one for each class."""
+
+    counts: list[Counts]
+    reasons: list[Counts]
+    wants_minimum: list[Bools]
+    """Whether the minimum phase count is what is wanted, which starts the time hysteresis."""
+    fallback: Counts
+    """The count to try when the minimum current cannot be had; 0: none."""
+    below_W: Floats
+    above_W: Floats
+    depends: Bools
+    """Where the power plays a part at all."""
+
+    def classes(self, power_W: Floats) -> Counts:
+        """The class of an offered power."""
+        return (power_W >= self.below_W).astype(np.int8) + (power_W >= self.above_W)
+
+    def of(self, members: Ints) -> PhaseChoices:
+        """The choices of some of the EVSEs."""
+        cells = np.s_[:, members]
+        return PhaseChoices(
+            [each[cells] for each in self.counts],
+            [each[cells] for each in self.reasons],
+            [each[cells] for each in self.wants_minimum],
+            self.fallback[cells],
+            self.below_W[cells],
+            self.above_W[cells],
+            self.depends[cells],
+        )
+
+    def pick(self, of_class: list[Counts], classes: Counts) -> Counts:
+        """The values of the given classes."""
+        return np.choose(classes, of_class) if self.depends.any() else of_class[BELOW]
+
+    def wanting_minimum(self, classes: Counts) -> Bools:
+        """Whether the minimum phase count is what is wanted at the given classes."""
+        return np.choose(classes, self.wants_minimum)
+
+
+def export_choices(limits: PathLimits) -> PhaseChoices:
+    """Exports use the EVSE's own phases."""
+    return _settled(limits.own_max_phases.astype(np.int8), np.int8(PhaseReason.EXPORT))
+
+
+def _settled(counts: Counts, reasons: Counts | np.int8) -> PhaseChoices:
+    nowhere = np.zeros(counts.shape, dtype=np.bool_)
+    reason = np.broadcast_to(reasons, counts.shape).astype(np.int8)
+    never = np.full(counts.shape, -np.inf)
+    return PhaseChoices(
+        [counts] * 3, [reason] * 3, [nowhere] * 3, np.zeros_like(counts), never, never, nowhere
+    )
+
+
+def import_choices(
+    limits: PathLimits,
+    config: EnergyManagerConfig,
+    contexts: list[Context],
+    active_column: int,
+    start_us: int,
+) -> PhaseChoices:
+    """The choices of imports; `contexts` has one for each EVSE."""
+    most = limits.max_phases.astype(np.int8)
+    reported = limits.active_phases.astype(np.int8)
+    charging = np.minimum(np.where(reported > 0, reported, 3), most).astype(np.int8)
+    has_minimum = limits.min_A > 0.0
+    plain = np.where(has_minimum, most, charging)
+    plain_reason = np.where(has_minimum, PhaseReason.MAXIMUM, PhaseReason.ACTIVE).astype(np.int8)
+    if config.switch_3ph1ph_while_charging_mode == "Never":
+        return _settled(plain, plain_reason)
+    decides = has_minimum & np.isfinite(limits.path_grid_W) & np.isfinite(limits.path_A)
+    depends = decides & limits.may_switch
+    fixed = decides & ~limits.may_switch
+    plain[fixed] = charging[fixed]
+    plain_reason[fixed] = PhaseReason.CANNOT_SWITCH
+    if not depends.any():
+        return _settled(plain, plain_reason)
+    given = limits.min_phases.astype(np.int8)
+    floor = np.minimum(np.maximum(given, 1), most).astype(np.int8)
+    switching = _Switching(
+        config=config,
+        least=np.minimum(np.where(given > 0, given, 3), most).astype(np.int8),
+        most=most,
+        charging=np.maximum(charging, floor),
+        switches=np.array([context.switches for context in contexts]),
+        waited_s=_waited_s(contexts, start_us),
+        active_column=active_column,
+    )
+    counts, reasons, wants, last = [], [], [], np.zeros(most.shape, dtype=np.bool_)
+    for power_class in CLASSES:
+        count, reason, wants_minimum, last = switching.decide(power_class)
+        counts.append(np.where(depends, count, plain).astype(np.int8))
+        reasons.append(np.where(depends, reason, plain_reason).astype(np.int8))
+        wants.append(wants_minimum & depends)
+    three_W = limits.min_A * most * config.nominal_ac_voltage - SLACK_W
+    above_W = three_W + config.switch_3ph1ph_power_hysteresis_W
+    if config.switch_3ph1ph_while_charging_mode != "Both":
+        above_W = np.full_like(three_W, np.inf)
+    return PhaseChoices(
+        counts=counts,
+        reasons=reasons,
+        wants_minimum=wants,
+        fallback=np.where(depends & ~last, floor, 0).astype(np.int8),
+        below_W=np.where(depends, three_W, -np.inf),
+        above_W=np.where(depends, above_W, -np.inf),
+        depends=depends,
+    )
+
+
+def _waited_s(contexts: list[Context], start_us: int) -> Floats:
+    return np.array(
+        [
+            np.inf if noted is None else (start_us - noted) / MICROSECONDS
+            for noted in (context.single_wanted_us for context in contexts)
+        ]
+    )
+
+
+@dataclass(frozen=True)
+class _Switching:
+    config: EnergyManagerConfig
+    least: Counts
+    most: Counts
+    charging: Counts
+    switches: NDArray[np.int64]
+    waited_s: Floats
+    active_column: int
+
+    def decide(self, power_class: int) -> tuple[Counts, Counts, Bools, Bools]:
+        """For one class: count, reason, whether the minimum is wanted, whether no switch is left."""
+        wanted = (self.least, self.charging, self.most)[power_class]
+        reason = (PhaseReason.POWER_BELOW, PhaseReason.HYSTERESIS_BAND, PhaseReason.POWER_ABOVE)[power_class]
+        reasons = np.full(wanted.shape, reason, dtype=np.int8)
+        wants_minimum = wanted == self.least
+        count, no_switch_left = self._within_switch_limit(wanted)
+        reasons[count != wanted] = PhaseReason.SWITCH_LIMIT
+        held = self._held_back(count, wants_minimum)
+        reasons[held] = PhaseReason.TIME_HYSTERESIS
+        return np.where(held, self.least, count), reasons, wants_minimum, no_switch_left
+
+    def _within_switch_limit(self, wanted: Counts) -> tuple[Counts, Bools]:
+        limit = self.config.switch_3ph1ph_max_nr_of_switches_per_session
+        if limit == 0:
+            return wanted, np.zeros(wanted.shape, dtype=np.bool_)
+        sticky = {"SinglePhase": self.least, "ThreePhase": self.most, "DontChange": self.charging}[
+            self.config.switch_3ph1ph_switch_limit_stickyness
+        ]
+        reached = np.broadcast_to(self.switches >= limit, wanted.shape)
+        count = np.where(reached, sticky, wanted)
+        if self.config.switch_3ph1ph_switch_limit_stickyness == "DontChange":
+            return count, reached
+        no_way_back = np.broadcast_to(self.switches + 2 > limit, wanted.shape)
+        leaves = (count != self.charging) & (count != sticky)
+        count = np.where(leaves & no_way_back, self.charging, count)
+        return count, reached | (no_way_back & (self.charging == sticky))
+
+    def _held_back(self, count: Counts, wants_minimum: Bools) -> Bools:
+        """Going up in the active slot, sooner after the minimum was wanted than the hysteresis."""
+        held = np.zeros(count.shape, dtype=np.bool_)
+        column = self.active_column
+        goes_up = (count == self.most) & (count > self.charging) & (count != self.least)
+        waited_s = np.where(wants_minimum[column], 0.0, self.waited_s)
+        held[column] = goes_up[column] & (waited_s < self.config.switch_3ph1ph_time_hysteresis_s)
+        return held

@@ -1,0 +1,70 @@
+"""Slots: the instants at which an answer may change, and the few that are really computed.
+
+The slots are the regular grid together with every timestamp of every schedule in the tree. As
+schedules are steps, only a slot in which some entry starts differs from the slot before it; so
+those are computed (the columns) and the others are copies. With phase switching the active slot
+decides differently from a forecast, as it knows the time hysteresis, so it is a column of its own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from actors.energy.market.errors import RequestError
+from actors.energy.market.tree import CompiledTree, Ints
+from actors.energy.timestamps import MICROSECONDS
+from actors.energy.types import EnergyManagerConfig
+
+MOST_SLOTS = 20_000
+
+
+@dataclass(frozen=True)
+class Slots:
+    """`times_us` of all slots; slot i repeats column `column_of[i]`, whose time is `columns_us[…]`."""
+
+    times_us: Ints
+    active: int
+    column_of: Ints
+    columns_us: Ints
+
+    @property
+    def active_column(self) -> int:
+        """The column of the active slot."""
+        return int(self.column_of[self.active])
+
+
+def slots_of(tree: CompiledTree, config: EnergyManagerConfig, start_us: int) -> Slots:
+    """The slots from `start_us` on; RequestError where they would be too many."""
+    grid = _grid(config, start_us)
+    times = np.union1d(grid, tree.starts_us)
+    if len(times) > MOST_SLOTS:
+        raise RequestError("", f"the schedules make {len(times)} slots, more than {MOST_SLOTS}")
+    active = max(int(np.searchsorted(times, start_us, side="right")) - 1, 0)
+    computed = np.isin(times, tree.starts_us, assume_unique=True)
+    computed[0] = True
+    if config.switch_3ph1ph_while_charging_mode != "Never":
+        computed[active : active + 2] = True
+    return Slots(
+        times_us=times,
+        active=active,
+        column_of=np.cumsum(computed) - 1,
+        columns_us=times[computed],
+    )
+
+
+def _grid(config: EnergyManagerConfig, start_us: int) -> Ints:
+    interval_us = config.schedule_interval_duration * 60 * MICROSECONDS
+    total_us = config.schedule_total_duration * 3600 * MICROSECONDS
+    count = -(-total_us // interval_us)
+    if count > MOST_SLOTS:
+        raise RequestError(
+            "config.schedule_total_duration",
+            f"{config.schedule_total_duration} h in intervals of {config.schedule_interval_duration} min "
+            f"make {count} slots, more than {MOST_SLOTS}",
+        )
+    first = start_us // interval_us * interval_us
+    if not -(2**62) < first < 2**62 - total_us - interval_us:
+        raise RequestError("start_time", "is out of range")
+    return first + interval_us * np.arange(count, dtype=np.intp)

@@ -1,0 +1,152 @@
+"""Tiers: the EVSEs of one priority, and the limits that they share.
+
+Lower priorities are served first and each until it wants no more. Within a tier a node that only
+one EVSE can reach is no more than a limit of that EVSE; nodes that the same EVSEs share are one
+group. Groups are ranges of the tier's EVSEs, and two of them are nested or apart:
+
+    EVSE      0    1    2    3    4
+    stage 0   [────]         [────]      two panels
+    stage 1   [─────────────────────]    the root
+
+So groups of one stage can be worked on at once, inner stages before outer ones.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from actors.energy.market.tree import CompiledTree, Floats, Ints
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Groups that do not overlap: group `groups[i]` holds EVSEs first[i] … first[i] + length[i] - 1."""
+
+    groups: Ints
+    first: Ints
+    length: Ints
+    members: Ints
+    """The EVSEs of all its groups, in order; group i's begin at starts[i]."""
+    starts: Ints
+
+    def sums(self, values: Floats) -> Floats:
+        """Sum over each group: (columns, EVSEs) to (columns, groups)."""
+        return np.add.reduceat(values[:, self.members], self.starts, axis=1)
+
+    def spread(self, values: Floats) -> Floats:
+        """A group's value for each of its EVSEs: (columns, groups) to (columns, members)."""
+        return np.repeat(values, self.length, axis=1)
+
+
+@dataclass(frozen=True)
+class Tier:
+    """The EVSEs of one priority (`members`, in depth-first order); positions are within them."""
+
+    priority: int
+    members: Ints
+    own_nodes: Ints
+    own_starts: Ints
+    own_members: Ints
+    group_nodes: Ints
+    group_starts: Ints
+    stages: list[Stage]
+
+    def group_length(self, group: int) -> int:
+        """How many nodes a group has."""
+        ends = [*self.group_starts[1:].tolist(), len(self.group_nodes)]
+        return int(ends[group] - self.group_starts[group])
+
+    def own(self, node_limits: Floats) -> Floats:
+        """The smallest limit of the nodes that an EVSE has for itself: (columns, members)."""
+        limits = np.full((node_limits.shape[0], len(self.members)), np.inf)
+        if len(self.own_nodes):
+            limits[:, self.own_members] = np.minimum.reduceat(
+                node_limits[:, self.own_nodes], self.own_starts, axis=1
+            )
+        return limits
+
+    def shared(self, node_limits: Floats) -> Floats:
+        """The smallest limit of each group's nodes: (columns, groups)."""
+        if not len(self.group_nodes):
+            return np.empty((node_limits.shape[0], 0))
+        return np.minimum.reduceat(node_limits[:, self.group_nodes], self.group_starts, axis=1)
+
+    def offers(self, own: Floats, shared: Floats) -> Floats:
+        """The smallest on each EVSE's path of its own limits and its groups'."""
+        offers = own.copy()
+        for stage in self.stages:
+            spread = stage.spread(shared[:, stage.groups])
+            offers[:, stage.members] = np.minimum(offers[:, stage.members], spread)
+        return offers
+
+    @cached_property
+    def groups_of(self) -> list[list[int]]:
+        """The groups of each EVSE, the innermost first."""
+        found: list[list[int]] = [[] for _ in self.members]
+        for stage in self.stages:
+            for group, first, length in zip(
+                stage.groups.tolist(), stage.first.tolist(), stage.length.tolist(), strict=True
+            ):
+                for i in range(first, first + length):
+                    found[i].append(group)
+        return found
+
+
+def tiers_of(tree: CompiledTree) -> list[Tier]:
+    """All tiers, the one that is served first at the front."""
+    return [
+        _tier(tree, int(priority), np.flatnonzero(tree.priorities == priority))
+        for priority in np.unique(tree.priorities)
+    ]
+
+
+def _tier(tree: CompiledTree, priority: int, members: Ints) -> Tier:
+    first = np.searchsorted(members, tree.first_evse)
+    end = np.searchsorted(members, tree.end_evse)
+    count = end - first
+    own = np.flatnonzero(count == 1)
+    own = own[np.argsort(first[own], kind="stable")]
+    own_members, own_starts = np.unique(first[own], return_index=True)
+    shared = np.flatnonzero(count > 1)
+    key = first[shared] * (len(members) + 1) + end[shared]
+    order = np.argsort(key, kind="stable")
+    _, group_starts, group_sorted = np.unique(key[order], return_index=True, return_inverse=True)
+    group = np.empty_like(group_sorted)
+    group[order] = group_sorted
+    outermost = shared[order][group_starts]
+    return Tier(
+        priority=priority,
+        members=members,
+        own_nodes=own,
+        own_starts=own_starts,
+        own_members=own_members,
+        group_nodes=shared[order],
+        group_starts=group_starts,
+        stages=_stages(tree, shared, group, first[outermost], count[outermost]),
+    )
+
+
+def _stages(tree: CompiledTree, shared: Ints, group: Ints, first: Ints, count: Ints) -> list[Stage]:
+    """Groups by height: one that holds no other has height 0."""
+    height = np.zeros(len(first), dtype=np.intp)
+    group_of = dict(zip(shared.tolist(), group.tolist(), strict=True))
+    for node in reversed(shared.tolist()):  # children come before their parents
+        above = group_of.get(int(tree.parent[node]))
+        here = group_of[node]
+        if above is not None and above != here:
+            height[above] = max(height[above], height[here] + 1)
+    stages = []
+    for level in range(int(height.max()) + 1 if len(height) else 0):
+        groups = np.flatnonzero(height == level)
+        groups = groups[np.argsort(first[groups], kind="stable")]
+        stages.append(_stage(groups, first[groups], count[groups]))
+    return stages
+
+
+def _stage(groups: Ints, first: Ints, length: Ints) -> Stage:
+    starts = np.cumsum(length) - length
+    members = np.arange(int(length.sum()), dtype=np.intp) + np.repeat(first - starts, length)
+    return Stage(groups, first, length, members, starts)

@@ -1,0 +1,208 @@
+"""Trading: who gets what, in one direction, tier after tier.
+
+Each tier trades with what the tiers before it left. Within a tier the first round settles who
+takes part and on how many phases (first_round.py), and the other rounds are a formula (rounds.py).
+Import and export are sold apart: neither makes room for the other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from actors.energy.market.crossing import SharedLimit, sell_rounds_crossing
+from actors.energy.market.first_round import CRUMB, Counter, FirstPurchases, buy_first
+from actors.energy.market.limits import Bools, Extra, PathLimits
+from actors.energy.market.phases import Counts, PhaseChoices
+from actors.energy.market.rounds import OWN, Positions, limit_number, sell_rounds
+from actors.energy.market.tiers import Tier
+from actors.energy.market.tree import CompiledTree, Floats, Ints
+from actors.energy.types import EnergyManagerConfig
+
+FINEST_SLICE = 1e-6
+"""Finer slices change no answer by more than this, and their number would overflow."""
+
+
+@dataclass
+class Trades:
+    """What was sold in one direction; (columns, EVSEs) unless it says otherwise."""
+
+    limits: PathLimits
+    ampere: Bools
+    watt: Bools
+    current_A: Floats
+    grid_W: Floats
+    phases: Counts
+    reasons: Counts
+    refused: Bools
+    stopped_by: NDArray[np.int32]
+    """Which limit stopped an EVSE; see Positions."""
+    wants_minimum: Bools
+    """Whether the minimum phase count was what was wanted at any turn."""
+
+    @property
+    def power_W(self) -> Floats:
+        """At the EVSE's root side; 0 where no power limit takes part."""
+        with_power = self.watt | np.isfinite(self.limits.path_grid_W)
+        return np.where(with_power, self.grid_W / self.limits.evse_to_grid, 0.0)
+
+
+def trade(
+    tree: CompiledTree,
+    tiers: list[Tier],
+    limits: PathLimits,
+    takes_part: Bools,
+    choices: PhaseChoices,
+    config: EnergyManagerConfig,
+) -> Trades:
+    """Sell to all EVSEs of `takes_part` (columns, EVSEs)."""
+    shape = takes_part.shape
+    ampere = takes_part & np.isfinite(limits.path_A)
+    trades = Trades(
+        limits=limits,
+        ampere=ampere,
+        watt=takes_part & ~ampere & np.isfinite(limits.path_grid_W),
+        current_A=np.zeros(shape),
+        grid_W=np.zeros(shape),
+        phases=np.zeros(shape, dtype=np.int8),
+        reasons=np.zeros(shape, dtype=np.int8),
+        refused=np.zeros(shape, dtype=np.bool_),
+        stopped_by=np.full(shape, OWN, dtype=np.int32),
+        wants_minimum=np.zeros(shape, dtype=np.bool_),
+    )
+    for tier in tiers:
+        if trades.ampere[:, tier.members].any() or trades.watt[:, tier.members].any():
+            _trade_tier(tree, tier, trades, choices, config)
+    return trades
+
+
+def _trade_tier(
+    tree: CompiledTree, tier: Tier, trades: Trades, choices: PhaseChoices, config: EnergyManagerConfig
+) -> None:
+    counter = _counter(tree, tier, trades, choices.of(tier.members), config)
+    first = buy_first(counter)
+    positions = _positions(counter, first)
+    plain = np.ones(len(first.held), dtype=np.bool_)
+    plain[list(counter.extras)] = False
+    if plain.all():
+        sell_rounds(tier, counter.shared_A, counter.shared_grid_W, positions)
+    else:
+        some = positions.of_columns(plain)
+        sell_rounds(tier, counter.shared_A[plain], counter.shared_grid_W[plain], some)
+        positions.caps[plain] = some.caps
+        positions.stopped_by[plain] = some.stopped_by
+        for column in counter.extras:
+            sell_rounds_crossing(_crossing_limits(counter, column), positions, column)
+    sold = positions.caps
+    sold[sold < CRUMB] = 0.0
+    cells = np.s_[:, tier.members]
+    trades.current_A[cells] = np.where(counter.ampere, sold, 0.0)
+    trades.grid_W[cells] = sold * positions.grid_W
+    trades.phases[cells] = first.phases
+    trades.reasons[cells] = first.reasons
+    trades.refused[cells] = first.refused
+    trades.stopped_by[cells] = positions.stopped_by
+    if counter.choices.depends.any():
+        trades.wants_minimum[cells] = _wanted_minimum(tree, tier, trades, counter, first)
+
+
+def left_of(tree: CompiledTree, limits: Floats, sold: Floats) -> Floats:
+    """What nodes have left: (columns, nodes), of their limits and what each EVSE bought."""
+    upto = np.zeros((sold.shape[0], sold.shape[1] + 1))
+    np.cumsum(sold, axis=1, out=upto[:, 1:])
+    return np.asarray(np.maximum(limits - (upto[:, tree.end_evse] - upto[:, tree.first_evse]), 0.0))
+
+
+def _counter(
+    tree: CompiledTree, tier: Tier, trades: Trades, choices: PhaseChoices, config: EnergyManagerConfig
+) -> Counter:
+    limits, cells = trades.limits, np.s_[:, tier.members]
+    node_A = left_of(tree, limits.node_A, trades.current_A)
+    node_grid_W = left_of(tree, limits.node_grid_W, trades.grid_W)
+    extras: dict[int, list[tuple[Extra, float, float]]] = {}
+    for extra in limits.extras:
+        bought = (extra.column, extra.members)
+        left_A = extra.limit_A - float(trades.current_A[bought].sum())
+        left_grid_W = extra.limit_grid_W - float(trades.grid_W[bought].sum())
+        extras.setdefault(extra.column, []).append((extra, max(left_A, 0.0), max(left_grid_W, 0.0)))
+    return Counter(
+        tier=tier,
+        ampere=trades.ampere[cells],
+        watt=trades.watt[cells],
+        own_A=tier.own(node_A),
+        own_grid_W=tier.own(node_grid_W),
+        shared_A=tier.shared(node_A),
+        shared_grid_W=tier.shared(node_grid_W),
+        extras=extras,
+        to_grid=limits.evse_to_grid[cells],
+        min_A=limits.min_A[cells],
+        choices=choices,
+        slice_A=max(config.slice_ampere, FINEST_SLICE),
+        slice_W=max(config.slice_watt, FINEST_SLICE),
+        volts=config.nominal_ac_voltage,
+    )
+
+
+def _positions(counter: Counter, first: FirstPurchases) -> Positions:
+    """Where everyone stands after the first round; who bought nothing there has a cap of nothing."""
+    grid_W = counter.to_grid.copy()
+    with_phases = counter.ampere & (first.phases > 0)
+    grid_W[with_phases] *= first.phases[with_phases] * counter.volts
+    own = np.where(
+        counter.ampere, np.minimum(counter.own_A, counter.own_grid_W / grid_W), counter.own_grid_W / grid_W
+    )
+    caps = np.where(first.held > 0.0, np.maximum(own, first.held), 0.0)
+    steps = np.where(counter.ampere, counter.slice_A, counter.slice_W)
+    return Positions(first.held, caps, steps, grid_W, np.full(caps.shape, OWN, dtype=np.int32))
+
+
+def _crossing_limits(counter: Counter, column: int) -> list[SharedLimit]:
+    tier, found = counter.tier, []
+    for stage in tier.stages:
+        for group, first, length in zip(
+            stage.groups.tolist(), stage.first.tolist(), stage.length.tolist(), strict=True
+        ):
+            found += _pair(
+                np.arange(first, first + length),
+                float(counter.shared_A[column, group]),
+                float(counter.shared_grid_W[column, group]),
+                group,
+            )
+    for index, (extra, left_A, left_grid_W) in enumerate(counter.extras[column]):
+        members = np.flatnonzero(np.isin(tier.members, extra.members, assume_unique=True))
+        if len(members):
+            found += _pair(members, left_A, left_grid_W, len(tier.group_starts) + index)
+    return [limit for limit in found if np.isfinite(limit.limit)]
+
+
+def _pair(members: Ints, limit_A: float, limit_grid_W: float, group: int) -> list[SharedLimit]:
+    return [
+        SharedLimit(members, limit, is_power, int(limit_number(group, is_power=is_power)))
+        for limit, is_power in ((limit_A, False), (limit_grid_W, True))
+    ]
+
+
+def _wanted_minimum(
+    tree: CompiledTree, tier: Tier, trades: Trades, counter: Counter, first: FirstPurchases
+) -> Bools:
+    """At the first turn, or, where that was refused, at the last: each round it is tried again."""
+    choices = counter.choices
+    wanted = choices.wanting_minimum(first.classes)
+    if first.refused.any():
+        after = _counter_offers_W(tree, tier, trades, counter)
+        wanted |= first.refused & choices.wanting_minimum(choices.classes(after))
+    return wanted & counter.ampere
+
+
+def _counter_offers_W(tree: CompiledTree, tier: Tier, trades: Trades, counter: Counter) -> Floats:
+    limits = trades.limits
+    node_grid_W = left_of(tree, limits.node_grid_W, trades.grid_W)
+    offers = tier.offers(tier.own(node_grid_W), tier.shared(node_grid_W))
+    for column, extras in counter.extras.items():
+        for extra, _, _ in extras:
+            members = np.flatnonzero(np.isin(tier.members, extra.members, assume_unique=True))
+            left = extra.limit_grid_W - float(trades.grid_W[column, extra.members].sum())
+            offers[column, members] = np.minimum(offers[column, members], left)
+    return offers / counter.to_grid

@@ -1,0 +1,180 @@
+"""What travels between the actors of the tree, on one machine or over links.
+
+Up goes a Report, down a Grant, both every update interval and at once on a priority request. Both
+carry their whole state, so that any of them may be lost, late or doubled:
+
+- `boot` names one life of the sender's actor; a grant answers exactly one life.
+- A grant expires `duration_s` after the report that it echoes was *sent*, on the child's own clock:
+  a late grant arrives short or dead, and no two clocks are ever compared.
+- (`epoch`, `seq`) orders the grants of a parent over its restarts; a child takes only newer ones.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+
+from actors.energy.external import SourceEvent, SourceStatus
+from actors.energy.types import EnergyFlowRequest, EnforcedLimits, LimitsRes
+
+
+class Instant(Struct, frozen=True):
+    """Now, twice: monotonic seconds for durations, wall clock for timestamps."""
+
+    mono_s: float
+    wall_us: int
+
+
+class Amount(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Current per phase and power, for each direction; `None` is no limit."""
+
+    import_A: float | None = None
+    import_W: float | None = None
+    export_A: float | None = None
+    export_W: float | None = None
+
+
+class Order(Struct, frozen=True, order=True):
+    """Position of a grant among all of its parent's, over the parent's restarts."""
+
+    epoch: int
+    seq: int
+
+
+class Reading(Struct, frozen=True, kw_only=True):
+    """What EVSE hardware says of itself; sent by its driver on every change and at least each second."""
+
+    t_hardware_s: float
+    """The hardware's own monotonic clock."""
+    plugged_in: bool
+    car_asks: bool
+    """The car wants energy now (control pilot state C or D)."""
+    complete: bool = False
+    """The car said that it needs nothing more."""
+    closed_phases: int
+    """Phases that the contactor connects, or would when it closes."""
+    currents_A: tuple[float, float, float]
+    """Per phase, on the grid side; positive imports."""
+    power_W: float
+    limit_A: float
+    """In force at the hardware, per phase."""
+    limit_W: float | None = None
+    limit_ends_in_s: float
+    """Until the hardware's own watchdog falls back."""
+    cable_limit_A: float | None = None
+    car_limit_A: float | None = None
+    fault: str | None = None
+
+
+class Actuate(Struct, frozen=True, kw_only=True, tag=True):
+    """What EVSE hardware may let through; it falls back when this runs out.
+
+    It runs out `duration_s` after `t_echo_s`, the hardware's own time in the reading that this
+    answers.
+    """
+
+    t_echo_s: float
+    duration_s: float
+    limit_A: float
+    limit_W: float | None = None
+    phase_count: int
+    cp_state: Literal["on", "X1", "E", "F"] = "on"
+    source: str = ""
+
+
+class ModuleStatus(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One module, for the operator; currents per phase."""
+
+    id: str
+    kind: str
+    controller: str
+    alive: bool = True
+    age_s: float = 0.0
+    """Since its parent last heard from it."""
+    state: str = ""
+    wants_A: float | None = None
+    wants_W: float | None = None
+    limit: LimitsRes | None = None
+    """Granted to it, with the source that bound it."""
+    limit_ends_in_s: float | None = None
+    in_force_A: float | None = None
+    in_force_W: float | None = None
+    phases: int | None = None
+    currents_A: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    power_W: float = 0.0
+    capacity_A: float | None = None
+    capacity_W: float | None = None
+    capacity_source: str = ""
+    sources: tuple[SourceStatus, ...] = ()
+    note: str = ""
+
+
+class Report(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a child tells its parent."""
+
+    boot: str
+    t_child_s: float
+    wants: EnergyFlowRequest
+    acked: Order | None = None
+    """The newest grant taken."""
+    committed: Amount | None = None
+    """The most that may still flow below the child; None: not known."""
+    fallback: Amount = Amount()
+    settle_time_s: float = 0.0
+    config_digest: str = ""
+    priority: bool = False
+    leaving: bool = False
+    """The child's process ends in good order."""
+    status: tuple[ModuleStatus, ...] = ()
+    """The child's own first, then all below it."""
+
+
+class Grant(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a parent allows a child, and for how long."""
+
+    boot: str
+    """The life of the child that it answers."""
+    t_echo_s: float
+    """`t_child_s` of the report that it answers."""
+    order: Order
+    duration_s: float
+    amount: Amount
+    """The sum of what is below."""
+    limits: tuple[EnforcedLimits, ...] = ()
+    """One for each EVSE of the child's subtree."""
+
+
+class Command(Struct, frozen=True, kw_only=True):
+    """Something for one module, passed down the branch that it is on."""
+
+    id: str
+    origin: str
+    """The module at which it entered the tree; the outcome goes there."""
+    target: str
+    event: SourceEvent
+
+
+class Outcome(Struct, frozen=True, kw_only=True):
+    """What became of a command; passed up to its origin."""
+
+    id: str
+    origin: str
+    error: str | None = None
+
+
+class OptimizerStatus(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The last run of the market."""
+
+    runs: int = 0
+    last_run: str = ""
+    """RFC 3339."""
+    duration_ms: float = 0.0
+    slots: int = 0
+    sales: int = 0
+    binding: tuple[str, ...] = ()
+    """Limits that are used up in the active slot."""
+    reasons: tuple[str, ...] = ()
+    """Of each EVSE: what it gets and why it does not get more."""
+    error: str | None = None
+    forecast: tuple[EnforcedLimits, ...] = ()

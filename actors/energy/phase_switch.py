@@ -1,0 +1,47 @@
+"""Changing the phases that a contactor connects, within a session.
+
+    steady ──other count wanted──► pausing: nothing may flow; the control pilot says so
+    pausing ──current gone──► the contactor is told the new count
+    pausing ──it is closed that way, and the delay is over──► steady
+
+Without a car, the count changes at once. The caller keeps power within its limit for the larger of
+the phases that are connected and those that are commanded, so that less comes before, more after.
+"""
+
+from __future__ import annotations
+
+from actors.energy.messages import Reading
+
+GONE_A = 0.5
+"""Current below which a contactor may open or change."""
+
+
+class PhaseSwitch:
+    """The sequence; `commanded` is what the contactor shall connect."""
+
+    def __init__(self, phases: int, delay_s: float) -> None:
+        self.commanded = phases
+        self._delay_s = delay_s
+        self._target: int | None = None
+        self._since_s = 0.0
+
+    def step(self, now_s: float, wanted: int, reading: Reading) -> bool:
+        """Advance; returns whether charging must pause now."""
+        if not reading.plugged_in:
+            self.commanded, self._target = wanted, None
+            return False
+        if self._target is None:
+            if wanted == self.commanded:
+                return False
+            self._target, self._since_s = wanted, now_s
+        if max(map(abs, reading.currents_A)) < GONE_A:
+            self.commanded = self._target
+        done = reading.closed_phases == self.commanded == self._target
+        if done and now_s - self._since_s >= self._delay_s:
+            self._target = None
+            return False
+        return True
+
+    def due_s(self) -> float | None:
+        """When to step again at the latest; None when nothing is under way."""
+        return None if self._target is None else self._since_s + self._delay_s

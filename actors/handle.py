@@ -1,0 +1,77 @@
+"""How one actor reaches another: a reference that never raises and an inbox that stays small.
+
+Pykka's own references raise when the actor is dead, and its inboxes have no bound. A handle answers
+False instead, so that a sender outlives its peers, and lets newer state replace older state that
+has not been read yet: whoever is slow sees the latest report of each child, not all of them.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Hashable
+from typing import Any
+
+import pykka
+
+INBOX_MAX = 10_000
+"""Unread messages of one actor; more are refused."""
+
+WAKE = "wake"
+"""What lies in the Pykka inbox for each message that waits in the handle."""
+
+
+class Handle:
+    """The reference to one actor; for any thread."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.refused = 0
+        self._lock = threading.Lock()
+        self._waiting: OrderedDict[Hashable, Any] = OrderedDict()
+        self._count = 0
+        self._ref: pykka.ActorRef[Any] | None = None
+
+    def attach(self, ref: pykka.ActorRef[Any]) -> None:
+        """Point to a newly started actor; what waited for its predecessor is dropped."""
+        with self._lock:
+            self._waiting.clear()
+            self._ref = ref
+
+    def tell(self, message: Any, key: Hashable = None) -> bool:
+        """Put a message into the inbox; one with an equal `key` replaces one that is still unread.
+
+        False when the actor is dead or its inbox full.
+        """
+        with self._lock:
+            ref = self._ref
+            if ref is None or len(self._waiting) >= INBOX_MAX:
+                self.refused += 1
+                return False
+            self._count += 1
+            slot: Hashable = ("one", self._count) if key is None else ("newest", key)
+            replaces = slot in self._waiting
+            self._waiting[slot] = message
+        if replaces:
+            return True
+        try:
+            ref.tell(WAKE)
+        except pykka.ActorDeadError:
+            return False
+        return True
+
+    def take(self) -> list[Any]:
+        """What waits longest, as a list of one; empty when another life took it. For the actor."""
+        with self._lock:
+            return [self._waiting.popitem(last=False)[1]] if self._waiting else []
+
+    def alive(self) -> bool:
+        """Whether the actor runs."""
+        ref = self._ref
+        return ref is not None and ref.is_alive()
+
+    def stop(self) -> None:
+        """End the actor and wait for it; a dead one is fine."""
+        ref = self._ref
+        if ref is not None and ref.is_alive():
+            ref.stop(block=True, timeout=5.0)

@@ -1,0 +1,252 @@
+"""The whole site: EVSEs and their cars, fixed loads, and the load of every node on each phase.
+
+    load of a node = its fixed load + the loads of all below it, phase by phase
+
+A node with a fuse has a breaker. A tripped one carries nothing and cuts everything below it, until
+someone resets it. Time goes on in steps of at most MAX_STEP_s, so that a plant that was held up
+finds out what its hardware did meanwhile; EVSEs in which nothing can change are passed over.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections import deque
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+from actors.energy.messages import Actuate
+from actors.energy.modules import EnergyNodeConfig
+from actors.plant.arrivals import visits
+from actors.plant.breakers import Breaker, Currents
+from actors.plant.hardware import Evse
+from actors.plant.story import FixedLoad, Story, Visit
+from actors.plant.wiring import evse_configs, wire
+from actors.site import Site
+
+MAX_STEP_s = 0.1
+MAX_STEPS = 2_000
+"""Steps in one go; after a longer hold-up they are longer instead."""
+MAX_NOTICES = 10_000
+"""Notices that wait to be taken; beyond it the oldest are lost."""
+NOTHING: Currents = (0.0, 0.0, 0.0)
+
+
+class Notice(Struct, frozen=True):
+    """Something that people at the site would notice."""
+
+    text: str
+    loud: bool = False
+
+
+class RefusedError(ValueError):
+    """What was asked of the site cannot be; the message says why in one line."""
+
+
+class Installation:
+    """A site from `start_s` on, as its story tells it and as its drivers command it."""
+
+    def __init__(self, site: Site, story: Story, start_s: float) -> None:
+        self.story = story
+        self.now_s = start_s
+        self.voltage_V = site.manager_config().nominal_ac_voltage
+        wired = wire(site)
+        configs = evse_configs(site)
+        self.evses = {e: Evse(e, c, wired[e], self.voltage_V, start_s) for e, c in configs.items()}
+        self.breakers = {
+            m.id: Breaker(m.config.fuse_limit_A)
+            for m in site.modules.values()
+            if isinstance(m.config, EnergyNodeConfig) and m.config.fuse_limit_A is not None
+        }
+        self.fixed_A: dict[str, Currents] = {}
+        self.loads_A: dict[str, Currents] = {m: NOTHING for m in site.modules if m not in configs}
+        """Of every node."""
+        self._start_s = start_s
+        self._parents = {m.id: m.parent for m in site.modules.values()}
+        self._nodes = list(reversed(self.loads_A))  # children before parents
+        self._below = {node: [d for d in site.subtree(node) if d in self.evses] for node in self.breakers}
+        self._cut: set[str] = set()
+        self._visits = visits(story, configs)
+        self._next = next(self._visits, None)
+        self._leaving: list[tuple[float, int, str]] = []
+        self._stays: dict[str, int] = {}
+        self._plugged = 0
+        self._loads = deque(sorted(story.fixed_loads, key=lambda load: load.at_s))
+        self._notices: deque[Notice] = deque(maxlen=MAX_NOTICES)
+
+    # --- what is done to it -------------------------------------------------------------------------
+
+    def actuate(self, now_s: float, evse_id: str, command: Actuate) -> str | None:
+        """A driver's command; why not, if it is refused."""
+        return self.evses[evse_id].actuate(now_s, command)
+
+    def plug(self, visit: Visit) -> None:
+        """A car arrives now. Raises RefusedError if another one is there."""
+        evse = self.evses[visit.evse]
+        if evse.car is not None:
+            raise RefusedError(f"{visit.evse} is taken")
+        evse.plug(visit, self.story.speed)
+        self._plugged += 1
+        self._stays[visit.evse] = self._plugged
+        if visit.stay_s is not None:
+            heapq.heappush(self._leaving, (self.now_s + visit.stay_s, self._plugged, visit.evse))
+        self._notices.append(Notice(f"{visit.evse}: {visit.kind} car comes with {visit.soc_percent:.0f} %"))
+
+    def unplug(self, evse_id: str) -> None:
+        """The car leaves now. Raises RefusedError if there is none."""
+        evse = self._evse(evse_id)
+        if evse.car is None:
+            raise RefusedError(f"no car at {evse_id}")
+        self._notices.append(Notice(f"{evse_id}: car leaves with {evse.car.soc_percent:.0f} %"))
+        evse.unplug()
+
+    def set_fixed_load(self, node: str, currents_A: Currents) -> None:
+        """A node's fixed load from now on."""
+        self.fixed_A[node] = currents_A
+
+    def reset_breaker(self, node: str) -> None:
+        """Close a tripped breaker. Raises RefusedError if there is none."""
+        if node not in self.breakers:
+            raise RefusedError(f"no breaker at {node!r}; known: {', '.join(self.breakers)}")
+        self.breakers[node].reset()
+        self._cut.discard(node)
+        self._supply()
+
+    def take_notices(self) -> list[Notice]:
+        """What was noticed since it was last asked."""
+        taken = list(self._notices)
+        self._notices.clear()
+        return taken
+
+    def _evse(self, evse_id: str) -> Evse:
+        if evse_id not in self.evses:
+            raise RefusedError(f"no EVSE {evse_id!r}")
+        return self.evses[evse_id]
+
+    # --- time ---------------------------------------------------------------------------------------
+
+    def step(self, now_s: float) -> None:
+        """Go on to `now_s`."""
+        since_s = self.now_s
+        steps = min(MAX_STEPS, math.ceil((now_s - since_s) / MAX_STEP_s))
+        for k in range(1, steps + 1):
+            self._advance(now_s if k == steps else since_s + (now_s - since_s) * k / steps)
+
+    def _advance(self, now_s: float) -> None:
+        dt_s, self.now_s = now_s - self.now_s, now_s
+        self._tell_story(now_s - self._start_s)
+        for evse in self.evses.values():
+            if evse.wake_s <= now_s:
+                evse.step(now_s)
+        self._add_up()
+        self._heat_breakers(dt_s)
+
+    def _tell_story(self, story_s: float) -> None:
+        while self._leaving and self._leaving[0][0] <= self.now_s:
+            _, stay, evse_id = heapq.heappop(self._leaving)
+            if self._stays.get(evse_id) == stay and self.evses[evse_id].car is not None:
+                self.unplug(evse_id)
+        while self._next is not None and self._next.at_s <= story_s:
+            try:
+                self.plug(self._next)
+            except RefusedError:
+                self._notices.append(Notice(f"{self._next.evse}: is taken, {self._next.kind} car drives on"))
+            self._next = next(self._visits, None)
+        while self._loads and self._loads[0].at_s <= story_s:
+            self._take_load(self._loads.popleft())
+        if self.story.end_s is not None and story_s >= self.story.end_s and self._stays:
+            for evse_id in self._stays:
+                if self.evses[evse_id].car is not None:
+                    self.unplug(evse_id)
+            self._stays.clear()
+
+    def _take_load(self, load: FixedLoad) -> None:
+        self.set_fixed_load(load.node, load.currents_A)
+        amounts = " ".join(f"{current_A:g}" for current_A in load.currents_A)
+        self._notices.append(Notice(f"{load.node}: fixed load {amounts} A"))
+
+    def _add_up(self) -> None:
+        sums: dict[str, list[float]] = {node: [0.0, 0.0, 0.0] for node in self._nodes}
+        parents = self._parents
+        for evse in self.evses.values():
+            if evse.car is not None and evse.contactor_closed:
+                parent = parents[evse.id]
+                if parent is not None:
+                    _add(sums[parent], evse.currents_A)
+        for node in self._nodes:
+            own = sums[node]
+            _add(own, self.fixed_A.get(node, NOTHING))
+            if node in self._cut:
+                own[:] = NOTHING
+            self.loads_A[node] = (own[0], own[1], own[2])
+            parent = parents[node]
+            if parent is not None:
+                _add(sums[parent], self.loads_A[node])
+
+    def _heat_breakers(self, dt_s: float) -> None:
+        tripped = False
+        for node, breaker in self.breakers.items():
+            if breaker.tripped and self.story.breakers == "trip":
+                breaker.step(dt_s, NOTHING)
+                continue
+            noticed = breaker.step(dt_s, self.loads_A[node])
+            if noticed is None:
+                continue
+            amounts = " ".join(f"{current_A:.1f}" for current_A in self.loads_A[node])
+            match noticed:
+                case "trip":
+                    self._notices.append(
+                        Notice(f"BREAKER {node} TRIPS: {amounts} A, rating {breaker.rating_A:g} A", loud=True)
+                    )
+                    if self.story.breakers == "trip":
+                        self._cut.add(node)
+                        tripped = True
+                case "overload":
+                    text = f"breaker {node} is overloaded: {amounts} A, rating {breaker.rating_A:g} A"
+                    self._notices.append(Notice(text, loud=True))
+                case "over":
+                    self._notices.append(Notice(f"breaker {node} is no longer overloaded: {amounts} A"))
+        if tripped:
+            self._supply()
+            self._add_up()
+
+    def _supply(self) -> None:
+        """Cut what stands below a tripped breaker, and nothing else."""
+        dark = {evse_id for node in self._cut for evse_id in self._below[node]}
+        for evse in self.evses.values():
+            evse.supply(evse.id not in dark)
+
+    # --- what is recorded -----------------------------------------------------------------------------
+
+    def sample(self) -> dict[str, object]:
+        """One line of the record."""
+        return {
+            "t": round(self.now_s, 3),
+            "evses": {evse.id: _evse_sample(evse) for evse in self.evses.values()},
+            "breakers": {
+                node: {
+                    "currents_A": [round(current_A, 3) for current_A in self.loads_A[node]],
+                    "rating_A": breaker.rating_A,
+                    "tripped": breaker.tripped,
+                }
+                for node, breaker in self.breakers.items()
+            },
+        }
+
+
+def _evse_sample(evse: Evse) -> Mapping[str, object]:
+    limit = evse.watchdog.limit
+    sample: dict[str, object] = {"limit_A": round(limit.limit_A, 3)}
+    if limit.limit_W is not None:
+        sample["limit_W"] = round(limit.limit_W, 3)
+    sample["currents_A"] = [round(current_A, 3) for current_A in evse.currents_A]
+    sample["phases"] = evse.closed_phases
+    sample["state"] = evse.state
+    return sample
+
+
+def _add(total: list[float], currents_A: Currents) -> None:
+    total[0] += currents_A[0]
+    total[1] += currents_A[1]
+    total[2] += currents_A[2]

@@ -1,0 +1,236 @@
+"""The plant's process: steps the installation in real time, and talks to drivers.
+
+    each STEP_s:  installation to now ─► messages that came ─► readings that are due ─► record, notices
+
+Messages come in on the wire's thread and wait in a bounded inbox; all else happens in the thread that
+calls `run`. A reading is sent on every change that a driver must know, on a changed current at most
+each CURRENT_EVERY_s, and in any case each READING_EVERY_s.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import assert_never
+
+import msgspec
+
+from actors import clock
+from actors.energy.messages import Actuate
+from actors.plant.hardware import Evse
+from actors.plant.installation import Installation, RefusedError
+from actors.plant.messages import (
+    PlantCommand,
+    PlantEvent,
+    PlantReply,
+    Plug,
+    ResetBreaker,
+    SetFixedLoad,
+    Unplug,
+    Watch,
+    register_plant_messages,
+)
+from actors.plant.recording import Recorder
+from actors.plant.story import StoryError, check_fixed_load, parse_story, parse_visit
+from actors.plant.watchers import Watchers
+from actors.site import Site
+from actors.stop import Stop
+from transport import Delivery, Registry, Wire
+
+LOG = logging.getLogger("amptree.plant")
+
+STEP_s = 0.05
+RECORD_EVERY = 2
+"""Steps from one line of the record to the next: ten lines a second."""
+FLUSH_EVERY_s = 1.0
+READING_EVERY_s = 0.9
+"""So that, with what a step takes, there is one at least each second."""
+CURRENT_EVERY_s = 0.2
+CURRENT_CHANGE_A = 0.1
+MAX_INBOX = 20_000
+"""Messages between two steps; one more is lost, and drivers say theirs again."""
+DROPS_TOLD_EVERY_s = 10.0
+
+
+class _Outlet:
+    """An EVSE, who watches it, and what it was last told."""
+
+    def __init__(self, evse: Evse) -> None:
+        self.evse = evse
+        self.watchers = Watchers()
+        self.sent_s = 0.0
+        self.sent_revision = -1
+        self.sent_currents_A = (0.0, 0.0, 0.0)
+
+    def due(self, now_s: float) -> bool:
+        age_s = now_s - self.sent_s
+        if self.evse.revision != self.sent_revision or age_s >= READING_EVERY_s:
+            return True
+        if age_s < CURRENT_EVERY_s:
+            return False
+        pairs = zip(self.evse.currents_A, self.sent_currents_A, strict=True)
+        return any(abs(new_A - old_A) > CURRENT_CHANGE_A for new_A, old_A in pairs)
+
+
+class Plant:
+    """A site's plant, listening at `address`; `run` once, then it is closed."""
+
+    def __init__(self, site: Site, address: str, record: Path | None) -> None:
+        """Raises StoryError, AddressError, and OSError if the record cannot be written."""
+        self._site = site
+        story = parse_story(site.plant.story, site)
+        self.installation = Installation(site, story, clock.steady_s())
+        self._outlets = {evse.id: _Outlet(evse) for evse in self.installation.evses.values()}
+        self._inbox: queue.Queue[Delivery] = queue.Queue(MAX_INBOX)
+        self._lost = 0  # only the wire's thread counts it
+        self._lost_told = 0
+        self._lost_told_s = 0.0
+        registry = Registry()
+        register_plant_messages(registry)
+        self._wire = Wire(name="plant", registry=registry)
+        self._recorder: Recorder | None = None
+        try:
+            self._port = self._wire.listen(address, self._on_message, name="plant")
+            if record is not None:
+                self._recorder = Recorder(record, self._head())
+        except BaseException:
+            self._wire.stop()
+            raise
+        self.address = self._port.address
+
+    def _head(self) -> dict[str, object]:
+        start = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return {"site": self._site.name, "seed": self.installation.story.seed, "start": start}
+
+    def run(self, stop: Stop) -> None:
+        """Go on until `stop` is set."""
+        try:
+            self._wire.start()
+            name, count = self._site.name, len(self._outlets)
+            LOG.info("plant of site %s with %d EVSEs listens on %s", name, count, self.address)
+            self._loop(stop)
+        finally:
+            self._wire.stop()
+            if self._recorder is not None:
+                self._recorder.close()
+        LOG.info("plant of site %s has ended", self._site.name)
+
+    def _loop(self, stop: Stop) -> None:
+        turn = 0
+        flush_s = due_s = clock.steady_s()
+        while not stop.is_set():
+            now_s = clock.steady_s()
+            self._turn(now_s)
+            if self._recorder is not None and turn % RECORD_EVERY == 0:
+                self._recorder.write(self.installation.sample())
+                if now_s >= flush_s:
+                    flush_s = now_s + FLUSH_EVERY_s
+                    self._recorder.flush()
+            turn += 1
+            due_s = max(due_s + STEP_s, now_s)  # what is late is not made up for
+            stop.wait(due_s - clock.steady_s())
+
+    def _turn(self, now_s: float) -> None:
+        self.installation.step(now_s)
+        for _ in range(MAX_INBOX):
+            try:
+                delivery = self._inbox.get_nowait()
+            except queue.Empty:
+                break
+            self._take(now_s, delivery)
+        for outlet in self._outlets.values():
+            if outlet.due(now_s):
+                self._send_reading(now_s, outlet)
+        for notice in self.installation.take_notices():
+            LOG.log(logging.ERROR if notice.loud else logging.INFO, "%s", notice.text)
+        self._tell_lost(now_s)
+
+    # --- in ---------------------------------------------------------------------------------------
+
+    def _on_message(self, delivery: Delivery) -> None:
+        """On the wire's thread."""
+        try:
+            self._inbox.put_nowait(delivery)
+        except queue.Full:
+            self._lost += 1
+
+    def _tell_lost(self, now_s: float) -> None:
+        lost = self._lost
+        if lost > self._lost_told and now_s - self._lost_told_s >= DROPS_TOLD_EVERY_s:
+            LOG.warning("%d messages lost: the inbox of %d was full", lost - self._lost_told, MAX_INBOX)
+            self._lost_told, self._lost_told_s = lost, now_s
+
+    def _take(self, now_s: float, delivery: Delivery) -> None:
+        match delivery.message:
+            case Watch() as watch:
+                self._watch(now_s, watch, delivery.peer)
+            case Actuate() as command:
+                self._actuate(now_s, delivery, command)
+            case PlantCommand() as command:
+                error = self._obey(command.event)
+                LOG.info("by hand: %s: %s", command.event, error or "done")
+                self._port.send(PlantReply(id=command.id, error=error), peer=delivery.peer)
+            case _:
+                LOG.debug("from %s: a plant takes no %s", delivery.peer, delivery.kind)
+
+    def _watch(self, now_s: float, watch: Watch, peer: str) -> None:
+        begun = 0
+        for evse_id in watch.evses:
+            outlet = self._outlets.get(evse_id)
+            if outlet is not None and outlet.watchers.watch(now_s, watch.driver, peer):
+                begun += 1
+                outlet.sent_revision = -1  # it knows nothing yet
+        if begun:
+            LOG.info("driver %s of %s watches %d EVSEs", watch.driver, peer, begun)
+
+    def _actuate(self, now_s: float, delivery: Delivery, command: Actuate) -> None:
+        outlet = self._outlets.get(delivery.target)
+        if outlet is None:
+            LOG.debug("from %s: no EVSE %r", delivery.peer, delivery.target)
+        elif outlet.watchers.peer(now_s) != delivery.peer:
+            LOG.debug("%s: %s does not serve it", outlet.evse.id, delivery.peer)
+        elif (refused := self.installation.actuate(now_s, outlet.evse.id, command)) is not None:
+            LOG.debug("%s: refused %.1f A: %s", outlet.evse.id, command.limit_A, refused)
+
+    def _obey(self, event: PlantEvent) -> str | None:
+        """Why it cannot be, or None."""
+        try:
+            match event:
+                case Plug(car=car):
+                    self.installation.plug(parse_visit(car, self._site))
+                case Unplug(evse=evse):
+                    self.installation.unplug(evse)
+                case SetFixedLoad(node=node, currents_A=currents_A):
+                    check_fixed_load(node, currents_A, self._site)
+                    self.installation.set_fixed_load(node, currents_A)
+                case ResetBreaker(node=node):
+                    self.installation.reset_breaker(node)
+                case _:
+                    assert_never(event)
+        except (RefusedError, StoryError) as error:
+            return str(error)
+        return None
+
+    # --- out --------------------------------------------------------------------------------------
+
+    def _send_reading(self, now_s: float, outlet: _Outlet) -> None:
+        peer = outlet.watchers.peer(now_s)
+        if peer is None:
+            return
+        reading = outlet.evse.reading(now_s)
+        outlet.sent_s, outlet.sent_revision = now_s, outlet.evse.revision
+        outlet.sent_currents_A = reading.currents_A
+        self._port.send(reading, source=outlet.evse.id, target=outlet.evse.id, peer=peer, key=outlet.evse.id)
+
+
+def run_plant(site: Site, address: str, record: Path | None, stop: Stop) -> None:
+    """Run a site's plant until `stop` is set. Raises StoryError, AddressError and OSError at once."""
+    Plant(site, address, record).run(stop)
+
+
+def with_seed(site: Site, seed: int) -> Site:
+    """The site with another seed in its story."""
+    story = {**site.plant.story, "seed": seed}
+    return msgspec.structs.replace(site, plant=msgspec.structs.replace(site.plant, story=story))

@@ -1,0 +1,74 @@
+"""The limit in force at EVSE hardware, and its watchdog.
+
+    fallback ──take──► in force ──take a newer one──► in force ──ends_s──► fallback
+
+A limit runs out `duration_s` after `t_echo_s`, the hardware's own time in the reading that it
+answers: one that was long under way arrives short or dead. Whoever answers an older reading than
+the limit in force did, or one that the hardware has not sent yet, is refused.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+from msgspec import Struct
+
+from actors.energy.messages import Actuate
+
+
+class Limit(Struct, frozen=True, kw_only=True):
+    """What the hardware may let through, per phase."""
+
+    limit_A: float
+    limit_W: float | None = None
+    phase_count: int | None = None
+    """None: as they are."""
+    cp_state: Literal["on", "X1", "E", "F"] = "on"
+    ends_s: float = math.inf
+
+
+class Watchdog:
+    """Holds the limit in force. `expire` before reading it."""
+
+    def __init__(self, fallback_A: float) -> None:
+        self._fallback = Limit(limit_A=fallback_A)
+        self._newest_echo_s = -math.inf
+        self.limit = self._fallback
+
+    def take(self, now_s: float, command: Actuate) -> str | None:
+        """Put a new limit in force, or tell why not."""
+        self.expire(now_s)
+        ends_s = command.t_echo_s + command.duration_s
+        if command.t_echo_s > now_s:
+            return f"echo of {command.t_echo_s:.3f} s is from the future, now is {now_s:.3f} s"
+        if command.t_echo_s < self._newest_echo_s:
+            return f"echo of {command.t_echo_s:.3f} s is older than {self._newest_echo_s:.3f} s"
+        if not now_s < ends_s < math.inf:
+            return f"limit ran out {now_s - ends_s:.3f} s ago"
+        if not _is_current(command.limit_A) or not (command.limit_W is None or _is_current(command.limit_W)):
+            return f"limit of {command.limit_A} A, {command.limit_W} W is none"
+        if not 1 <= command.phase_count <= 3:
+            return f"{command.phase_count} phases are none"
+        self._newest_echo_s = command.t_echo_s
+        self.limit = Limit(
+            limit_A=command.limit_A,
+            limit_W=command.limit_W,
+            phase_count=command.phase_count,
+            cp_state=command.cp_state,
+            ends_s=ends_s,
+        )
+        return None
+
+    def expire(self, now_s: float) -> None:
+        """Fall back if the limit has run out."""
+        if now_s >= self.limit.ends_s:
+            self.limit = self._fallback
+
+    def ends_in_s(self, now_s: float) -> float:
+        """Until it falls back; 0 in fallback."""
+        return 0.0 if self.limit is self._fallback else max(0.0, self.limit.ends_s - now_s)
+
+
+def _is_current(value: float) -> bool:
+    return 0.0 <= value < math.inf

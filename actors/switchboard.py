@@ -1,0 +1,112 @@
+"""Where messages of the actors go: to an actor of this process, over a link, to hardware, to a client.
+
+A message that comes over a link is taken only from the controller that hosts its sender, and only
+from the sender's neighbour in the tree.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+from actors.drivers import Driver
+from actors.energy.external import SavedSources
+from actors.energy.messages import Actuate, Command, Grant, Outcome, Reading, Report
+from actors.gateways.control import ControlGateway
+from actors.handle import Handle
+from actors.site import Site
+from actors.state import StateFolder
+from transport import Delivery, Port
+
+LOG = logging.getLogger("amptree.links")
+
+
+class Switchboard:
+    """Routes for all actors of one process."""
+
+    def __init__(
+        self, site: Site, controller: str, handles: Mapping[str, Handle], state: StateFolder
+    ) -> None:
+        self._site = site
+        self._controller = controller
+        self._handles = handles
+        self._state = state
+        self.links_down: Port | None = None
+        self.links_up: dict[str, Port] = {}
+        self.drivers: dict[str, Driver] = {}
+        self.gateway: ControlGateway | None = None
+        self.strangers = 0
+        """Messages over links that were not from whom they should be."""
+
+    def to_parent(self, module_id: str, message: Report | Outcome) -> None:
+        """Up the tree."""
+        parent = self._site.modules[module_id].parent
+        if parent is None:
+            return  # an outcome that went astray: the root has nobody above it
+        if not self._tell(parent, message, module_id):
+            port = self.links_up[self._site.controller_of(parent).name]
+            port.send(message, target=parent, source=module_id, key=_key(message, module_id))
+
+    def to_child(self, module_id: str, child: str, message: Grant | Command) -> None:
+        """Down one branch."""
+        if not self._tell(child, message, module_id) and self.links_down is not None:
+            peer = self._site.controller_of(child).name
+            self.links_down.send(
+                message, target=child, source=module_id, peer=peer, key=_key(message, module_id, child)
+            )
+
+    def to_driver(self, module_id: str, message: Actuate) -> None:
+        """To the hardware of an EVSE."""
+        self.drivers[module_id].actuate(module_id, message)
+
+    def to_gateway(self, message: Outcome) -> None:
+        """To the client that asked."""
+        if self.gateway is not None:
+            self.gateway.outcome(message)
+
+    def save(self, module_id: str, sources: SavedSources) -> None:
+        """Keep over a restart."""
+        self._state.save(module_id, sources)
+
+    def from_hardware(self, evse_id: str, reading: Reading) -> None:
+        """A driver read its hardware."""
+        self._handles[evse_id].tell(reading, key="reading")
+
+    def from_link(self, delivery: Delivery) -> None:
+        """A message came over a link."""
+        message, source, target = delivery.message, delivery.source, delivery.target
+        if target not in self._handles or not self._neighbours(delivery):
+            self.strangers += 1
+            LOG.debug(
+                "from %s: %s from %r for %r: not its place", delivery.peer, delivery.kind, source, target
+            )
+            return
+        self._handles[target].tell(message, key=_key(message, source))
+
+    def _neighbours(self, delivery: Delivery) -> bool:
+        source, modules = delivery.source, self._site.modules
+        if source not in modules or self._site.controller_of(source).name != delivery.peer:
+            return False
+        match delivery.message:
+            case Report(wants=wants):
+                return modules[source].parent == delivery.target and wants.uuid == source
+            case Outcome():
+                return modules[source].parent == delivery.target
+            case Grant() | Command():
+                return modules[delivery.target].parent == source
+            case _:
+                return False
+
+    def _tell(self, target: str, message: Any, source: str) -> bool:
+        """Whether the target is of this process; a dead one has been told too."""
+        handle = self._handles.get(target)
+        if handle is None:
+            return False
+        handle.tell(message, key=_key(message, source))
+        return True
+
+
+def _key(message: Any, *names: str) -> Hashable:
+    """Newer state replaces older; commands and outcomes are each delivered."""
+    return (type(message).__name__, *names) if isinstance(message, Report | Grant) else None

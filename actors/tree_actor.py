@@ -1,0 +1,121 @@
+"""The shell around a core: take a message, step the core, carry out its effects.
+
+The actor knows the clock and where its messages go; every decision is the core's.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any, ClassVar, Protocol
+
+import pykka
+from msgspec import Struct
+
+from actors import clock
+from actors.energy.effects import Effect, RunMarket, Save, Say, ToChild, ToDriver, ToGateway, ToParent
+from actors.energy.external import SavedSources
+from actors.energy.messages import (
+    Actuate,
+    Command,
+    Grant,
+    Instant,
+    ModuleStatus,
+    OptimizerStatus,
+    Outcome,
+    Report,
+)
+from actors.handle import WAKE, Handle
+
+LEVELS = {
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warning": logging.WARNING,
+    "error": logging.ERROR,
+}
+
+
+class Core(Protocol):
+    """What an actor steps."""
+
+    id: str
+    due_s: float
+
+    def step(self, now: Instant, event: Any) -> list[Effect]: ...
+    def report_status(self, now: Instant) -> tuple[ModuleStatus, ...]: ...
+
+
+class Outlets(Protocol):
+    """Where messages go; the controller's switchboard."""
+
+    def to_parent(self, module_id: str, message: Report | Outcome) -> None: ...
+    def to_child(self, module_id: str, child: str, message: Grant | Command) -> None: ...
+    def to_driver(self, module_id: str, message: Actuate) -> None: ...
+    def to_gateway(self, message: Outcome) -> None: ...
+    def save(self, module_id: str, sources: SavedSources) -> None: ...
+
+
+class Tick(Struct, frozen=True):
+    """Time has passed."""
+
+
+class StatusQuery(Struct, frozen=True):
+    """Asks for the status of a module and all below it."""
+
+    answer: Callable[[StatusAnswer], None]
+
+
+class StatusAnswer(Struct, frozen=True):
+    """The module first, then all below it; the optimizer's where the module is the root."""
+
+    modules: tuple[ModuleStatus, ...]
+    optimizer: OptimizerStatus | None = None
+
+
+class TreeActor(pykka.ThreadingActor):
+    """One module of the tree. An exception ends this life; the controller begins another."""
+
+    use_daemon_thread: ClassVar[bool] = True
+
+    def __init__(self, core: Core, handle: Handle, outlets: Outlets) -> None:
+        super().__init__()
+        self.core = core
+        self._handle = handle
+        self._outlets = outlets
+        self._log = logging.getLogger(f"amptree.{core.id}")
+
+    def on_receive(self, message: Any) -> None:
+        """Step the core with each message that waits."""
+        assert message == WAKE, f"{self.core.id} takes messages through its handle only, not {message!r}"
+        for event in self._handle.take():
+            if isinstance(event, StatusQuery):
+                event.answer(self.status())
+            else:
+                self.step(None if isinstance(event, Tick) else event)
+
+    def step(self, event: Any) -> None:
+        """One step of the core, and what it asks for."""
+        for effect in self.core.step(clock.now(), event):
+            self.carry_out(effect)
+
+    def status(self) -> StatusAnswer:
+        """This module and all below it."""
+        return StatusAnswer(self.core.report_status(clock.now()))
+
+    def carry_out(self, effect: Effect) -> None:
+        """Do what the core asked for."""
+        match effect:
+            case ToParent(message):
+                self._outlets.to_parent(self.core.id, message)
+            case ToChild(child, message):
+                self._outlets.to_child(self.core.id, child, message)
+            case ToDriver(message):
+                self._outlets.to_driver(self.core.id, message)
+            case ToGateway(message):
+                self._outlets.to_gateway(message)
+            case Say(level, text):
+                self._log.log(LEVELS[level], "%s", text)
+            case Save(sources):
+                self._outlets.save(self.core.id, sources)
+            case RunMarket():
+                raise AssertionError(f"{self.core.id} has no market")

@@ -1,0 +1,59 @@
+"""Which messages cross between processes, and by which names."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from actors.energy.external import SourceEvent
+from actors.energy.messages import Command, Grant, ModuleStatus, OptimizerStatus, Outcome, Report
+from actors.plant.messages import register_plant_messages
+from transport import Registry
+
+CLIENT_TIMEOUT_S = 5.0
+"""How long a client of the control socket waits for an answer."""
+
+
+class StatusRequest(Struct, frozen=True, kw_only=True):
+    """Asks a controller for all that it knows."""
+
+    id: str
+
+
+class StatusReply(Struct, frozen=True, kw_only=True):
+    """Every module that the controller hosts, and all below these."""
+
+    id: str
+    site: str
+    controller: str
+    modules: tuple[ModuleStatus, ...]
+    optimizer: OptimizerStatus | None = None
+
+
+class SourceRequest(Struct, frozen=True, kw_only=True):
+    """Sets, clears or renews an external limit at a module."""
+
+    id: str
+    target: str
+    event: SourceEvent
+
+
+class SourceReply(Struct, frozen=True, kw_only=True):
+    """What became of it."""
+
+    id: str
+    error: str | None = None
+
+
+def tree_registry() -> Registry:
+    """What travels on the links between controllers, on control sockets and to the plant."""
+    registry = Registry()
+    register_plant_messages(registry)
+    registry.add(Report, "report")
+    registry.add(Grant, "grant")
+    registry.add(Command, "command")
+    registry.add(Outcome, "outcome")
+    registry.add(StatusRequest, "status_request")
+    registry.add(StatusReply, "status_reply")
+    registry.add(SourceRequest, "source_request")
+    registry.add(SourceReply, "source_reply")
+    return registry

@@ -1,0 +1,57 @@
+"""What the verbs that run processes share: loading the site, ending on a signal, ending with a parent."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from actors.config import ConfigError, load_site
+from actors.site import Site
+from actors.stop import Stop
+from tools.main import UserError
+
+ORPHAN_CHECK_S = 0.5
+
+
+def load(path: str) -> Site:
+    """The site of a file. Raises UserError with every fault, a line each."""
+    try:
+        return load_site(path)
+    except ConfigError as error:
+        faults = [f"{f.path}: {f.message}" if f.path else f.message for f in error.faults]
+        raise UserError(f"{path}: " + f"\n{path}: ".join(faults)) from None
+
+
+@contextmanager
+def stop_on_signals(*, with_parent: bool = False) -> Iterator[Stop]:
+    """A flag that SIGTERM or SIGINT sets; with `with_parent` also the end of the parent process."""
+    stop = Stop()
+    ended = threading.Event()
+
+    def on_signal(_signum: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    before = {s: signal.signal(s, on_signal) for s in (signal.SIGTERM, signal.SIGINT)}
+    parent = os.getppid()
+
+    def watch() -> None:
+        while not ended.wait(ORPHAN_CHECK_S):
+            if os.getppid() != parent:
+                stop.set()
+
+    watcher = threading.Thread(target=watch, name="parent-watch", daemon=True)
+    if with_parent:
+        watcher.start()
+    try:
+        yield stop
+    finally:
+        ended.set()
+        if with_parent:
+            watcher.join()
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
+        stop.close()

@@ -1,0 +1,51 @@
+"""`amptree run`: one controller of a site, for a host of its own."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from actors.controller import Controller, addresses
+from actors.rundir import AlreadyRunningError, RunDir, RunDirError, state_dir
+from tools import logs
+from tools.main import UserError
+from tools.processes import load, stop_on_signals
+from transport import AddressError
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the verb."""
+    parser.add_argument("file", metavar="FILE", help="the site's YAML file, the same on all hosts")
+    parser.add_argument("--controller", required=True, metavar="NAME", help="which of the site's controllers")
+    parser.add_argument("--plant", metavar="ADDRESS", help="where the simulated plant listens")
+    parser.add_argument(
+        "--state", metavar="DIR", type=Path, help="keeps external limits over restarts (default: per user)"
+    )
+    parser.add_argument("--with-parent", action="store_true", help="end when the process that began it ends")
+    logs.add_arguments(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run until a signal; 3 when too many actors died."""
+    site = load(options.file)
+    name = options.controller
+    if name not in site.controllers:
+        raise UserError(f"no controller {name!r} in {options.file}; known: {', '.join(site.controllers)}")
+    logs.set_up(options, debug=site.manager_config().debug)
+    state = options.state or state_dir() / site.name
+    hosted = site.controllers[name].modules
+    try:
+        where = addresses(site, name, options.plant)
+        with (
+            stop_on_signals(with_parent=options.with_parent) as stop,
+            RunDir(site.name).lock(
+                name,
+                f"controller {name} of site {site.name}",
+                controller=name,
+                root=site.root in hosted,
+                file=str(Path(options.file).resolve()),
+            ),
+        ):
+            return Controller(site, name, where, state).run(stop)
+    except (AddressError, RunDirError, AlreadyRunningError) as error:
+        raise UserError(str(error)) from error

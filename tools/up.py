@@ -1,0 +1,225 @@
+"""`amptree up`: a whole site on this machine, its plant included, until Ctrl-C.
+
+It begins one process for the plant and one for each controller, shows the tree, and ends them all,
+the plant last: EVSEs are told to stop while there is still hardware to tell.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from actors.controller import addresses
+from actors.rundir import AlreadyRunningError, RunDir, RunDirError
+from actors.site import Site
+from actors.stop import Stop
+from tools import logs
+from tools.client import Client, SiteStatus
+from tools.main import UserError
+from tools.processes import load, stop_on_signals
+from tools.status import all_alive
+from tools.view import render
+
+START_TIMEOUT_S = 30.0
+"""For all modules to be heard."""
+END_TIMEOUT_S = 10.0
+"""For a process to end by itself."""
+REFRESH_S = 0.5
+PLAIN_REFRESH_S = 10.0
+"""Between two tables where there is no terminal."""
+
+
+class Processes:
+    """The processes of one run, in the order of their begin."""
+
+    def __init__(self, log_dir: Path | None) -> None:
+        self._log_dir = log_dir
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._told: set[str] = set()
+
+    def begin(self, name: str, arguments: list[str]) -> None:
+        """Begin `amptree …`; its log goes to a file where there is a folder for it, else to stderr."""
+        command = [sys.executable, "-m", "tools.main", *arguments]
+        with ExitStack() as stack:
+            log = stack.enter_context(open(self._log(name), "wb")) if self._log_dir else None
+            # A group of their own: Ctrl-C reaches `up` only, which ends them in order.
+            self._processes[name] = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            )
+
+    def newly_dead(self) -> list[tuple[str, int]]:
+        """Processes that ended since the last call, with their exit codes."""
+        dead = [
+            (name, code)
+            for name, process in self._processes.items()
+            if name not in self._told and (code := process.poll()) is not None
+        ]
+        self._told.update(name for name, _ in dead)
+        return dead
+
+    def last_words(self, name: str) -> str:
+        """The end of a process's log."""
+        if self._log_dir is None:
+            return ""
+        lines = self._log(name).read_text(errors="replace").splitlines()
+        return lines[-1] if lines else ""
+
+    def end(self) -> None:
+        """End all but the first, then the first; kill what does not end in time."""
+        first, *others = self._processes.values() or [None]
+        for group in (others, [first]):
+            alive = [p for p in group if p is not None and p.poll() is None]
+            for process in alive:
+                process.send_signal(signal.SIGTERM)
+            for process in alive:
+                try:
+                    process.wait(END_TIMEOUT_S)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()
+
+    def _log(self, name: str) -> Path:
+        assert self._log_dir is not None
+        return self._log_dir / f"{name}.log"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the verb."""
+    parser.add_argument("file", metavar="FILE", help="the site's YAML file")
+    parser.add_argument("--for", dest="for_s", type=float, metavar="SECONDS", help="end after so long")
+    parser.add_argument("--record", metavar="DIR", type=Path, help="write plant.jsonl and all logs there")
+    parser.add_argument(
+        "--no-screen", action="store_true", help="logs of all processes instead of the screen"
+    )
+    logs.add_arguments(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the site; 1 when a process ended that should not have."""
+    if options.for_s is not None and options.for_s <= 0:
+        raise UserError(f"--for needs more than 0 seconds, got {options.for_s:g}")
+    site = load(options.file)
+    try:
+        with ExitStack() as stack:
+            stop = stack.enter_context(stop_on_signals())
+            facts = {"file": str(Path(options.file).resolve())}
+            stack.enter_context(RunDir(site.name).lock("up", f"site {site.name}", **facts))
+            return _run(site, options, stop, stack)
+    except AlreadyRunningError as error:
+        raise UserError(f"{error}; end it with: amptree stop --site {site.name}") from error
+    except RunDirError as error:
+        raise UserError(str(error)) from error
+
+
+def _run(site: Site, options: argparse.Namespace, stop: Stop, stack: ExitStack) -> int:
+    run_dir = RunDir(site.name)
+    if others := [name for name in run_dir.holders() if name != "up"]:
+        raise UserError(
+            f"parts of site {site.name} run already: {', '.join(others)}; "
+            f"end them with: amptree stop --site {site.name}"
+        )
+    scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="amptree-")))
+    screen = not options.no_screen
+    log_dir = _folder(options.record) if options.record else scratch if screen else None
+    processes = Processes(log_dir)
+    stack.callback(processes.end)
+    _begin(site, options, processes, scratch)
+    deadline_s = None if options.for_s is None else time.monotonic() + options.for_s
+    with Client(site.name, timeout_s=2.0) as client:
+        if screen:
+            return _show(site, client, processes, stop, deadline_s)
+        return _wait(client, processes, stop, deadline_s)
+
+
+def _folder(path: Path) -> Path:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be made: {error.strerror}") from error
+    return path
+
+
+def _begin(site: Site, options: argparse.Namespace, processes: Processes, scratch: Path) -> None:
+    common = [*logs.arguments(options), "--with-parent"]
+    plant = addresses(site, next(iter(site.controllers))).plant
+    record = ["--record", str(options.record / "plant.jsonl")] if options.record else []
+    processes.begin("plant", ["plant", options.file, "--listen", plant, *record, *common])
+    for name in site.controllers:
+        state = ["--state", str(scratch / "state")]
+        arguments = ["run", options.file, "--controller", name, "--plant", plant, *state, *common]
+        processes.begin(name, arguments)
+
+
+def _dead(processes: Processes, console: Console, *, starting: bool) -> bool:
+    """Tell of processes that died; while starting, that ends the run."""
+    for name, code in processes.newly_dead():
+        reason = f"signal {-code}" if code < 0 else f"exit code {code}"
+        words = processes.last_words(name)
+        if starting:
+            raise UserError(words.partition(": ")[2] or f"{name} did not start ({reason})")
+        console.print(f"{name} has ended ({reason}){': ' + words if words else ''}", style="red")
+        return True
+    return False
+
+
+def _over(stop: Stop, deadline_s: float | None) -> bool:
+    return stop.is_set() or (deadline_s is not None and time.monotonic() >= deadline_s)
+
+
+def _ask(client: Client) -> SiteStatus | None:
+    try:
+        return client.status()
+    except UserError:
+        return None
+
+
+def _show(site: Site, client: Client, processes: Processes, stop: Stop, deadline_s: float | None) -> int:
+    console = Console(highlight=False)
+    depths = {m: len(site.path_to_root(m)) - 1 for m in site.modules}
+    terminal = console.is_terminal
+    failed, started = False, time.monotonic()
+    alive = False
+    wait_s = REFRESH_S
+    with (
+        Live(console=console, screen=False, auto_refresh=False, transient=False)
+        if terminal
+        else ExitStack() as live
+    ):
+        while not _over(stop, deadline_s):
+            failed = _dead(processes, console, starting=not alive) or failed
+            status = _ask(client)
+            alive = alive or (status is not None and all_alive(status))
+            if status is None:
+                shown: object = Text(f"site {site.name} is starting…")
+            else:
+                shown = render(status, depths)
+            if isinstance(live, Live):
+                live.update(shown, refresh=True)  # type: ignore[arg-type]
+            elif alive:
+                console.print(shown)
+                wait_s = PLAIN_REFRESH_S
+            if not alive and time.monotonic() - started > START_TIMEOUT_S:
+                raise UserError(f"site {site.name} is not complete after {START_TIMEOUT_S:g} s")
+            stop.wait(min(wait_s, max(0.0, (deadline_s or time.monotonic() + wait_s) - time.monotonic())))
+    return 1 if failed else 0
+
+
+def _wait(client: Client, processes: Processes, stop: Stop, deadline_s: float | None) -> int:
+    console = Console(stderr=True, highlight=False)
+    failed = alive = False
+    while not _over(stop, deadline_s):
+        failed = _dead(processes, console, starting=not alive) or failed
+        if not alive and (status := _ask(client)) is not None:
+            alive = all_alive(status)
+        stop.wait(REFRESH_S)
+    return 1 if failed else 0
