@@ -8,6 +8,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from actors.energy import timestamps
 from actors.energy.effects import Effect, RunMarket
 from actors.energy.manager import ManagerCore, MarketAnswer
 from actors.energy.market import Allocation, Memory, RequestError, allocate
@@ -26,6 +27,7 @@ class EnergyManager(TreeActor):
         super().__init__(*args)
         self._memory: Memory | None = None
         self._last: Allocation | None = None
+        self._last_run: RunMarket | None = None
 
     def carry_out(self, effect: Effect) -> None:
         """Run the market, or do what any actor does."""
@@ -34,7 +36,7 @@ class EnergyManager(TreeActor):
         else:
             super().carry_out(effect)
 
-    def status(self) -> StatusAnswer:
+    def status(self, *, with_request: bool = False) -> StatusAnswer:
         """The whole tree, and the optimizer; reasons and forecast are made only when asked for."""
         optimizer = self.core.optimizer
         if self._last is not None:
@@ -44,6 +46,7 @@ class EnergyManager(TreeActor):
                 binding=tuple(bound.text() for bound in report.used_up()),
                 reasons=tuple(report.why(limits.uuid).text() for limits in self._last),
                 forecast=tuple(self._last),
+                request=self._last_run.request if with_request and self._last_run else None,
             )
         return StatusAnswer(super().status().modules, optimizer)
 
@@ -57,12 +60,15 @@ class EnergyManager(TreeActor):
             return MarketAnswer(error=str(error))
         limits = tuple(allocation)
         duration_ms = (time.perf_counter() - begin_s) * 1000
-        self._last = allocation
+        self._last, self._last_run = allocation, run
         for event in allocation.trace:
             LOG.debug("%s", event.line())
         return MarketAnswer(
             limits=limits,
             status=OptimizerStatus(
-                duration_ms=duration_ms, slots=allocation.report.slots, sales=allocation.report.sales
+                last_run=timestamps.format_utc(run.start_us),
+                duration_ms=duration_ms,
+                slots=allocation.report.slots,
+                sales=allocation.report.sales,
             ),
         )

@@ -63,6 +63,7 @@ class StatusQuery(Struct, frozen=True):
     """Asks for the status of a module and all below it."""
 
     answer: Callable[[StatusAnswer], None]
+    with_request: bool = False
 
 
 class StatusAnswer(Struct, frozen=True):
@@ -89,7 +90,7 @@ class TreeActor(pykka.ThreadingActor):
         assert message == WAKE, f"{self.core.id} takes messages through its handle only, not {message!r}"
         for event in self._handle.take():
             if isinstance(event, StatusQuery):
-                event.answer(self.status())
+                event.answer(self.status(with_request=event.with_request))
             else:
                 self.step(None if isinstance(event, Tick) else event)
 
@@ -98,7 +99,7 @@ class TreeActor(pykka.ThreadingActor):
         for effect in self.core.step(clock.now(), event):
             self.carry_out(effect)
 
-    def status(self) -> StatusAnswer:
+    def status(self, *, with_request: bool = False) -> StatusAnswer:
         """This module and all below it."""
         return StatusAnswer(self.core.report_status(clock.now()))
 

@@ -17,6 +17,8 @@ class StatusRequest(Struct, frozen=True, kw_only=True):
     """Asks a controller for all that it knows."""
 
     id: str
+    with_request: bool = False
+    """Also the last request of the market, which may be large."""
 
 
 class StatusReply(Struct, frozen=True, kw_only=True):

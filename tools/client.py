@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import queue
 import secrets
+import time
 from collections.abc import Iterable
 from contextlib import ExitStack
 from typing import TypeVar
@@ -13,7 +14,7 @@ from msgspec import Struct
 
 from actors.energy.external import SourceEvent
 from actors.energy.messages import ModuleStatus, OptimizerStatus
-from actors.rundir import RunDir, running_sites
+from actors.rundir import RunDir, RunDirError, running_sites
 from actors.wiring import (
     CLIENT_TIMEOUT_S,
     SourceReply,
@@ -22,12 +23,13 @@ from actors.wiring import (
     StatusRequest,
     tree_registry,
 )
-from tools.main import UserError
-from transport import AddressError, Delivery, Wire
+from tools.errors import UserError
+from transport import AddressError, Delivery, Port, Wire
 
 Reply = TypeVar("Reply", StatusReply, SourceReply)
 
 MESSAGE_MAX_B = 16 * 1024 * 1024
+RETRY_S = 1.0
 
 
 class SiteStatus(Struct, frozen=True, kw_only=True):
@@ -68,6 +70,7 @@ class Client:
         self._run_dir = RunDir(site)
         self._name = f"client-{secrets.token_hex(6)}"
         self._replies: queue.SimpleQueue[Delivery] = queue.SimpleQueue()
+        self._ports: dict[str, Port] = {}
         self._stack = ExitStack()
 
     def __enter__(self) -> Client:
@@ -83,13 +86,14 @@ class Client:
         names = [name for name, facts in holders.items() if "controller" in facts]
         return sorted(names, key=lambda name: not holders[name].get("root"))
 
-    def status(self) -> SiteStatus:
+    def status(self, *, with_request: bool = False) -> SiteStatus:
         """Every module known here. Raises UserError when no controller answers."""
         modules: dict[str, ModuleStatus] = {}
         optimizer: OptimizerStatus | None = None
         silent = []
         for controller in self.controllers():
-            reply = self._ask(controller, StatusRequest(id=secrets.token_hex(8)), StatusReply)
+            request = StatusRequest(id=secrets.token_hex(8), with_request=with_request)
+            reply = self._ask(controller, request, StatusReply)
             if reply is None:
                 silent.append(controller)
                 continue
@@ -119,21 +123,34 @@ class Client:
         raise UserError("; ".join(dict.fromkeys(errors)) or f"no controller of site {self.site} runs here")
 
     def _ask(self, controller: str, request: Struct, reply_type: type[Reply]) -> Reply | None:
-        address = self._run_dir.address(f"{controller}.control")
-        port_name = f"{controller}-{secrets.token_hex(4)}"
-        try:
-            port = self._wire.connect(address, self._replies.put, name=port_name, message_max_B=MESSAGE_MAX_B)
-        except AddressError as error:
-            raise UserError(str(error)) from error
-        port.send(request, target="", source=self._name)
-        for message in self._received():
-            if isinstance(message, reply_type) and message.id == getattr(request, "id", None):
-                return message
+        port = self._port(controller)
+        deadline_s = time.monotonic() + self._timeout_s
+        while (left_s := deadline_s - time.monotonic()) > 0:
+            # Said again: what a command meets on its way may have been lost with a dying process.
+            port.send(request, target="", source=self._name)
+            for message in self._received(min(left_s, RETRY_S)):
+                if isinstance(message, reply_type) and message.id == getattr(request, "id", None):
+                    return message
         return None
 
-    def _received(self) -> Iterable[object]:
-        while True:
+    def _port(self, controller: str) -> Port:
+        """One for each controller: it finds a restarted one again by itself."""
+        if controller not in self._ports:
             try:
-                yield self._replies.get(timeout=self._timeout_s).message
+                self._ports[controller] = self._wire.connect(
+                    self._run_dir.address(f"{controller}.control"),
+                    self._replies.put,
+                    name=controller,
+                    message_max_B=MESSAGE_MAX_B,
+                )
+            except (AddressError, RunDirError) as error:
+                raise UserError(str(error)) from error
+        return self._ports[controller]
+
+    def _received(self, timeout_s: float) -> Iterable[object]:
+        deadline_s = time.monotonic() + timeout_s
+        while (left_s := deadline_s - time.monotonic()) > 0:
+            try:
+                yield self._replies.get(timeout=left_s).message
             except queue.Empty:
                 return

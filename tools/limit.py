@@ -22,7 +22,7 @@ from actors.energy.external import (
 )
 from actors.energy.types import ExternalLimits
 from tools.client import Client, add_site_argument, find_site
-from tools.main import UserError
+from tools.errors import UserError
 
 _POWER = {"": 1.0, "w": 1.0, "kw": 1e3, "mw": 1e6}
 _CURRENT = {"": 1.0, "a": 1.0}

@@ -7,6 +7,8 @@ import importlib
 import sys
 from collections.abc import Sequence
 
+from tools.errors import UserError
+
 VERBS = {
     "up": "run a whole site on this machine, with simulated cars and a live screen",
     "run": "run one controller of a site, for a host of its own",
@@ -17,10 +19,6 @@ VERBS = {
     "status": "show every module of a running site",
     "stop": "stop a running site",
 }
-
-
-class UserError(Exception):
-    """What the user can mend: one line, without a traceback; exit code 1."""
 
 
 def build_parser(verb: str | None = None) -> argparse.ArgumentParser:

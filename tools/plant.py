@@ -9,7 +9,7 @@ from actors.plant.process import run_plant, with_seed
 from actors.plant.story import StoryError
 from actors.rundir import AlreadyRunningError, RunDir, RunDirError
 from tools import logs
-from tools.main import UserError
+from tools.errors import UserError
 from tools.processes import load, stop_on_signals
 from transport import AddressError
 

@@ -12,7 +12,7 @@ from types import FrameType
 from actors.config import ConfigError, load_site
 from actors.site import Site
 from actors.stop import Stop
-from tools.main import UserError
+from tools.errors import UserError
 
 ORPHAN_CHECK_S = 0.5
 

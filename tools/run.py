@@ -8,7 +8,7 @@ from pathlib import Path
 from actors.controller import Controller, addresses
 from actors.rundir import AlreadyRunningError, RunDir, RunDirError, state_dir
 from tools import logs
-from tools.main import UserError
+from tools.errors import UserError
 from tools.processes import load, stop_on_signals
 from transport import AddressError
 

@@ -10,12 +10,19 @@ from rich.console import Console
 
 from actors.config import ConfigError, load_site
 from actors.rundir import RunDir
+from actors.site import Site
 from tools.client import Client, SiteStatus, add_site_argument, find_site
+from tools.errors import UserError
 from tools.view import render
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Arguments of the verb."""
+    parser.add_argument(
+        "--request",
+        action="store_true",
+        help="what the market was asked last, as input of `amptree allocate`",
+    )
     parser.add_argument("--json", action="store_true", help="everything, with the forecast, as JSON")
     add_site_argument(parser)
 
@@ -24,8 +31,10 @@ def run(options: argparse.Namespace) -> int:
     """Print it; 1 when some module is not alive."""
     site = find_site(options.site)
     with Client(site) as client:
-        status = client.status()
-    if options.json:
+        status = client.status(with_request=options.request)
+    if options.request:
+        print(as_allocate_input(site, status))
+    elif options.json:
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(status)).decode() + "\n")
     else:
         console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
@@ -33,17 +42,36 @@ def run(options: argparse.Namespace) -> int:
     return 0 if all_alive(status) else 1
 
 
+def as_allocate_input(site_name: str, status: SiteStatus) -> str:
+    """The last run of the market, in the form that `amptree allocate` reads."""
+    optimizer = status.optimizer
+    if optimizer is None or optimizer.request is None:
+        raise UserError("the market has not run, or the root's controller does not run here")
+    site = site_on_file(site_name)
+    entry = {
+        "id": f"{site_name} {optimizer.last_run}",
+        "config": None if site is None else site.manager_config(),
+        "steps": [{"start_time": optimizer.last_run, "request": optimizer.request}],
+    }
+    return msgspec.json.encode(entry).decode()
+
+
 def all_alive(status: SiteStatus) -> bool:
     """Whether every module is heard and every controller answers."""
     return all(m.alive for m in status.modules) and not status.silent_controllers
 
 
-def depths_of(site_name: str) -> dict[str, int]:
-    """How deep each module is, from the file that the site's processes loaded; empty if it is gone."""
+def site_on_file(site_name: str) -> Site | None:
+    """The site, from the file that its processes loaded; None if that is gone."""
     for facts in RunDir(site_name).holders().values():
         try:
-            site = load_site(str(facts.get("file", "")))
+            return load_site(str(facts.get("file", "")))
         except ConfigError:
             continue
-        return {m: len(site.path_to_root(m)) - 1 for m in site.modules}
-    return {}
+    return None
+
+
+def depths_of(site_name: str) -> dict[str, int]:
+    """How deep each module is in the tree; empty when that cannot be told."""
+    site = site_on_file(site_name)
+    return {} if site is None else {m: len(site.path_to_root(m)) - 1 for m in site.modules}

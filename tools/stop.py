@@ -9,7 +9,7 @@ import time
 
 from actors.rundir import RunDir
 from tools.client import add_site_argument, find_site
-from tools.main import UserError
+from tools.errors import UserError
 
 TIMEOUT_S = 20.0
 POLL_S = 0.05

@@ -25,7 +25,7 @@ from actors.site import Site
 from actors.stop import Stop
 from tools import logs
 from tools.client import Client, SiteStatus
-from tools.main import UserError
+from tools.errors import UserError
 from tools.processes import load, stop_on_signals
 from tools.status import all_alive
 from tools.view import render
@@ -165,7 +165,7 @@ def _dead(processes: Processes, console: Console, *, starting: bool) -> bool:
     for name, code in processes.newly_dead():
         reason = f"signal {-code}" if code < 0 else f"exit code {code}"
         words = processes.last_words(name)
-        if starting:
+        if starting and code > 0:
             raise UserError(words.partition(": ")[2] or f"{name} did not start ({reason})")
         console.print(f"{name} has ended ({reason}){': ' + words if words else ''}", style="red")
         return True

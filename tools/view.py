@@ -39,7 +39,7 @@ def render(status: SiteStatus, depths: dict[str, int] | None = None) -> Renderab
         run = status.optimizer
         parts.append(
             Text(
-                f"market: run {run.runs} at {run.last_run}, {run.duration_ms:.1f} ms, "
+                f"market: run {run.runs} at {run.last_run[11:19]} UTC, {run.duration_ms:.1f} ms, "
                 f"{run.slots} slots, {run.sales} sales"
                 + (f"; used up: {', '.join(run.binding)}" if run.binding else "")
                 + (f"; FAILED: {run.error}" if run.error else ""),

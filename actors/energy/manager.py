@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
-from actors.energy import timestamps
 from actors.energy.branch import total
 from actors.energy.effects import Effect, RunMarket, Say, ToChild
 from actors.energy.external import SavedSources
@@ -36,45 +35,44 @@ class ManagerCore(Trunk):
         self.optimizer = OptimizerStatus()
         self._granted: Amount | None = None
         self._last_run_s = now.mono_s
+        self._run_due_s = now.mono_s
         self.due_s = now.mono_s
 
     def step(self, now: Instant, event: Report | MarketAnswer | Command | Outcome | None) -> list[Effect]:
         """Take an event; returns what to do."""
+        version = self.sources.version
         effects = self.tick_sources(now)
-        hurry = bool(effects)
+        hurry = False
         match event:
             case Report():
-                heard, hurry_child = self.hear(now, event)
+                heard, hurry = self.hear(now, event)
                 effects += heard
-                hurry = hurry or hurry_child
             case MarketAnswer():
                 effects += self._hand_down(now, event)
             case Command():
                 effects += self.route(now, event)
-                hurry = hurry or event.target == self.id
             case Outcome():
                 effects += self.answer(event)
             case None:
                 pass
-        if gone := self.forget_gone(now):
-            effects += gone
-            hurry = True
-        if hurry:
-            self.due_s = min(self.due_s, max(now.mono_s, self._last_run_s + SHORTEST_GAP_S))
-        if now.mono_s >= self.due_s:
+        gone = self.forget_gone(now)
+        effects += gone
+        if hurry or gone or self.sources.version != version:
+            self._run_due_s = min(self._run_due_s, max(now.mono_s, self._last_run_s + SHORTEST_GAP_S))
+        if now.mono_s >= self._run_due_s:
             effects.append(RunMarket(self.request(now), now.wall_us, self.settings.site.debug))
             self._last_run_s = now.mono_s
-            self.due_s = now.mono_s + self.settings.site.update_interval
+            self._run_due_s = now.mono_s + self.settings.site.update_interval
+        self.due_s = min(t for t in (self._run_due_s, self.sources.due_s()) if t is not None)
         return effects
 
     def _hand_down(self, now: Instant, answer: MarketAnswer) -> list[Effect]:
-        last_run = timestamps.format_utc(now.wall_us // 1000 * 1000)
         runs = self.optimizer.runs + 1
         if answer.error is not None:
             # No new limits are better than wrong ones: those in force run out into the fallback.
-            self.optimizer = replace(self.optimizer, runs=runs, last_run=last_run, error=answer.error)
+            self.optimizer = replace(self.optimizer, runs=runs, error=answer.error)
             return [Say("error", f"no allocation: {answer.error}")]
-        self.optimizer = replace(answer.status, runs=runs, last_run=last_run)
+        self.optimizer = replace(answer.status, runs=runs)
         limits = {entry.uuid: entry for entry in answer.limits}
         self._granted = total(answer.limits)
         grants = self.branch.grants(now.mono_s, limits, valid_for_s(self.settings.site))

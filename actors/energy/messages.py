@@ -178,3 +178,5 @@ class OptimizerStatus(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Of each EVSE: what it gets and why it does not get more."""
     error: str | None = None
     forecast: tuple[EnforcedLimits, ...] = ()
+    request: EnergyFlowRequest | None = None
+    """What the market was asked last; only where it was wanted."""

@@ -38,7 +38,7 @@ class ControlGateway:
         """A client asks."""
         match delivery.message:
             case StatusRequest() as request:
-                self._ask_status(request.id, delivery.peer)
+                self._ask_status(request, delivery.peer)
             case SourceRequest() as request:
                 self._pass_on(request, delivery.peer)
             case _:
@@ -71,14 +71,14 @@ class ControlGateway:
             Command(id=command_id, origin=top, target=request.target, event=request.event)
         )
 
-    def _ask_status(self, request_id: str, peer: str) -> None:
+    def _ask_status(self, request: StatusRequest, peer: str) -> None:
         gathering = _Gathering(len(self._tops))
 
         def gather(answer: StatusAnswer) -> None:
             if gathering.add(answer):
                 self._send(
                     StatusReply(
-                        id=request_id,
+                        id=request.id,
                         site=self._site.name,
                         controller=self._controller,
                         modules=gathering.modules(self._site),
@@ -88,7 +88,7 @@ class ControlGateway:
                 )
 
         for top in self._tops:
-            if not self._handles[top].tell(StatusQuery(gather)):
+            if not self._handles[top].tell(StatusQuery(gather, request.with_request)):
                 gather(StatusAnswer((_dead(self._site, self._controller, top),)))
 
     def _send(self, message: Struct, peer: str) -> None:

@@ -1,0 +1,204 @@
+"""Sites of real processes for the tests: begun, watched, hurt, and ended without a trace."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+import yaml
+
+from actors.energy.messages import ModuleStatus
+from actors.rundir import RunDir
+from tools.client import Client, SiteStatus
+from tools.errors import UserError
+
+ROOT = Path(__file__).parents[2]
+T = TypeVar("T")
+
+
+def amptree(*arguments: str, timeout_s: float = 60.0, **kwargs: Any) -> subprocess.CompletedProcess[str]:
+    """Run the command to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", "tools.main", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        cwd=ROOT,
+        check=False,
+        **kwargs,
+    )
+
+
+def wait_for(what: str, condition: Callable[[], T | None], timeout_s: float = 30.0) -> T:
+    """Poll until the condition gives something that is not None or False."""
+    deadline_s = time.monotonic() + timeout_s
+    while time.monotonic() < deadline_s:
+        if value := condition():
+            return value
+        time.sleep(0.05)
+    raise AssertionError(f"not within {timeout_s:g} s: {what}")
+
+
+def free_ports(count: int) -> list[int]:
+    """TCP ports that nobody holds now."""
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
+
+
+def plugged(evse: str, **more: Any) -> dict[str, Any]:
+    """A 32 A car on three phases that is there from the start, stays, and never gets full."""
+    battery = {"battery_kWh": 500, "soc_percent": 1, "target_percent": 100}
+    draws = {"max_current_A": 32, "phases": 3}
+    return {"evse": evse, "at_s": 0, "stay_s": 36000, **battery, **draws, **more}
+
+
+def site_data(config: str, cars: list[dict[str, Any]], **plant: Any) -> dict[str, Any]:
+    """A file of configs/ with these cars; its TCP ports are replaced by free ones."""
+    data: dict[str, Any] = yaml.safe_load((ROOT / "configs" / config).read_text())
+    data["plant"] = {"cars": cars, **plant}
+    listening = [c for c in data.get("controllers", {}).values() if "listen" in c]
+    for controller, port in zip(listening, free_ports(len(listening)), strict=True):
+        controller["listen"] = f"tcp://127.0.0.1:{port}"
+    return data
+
+
+class RunningSite:
+    """A site under `amptree up`."""
+
+    def __init__(self, folder: Path, data: dict[str, Any], name: str) -> None:
+        self.name = name
+        self.file = folder / f"{name}.yaml"
+        self.file.write_text(yaml.safe_dump(data, sort_keys=False))
+        self.records = folder / "record"
+        self._stack = ExitStack()
+        self._by_hand: list[subprocess.Popen[bytes]] = []
+
+    def begin(self) -> None:
+        """Start it and wait until every module is heard."""
+        command = [sys.executable, "-m", "tools.main", "up", str(self.file), "--no-screen"]
+        self.up = subprocess.Popen(
+            [*command, "--record", str(self.records)], stdin=subprocess.DEVNULL, cwd=ROOT
+        )
+        self.client = self._stack.enter_context(Client(self.name, timeout_s=1.0))
+        wait_for("all modules are heard", self.complete)
+
+    def complete(self) -> bool:
+        """Whether every module is heard."""
+        status = self.try_status()
+        return status is not None and status.optimizer is not None and all(m.alive for m in status.modules)
+
+    def try_status(self, **kwargs: Any) -> SiteStatus | None:
+        """The status; None when no controller answers."""
+        assert self.up.poll() is None, "up has ended"
+        try:
+            return self.client.status(**kwargs)
+        except UserError:
+            return None
+
+    def modules(self) -> dict[str, ModuleStatus]:
+        """Every module by its name."""
+        status = wait_for("status", self.try_status)
+        return {m.id: m for m in status.modules}
+
+    def settled(self, quiet_s: float = 2.0) -> dict[str, dict[str, Any]]:
+        """The plant's EVSEs once no limit has changed for so long."""
+
+        def quiet() -> dict[str, dict[str, Any]] | None:
+            record = self.record()
+            tail = [line for line in record if line["t"] >= record[-1]["t"] - quiet_s]
+            if not tail or record[0]["t"] > record[-1]["t"] - quiet_s:
+                return None
+            limits = [{e: v["limit_A"] for e, v in line["evses"].items()} for line in tail]
+            return tail[-1]["evses"] if all(x == limits[0] for x in limits) else None
+
+        return wait_for("limits are quiet", quiet)
+
+    def record(self) -> list[dict[str, Any]]:
+        """What the plant has recorded, without the head."""
+        file = self.records / "plant.jsonl"
+        if not file.exists():
+            return []
+        lines = file.read_text().splitlines()[1:]
+        return [json.loads(line) for line in lines if line.endswith("}}")]
+
+    def pid(self, process: str) -> int:
+        """The process that holds a lock of the site."""
+        return int(RunDir(self.name).holders()[process]["pid"])
+
+    def kill(self, controller: str) -> None:
+        """kill -9."""
+        os.kill(self.pid(controller), signal.SIGKILL)
+        wait_for(f"{controller} is dead", lambda: controller not in RunDir(self.name).holders())
+
+    def restart(self, controller: str) -> None:
+        """Begin a controller by hand, as an operator would."""
+        command = [sys.executable, "-m", "tools.main", "run", str(self.file), "--controller", controller]
+        state = ["--state", str(self.records / "state")]
+        self._by_hand.append(subprocess.Popen([*command, *state], stdin=subprocess.DEVNULL, cwd=ROOT))
+
+    def restart_with_state(self, controller: str) -> None:
+        """kill -9 and begin again, and wait until all is well."""
+        self.kill(controller)
+        self.restart(controller)
+        wait_for(f"{controller} is back", self.complete)
+
+    def end(self) -> int:
+        """SIGTERM to `up`; returns its exit code once nothing of the site is left."""
+        for process in self._by_hand:
+            process.terminate()
+            process.wait(15)
+        if self.up.poll() is None:
+            self.up.send_signal(signal.SIGTERM)
+        try:
+            code = self.up.wait(30)
+        finally:
+            self.up.kill()
+            self.up.wait()
+            self._stack.close()
+        assert RunDir(self.name).holders() == {}
+        return code
+
+
+@pytest.fixture(autouse=True)
+def run_dir(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A short path: socket files have a bound."""
+    folder = Path(tempfile.mkdtemp(prefix="amp-"))
+    monkeypatch.setenv("AMPTREE_RUN_DIR", str(folder))
+    monkeypatch.setenv("AMPTREE_STATE_DIR", str(folder / "state"))
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def begin(tmp_path: Path) -> Iterator[Callable[..., RunningSite]]:
+    """Begins sites and ends them after the test."""
+    sites: list[RunningSite] = []
+
+    def make(config: str, cars: list[dict[str, Any]], **plant: Any) -> RunningSite:
+        return start(site_data(config, cars, **plant), Path(config).stem)
+
+    def start(data: dict[str, Any], name: str) -> RunningSite:
+        site = RunningSite(tmp_path, data, name)
+        sites.append(site)
+        site.begin()
+        return site
+
+    make.data = start  # type: ignore[attr-defined]
+    yield make
+    for site in sites:
+        site.end()
