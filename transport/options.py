@@ -69,7 +69,10 @@ SEND_BATCH = 64
 """Messages handed over for one peer before the next peer's turn."""
 
 RECEIVE_BATCH = 256
-"""Messages taken from one port before the other ports and the outboxes have their turn."""
+RECEIVE_SLICE_S = 0.02
+"""Messages taken from one port, and seconds spent on it, before the other ports and the outboxes have
+their turn. Seconds, too, as each call into libzmq gives up the GIL, and gets it back up to 5 ms later
+for each other thread that computes."""
 
 RETRY_FIRST_S = 0.001
 RETRY_LAST_S = 0.032

@@ -24,7 +24,14 @@ from transport.bodies import body_fault
 from transport.counters import BoundedLog, Counters, Drop, PortCounters
 from transport.frames import Header, check_name, encode_header, join, split
 from transport.inbound import Delivery, OnMessage, Refused, open_message
-from transport.options import RECEIVE_BATCH, RETRY_FIRST_S, RETRY_LAST_S, SEND_BATCH, ZmqSocket
+from transport.options import (
+    RECEIVE_BATCH,
+    RECEIVE_SLICE_S,
+    RETRY_FIRST_S,
+    RETRY_LAST_S,
+    SEND_BATCH,
+    ZmqSocket,
+)
 from transport.outbox import Item, Outbox, Put
 from transport.peers import Heard, Link, Peers, identity_of
 from transport.recording import Direction, Tap
@@ -134,7 +141,10 @@ class Port:
 
     def receive(self) -> None:
         """Take what has come, up to a batch."""
+        end_s = time.monotonic() + RECEIVE_SLICE_S
         for _ in range(RECEIVE_BATCH):
+            if time.monotonic() > end_s:
+                return
             try:
                 frames = self._receive_frames()
             except zmq.Again:

@@ -123,4 +123,4 @@ for life in range(12):
 def test_an_end_in_the_middle_of_a_burst_at_a_slow_reader_aborts_nobody() -> None:
     """libzmq aborted the process here with heartbeats, and with two frames to a message."""
     done = subprocess.run([sys.executable, "-c", ABRUPT], timeout=60, capture_output=True, check=False)
-    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.returncode == 0, done.stderr

@@ -115,12 +115,14 @@ def test_stopping_while_many_threads_send(make_wire: MakeWire) -> None:
         threads = [threading.Thread(target=send_until_stopped) for _ in range(8)]
         for thread in threads:
             thread.start()
-        inbox.get()
-        assert child.stop()
-        assert parent.stop()
-        stopped.set()
-        for thread in threads:
-            thread.join(10)
+        try:
+            inbox.get()
+            assert child.stop()
+            assert parent.stop()
+        finally:
+            stopped.set()
+            for thread in threads:
+                thread.join(10)
         assert not failures
         assert not any(thread.is_alive() for thread in threads)
 
