@@ -35,9 +35,9 @@ LENGTH_B = 2
 HEADER_MAX_B = 4 * 4 * NAME_MAX + 64
 """Bytes of a header: four names of characters of up to four bytes, and the numbers."""
 
-NESTING_MAX = 64
+NESTING_MAX = 256
 """Levels of arrays and maps in a body. A node of a tree of requests takes two, and what hangs on it
-a few more: trees of about 29 levels."""
+a few more: trees of about 120 levels, more than a configuration may have."""
 
 # --- bounds of queues ---------------------------------------------------------------------------
 

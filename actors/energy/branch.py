@@ -15,6 +15,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from actors.energy import timestamps
+from actors.energy.lease import SILENT_INTERVALS
 from actors.energy.messages import Amount, Grant, ModuleStatus, Order, Report
 from actors.energy.types import (
     EnergyFlowRequest,
@@ -23,13 +24,12 @@ from actors.energy.types import (
     NodeType,
     NumberWithSource,
     ScheduleReqEntry,
+    value_of,
 )
 
 RHO = 0.1
 """Clock rates differ by at most this (DESIGN: the assumptions)."""
 STRETCH = (1 + RHO) / (1 - RHO)
-SILENT_INTERVALS = 3
-"""A child that missed so many reports is shown as not alive."""
 MAX_EPOCH_JUMP = 1_000_000
 """A child that claims a later epoch than this ahead of ours is not believed."""
 
@@ -48,18 +48,27 @@ class ChildSettings(Struct, frozen=True, kw_only=True):
 
 
 class _Child:
-    def __init__(self, settings: ChildSettings) -> None:
+    def __init__(self, settings: ChildSettings, granted_until_s: float) -> None:
         self.settings = settings
         self.report: Report | None = None
         self.heard_s = 0.0
-        self.granted_until_s = 0.0
+        self.newest: Order | None = None
+        """The last grant of this life of the parent."""
+        self.granted_until_s = granted_until_s
+        """When every grant has surely run out."""
+        self.settle_time_s = 0.0
+        """The longest that it ever told."""
 
 
 class Branch:
     """The children of one node, in the order of the configuration. Times are monotonic seconds."""
 
-    def __init__(self, children: Iterable[ChildSettings], interval_s: float) -> None:
-        self._children = {child.id: _Child(child) for child in children}
+    def __init__(
+        self, children: Iterable[ChildSettings], interval_s: float, longest_grant_s: float, now_s: float
+    ) -> None:
+        # A former life of the parent may have given grants until now.
+        over_s = now_s + longest_grant_s * STRETCH
+        self._children = {child.id: _Child(child, over_s) for child in children}
         self._interval_s = interval_s
         self._order = Order(1, 0)
 
@@ -69,17 +78,23 @@ class Branch:
         before = child.report
         if before is not None and before.boot == report.boot and report.t_child_s < before.t_child_s:
             return None  # overtaken by a newer one
-        child.report, child.heard_s = report, now_s
-        if report.acked is not None and self._order.epoch < report.acked.epoch <= (
-            self._order.epoch + MAX_EPOCH_JUMP
-        ):
-            # We restarted: the child still knows our former life. Carry on after it.
-            self._order = Order(report.acked.epoch + 1, 0)
+        if before is None or before.boot != report.boot or report.t_child_s > before.t_child_s:
+            child.heard_s = now_s  # one that is repeated proves no life
+        child.report = report
+        child.settle_time_s = max(child.settle_time_s, report.settle_time_s)
+        self._follow_former_life(child, report.acked)
         if before is None:
             return f"{child_id} is here"
         if before.boot != report.boot:
             return f"{child_id} has restarted"
         return None
+
+    def _follow_former_life(self, child: _Child, acked: Order | None) -> None:
+        """Where the child has taken a grant that we did not give, we have restarted: carry on after it."""
+        if acked is None or (child.newest is not None and acked <= child.newest):
+            return
+        if self._order.epoch <= acked.epoch <= self._order.epoch + MAX_EPOCH_JUMP:
+            self._order = Order(acked.epoch + 1, 0)
 
     def gone(self, now_s: float) -> list[str]:
         """Children whose every limit has surely run out and that said nothing since; forgets them."""
@@ -87,7 +102,7 @@ class Branch:
         for name, child in self._children.items():
             if child.report is None or self.alive(now_s, name):
                 continue
-            if now_s >= child.granted_until_s + child.report.settle_time_s:
+            if now_s >= child.granted_until_s + child.settle_time_s:
                 child.report = None
                 gone.append(name)
         return gone
@@ -112,16 +127,21 @@ class Branch:
     def grants(
         self, now_s: float, limits: dict[str, EnforcedLimits], duration_s: float
     ) -> list[tuple[str, Grant]]:
-        """A grant for each child that is there: what is for its subtree, ending by now + duration."""
+        """A grant for each child that is there: what is for its subtree, ending by now + duration.
+
+        An EVSE that the market has not seen yet keeps what it has: saying nothing is not saying 0.
+        """
         grants = []
         for name, child in self._children.items():
             report = child.report
             if report is None or report.leaving or not self.alive(now_s, name):
                 continue
+            mine = tuple(limits[m] for m in child.settings.modules if m in limits)
+            if not mine and child.settings.kind == "EvseManager":
+                continue
             # Counted from the report that it answers: what the child makes of it ends no later.
             remaining_s = now_s + duration_s - child.heard_s
-            self._order = Order(self._order.epoch, self._order.seq + 1)
-            mine = tuple(limits[m] for m in child.settings.modules if m in limits)
+            self._order = child.newest = Order(self._order.epoch, self._order.seq + 1)
             grants.append(
                 (
                     name,
@@ -161,19 +181,29 @@ class Branch:
 
     def settle_time_s(self) -> float:
         """The longest of the children's."""
-        return max((c.report.settle_time_s for c in self._children.values() if c.report), default=0.0)
+        return max((c.settle_time_s for c in self._children.values()), default=0.0)
 
 
 def total(limits: Iterable[EnforcedLimits]) -> Amount:
-    """What several EVSEs may draw together; import and export apart, currents added whatever phase."""
-    import_A = import_W = export_A = export_W = 0.0
-    for entry in limits:
-        current, power = entry.limits_root_side.ac_max_current_A, entry.limits_root_side.total_power_W
-        import_A += max(0.0, current.value) if current else 0.0
-        export_A += max(0.0, -current.value) if current else 0.0
-        import_W += max(0.0, power.value) if power else 0.0
-        export_W += max(0.0, -power.value) if power else 0.0
-    return Amount(import_A=import_A, import_W=import_W, export_A=export_A, export_W=export_W)
+    """What several EVSEs may draw together; import and export apart, currents added whatever phase.
+
+    A unit in which one of them has no limit has none in all.
+    """
+    entries = tuple(limits)
+    currents_A = [value_of(entry.limits_root_side.ac_max_current_A) for entry in entries]
+    powers_W = [value_of(entry.limits_root_side.total_power_W) for entry in entries]
+    return Amount(
+        import_A=_sum(currents_A, 1.0),
+        import_W=_sum(powers_W, 1.0),
+        export_A=_sum(currents_A, -1.0),
+        export_W=_sum(powers_W, -1.0),
+    )
+
+
+def _sum(values: list[float | None], sign: float) -> float | None:
+    if None in values:
+        return None
+    return sum(max(0.0, sign * value) for value in values if value is not None)
 
 
 def _fixed_load(child: ChildSettings, stamp: str) -> EnergyFlowRequest:

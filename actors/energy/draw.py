@@ -12,8 +12,8 @@ from msgspec import Struct
 
 from actors.energy.types import LimitsReq, LimitsRes, NumberWithSource
 
-CRUMB_A = 1e-6
-"""A shortfall below the minimum that is rounding and not a limit."""
+CRUMB_A = 1e-7
+"""A shortfall below the minimum that is rounding and not a limit: hardware would take it for nothing."""
 
 
 class Draw(Struct, frozen=True, kw_only=True):
@@ -53,7 +53,13 @@ def ac_draw(
         else ()
     )
     enough = current.value >= minimum_A - CRUMB_A and current.value > 0
-    return Draw(current_A=current.value if enough else 0.0, power_W=None, source=current.source)
+    current_A = max(current.value, minimum_A) if enough else 0.0
+    return Draw(current_A=current_A, power_W=None, source=current.source)
+
+
+def no_draw(source: str, *, dc: bool) -> Draw:
+    """Nothing may flow."""
+    return Draw(current_A=0.0, power_W=0.0 if dc else None, source=source)
 
 
 def dc_draw(granted: LimitsRes | LimitsReq, local: LimitsReq, phases: int, voltage_V: float) -> Draw:

@@ -7,14 +7,17 @@ without one it is at its fallback. Times are monotonic seconds unless said other
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
+
 from msgspec import Struct
 from msgspec.structs import replace
 
-from actors.energy.draw import Draw, ac_draw, dc_draw
+from actors.energy.draw import Draw, ac_draw, dc_draw, no_draw
 from actors.energy.effects import Effect, Say, ToDriver, ToParent
-from actors.energy.evse_state import StateMachine
+from actors.energy.evse_state import SILENT_S, StateMachine
 from actors.energy.external import SavedSources, SourceConfig
-from actors.energy.lease import Lease
+from actors.energy.lease import Lease, longest_grant_s
 from actors.energy.member import Member
 from actors.energy.messages import (
     Actuate,
@@ -29,7 +32,7 @@ from actors.energy.messages import (
 )
 from actors.energy.modules import EvseManagerConfig
 from actors.energy.phase_switch import PhaseSwitch
-from actors.energy.schedules import OwnLimits, grid_stamp, with_schedules
+from actors.energy.schedules import OwnLimits, grid_stamp, import_limits, with_schedules
 from actors.energy.types import (
     EnergyFlowRequest,
     EnergyManagerConfig,
@@ -68,7 +71,7 @@ class EvseCore(Member):
     ) -> None:
         super().__init__(settings.id, settings.sources, saved, now)
         self.settings = settings
-        self._lease = Lease(boot)
+        self._lease = Lease(boot, longest_grant_s(settings.site))
         self._states = StateMachine()
         self._switch = PhaseSwitch(settings.phases, settings.config.switch_3ph1ph_delay_s)
         self._reading: Reading | None = None
@@ -80,26 +83,34 @@ class EvseCore(Member):
 
     def step(self, now: Instant, event: Reading | Grant | Command | Outcome | None) -> list[Effect]:
         """Take an event; returns what to do."""
+        version = self.sources.version
         effects = self.tick_sources(now)
-        hurry = bool(effects)
         match event:
             case Reading():
-                self._reading, self._read_at_s = event, now.mono_s
+                self._read(now.mono_s, event)
             case Grant():
                 refused = self._lease.offer(now.mono_s, event)
                 if refused is not None:
                     effects.append(Say("debug", f"grant not taken: {refused}"))
             case Command():
                 effects += self.obey(now, event)
-                hurry = True
             case Outcome():
                 raise AssertionError("an EVSE has nobody below it")
             case None:
                 pass
+        hurry = self.sources.version != version
         effects += self._follow(now, renew=isinstance(event, Grant) or hurry)
         effects += self._report(now, hurry)
         self._plan(now)
         return effects
+
+    def _read(self, now_s: float, reading: Reading) -> None:
+        """Take a reading, unless it was overtaken. Hardware that restarts counts from 0 again: it is
+        believed once its former life counts as silent."""
+        last = self._reading
+        overtaken = last is not None and reading.t_hardware_s < last.t_hardware_s
+        if not overtaken or now_s - self._read_at_s > SILENT_S:
+            self._reading, self._read_at_s = reading, now_s
 
     def _follow(self, now: Instant, *, renew: bool) -> list[Effect]:
         """Hold the hardware to what may flow now."""
@@ -111,26 +122,25 @@ class EvseCore(Member):
         limits = self._granted(grant)
         wanted = self._wanted_phases(limits, reading)
         paused = self._switch.step(now_s, wanted, reading)
-        local = self._request(now, "all").schedule_import[0].limits_to_root
+        local = import_limits(self._request(now, "all").schedule_import[0])
         phases = max(self._switch.commanded, reading.closed_phases)
         if config.charge_mode == "DC":
             draw = dc_draw(limits, local, self.settings.phases, self.settings.site.nominal_ac_voltage)
         else:
             draw = ac_draw(limits, local, phases, self.settings.site.nominal_ac_voltage, config.min_current_A)
         if paused:
-            draw = Draw(current_A=0.0, power_W=draw.power_W and 0.0, source=f"{self.id}/phase switch")
+            draw = no_draw(f"{self.id}/phase switch", dc=config.charge_mode == "DC")
         self._draw = draw
-        duration_s = self._duration_s(now_s, grant)
         message = Actuate(
             t_echo_s=reading.t_hardware_s,
-            duration_s=duration_s,
+            duration_s=self._duration_s(grant),
             limit_A=draw.current_A,
             limit_W=draw.power_W,
             phase_count=self._switch.commanded,
             cp_state=config.switch_3ph1ph_cp_state if paused else "on",
             source=draw.source,
         )
-        if duration_s <= 0 or not (renew or self._differs(message) or now_s >= self._report_due_s):
+        if not (renew or self._differs(message) or now_s >= self._report_due_s):
             return []
         self._told = message
         return [ToDriver(message)]
@@ -144,16 +154,22 @@ class EvseCore(Member):
                 return limits.limits_root_side
         return LimitsRes()
 
-    def _wanted_phases(self, limits: LimitsRes, reading: Reading) -> int:
-        if not self.settings.config.supports_changing_phases_during_charging:
-            return self._switch.commanded
+    def _changes_phases(self) -> bool:
+        config = self.settings.config
+        able = config.supports_changing_phases_during_charging and config.charge_mode == "AC"
+        return able and not self._switch.stuck
+
+    def _wanted_phases(self, limits: LimitsRes, reading: Reading) -> int | None:
+        """What the contactor shall connect; None: as it does."""
+        if not self._changes_phases():
+            return None
         if not reading.plugged_in:
             return self.settings.phases
         if limits.ac_max_phase_count is None:
-            return self._switch.commanded
+            return None
         return max(1, min(self.settings.phases, limits.ac_max_phase_count.value))
 
-    def _duration_s(self, now_s: float, grant: Grant | None) -> float:
+    def _duration_s(self, grant: Grant | None) -> float:
         """How long the hardware may hold this, counted from the reading that is answered."""
         if grant is None:
             return float(valid_for_s(self.settings.site))
@@ -215,42 +231,56 @@ class EvseCore(Member):
         return with_schedules(bare, own, self.sources.in_force(), stamp_us, now.wall_us)
 
     def _own_limits(self, appetite: str) -> OwnLimits:
-        config, reading, name = self.settings.config, self._reading, self.id
-        if config.charge_mode == "DC":
-            rated = NumberWithSource(config.max_power_W or 0.0, f"{name}/hardware")
-            return OwnLimits(
-                limits_import=LimitsReq(
-                    total_power_W=NumberWithSource(0.0, f"{name}/idle") if appetite == "nothing" else rated
-                ),
-                limits_export=LimitsReq(total_power_W=NumberWithSource(0.0, f"{name}/no export")),
-            )
-        candidates = [NumberWithSource(config.max_current_A, f"{name}/hardware")]
-        if reading is not None and reading.cable_limit_A is not None:
-            candidates.append(NumberWithSource(reading.cable_limit_A, f"{name}/cable"))
-        if reading is not None and reading.car_limit_A is not None:
-            candidates.append(NumberWithSource(reading.car_limit_A, f"{name}/car"))
-        if appetite == "nothing":
-            candidates.append(NumberWithSource(0.0, f"{name}/idle"))
-        elif appetite == "minimum":
-            candidates.append(NumberWithSource(config.min_current_A, f"{name}/paused by car"))
+        name = self.id
         common = LimitsReq(
-            ac_min_current_A=NumberWithSource(config.min_current_A, f"{name}/minimum"),
             ac_max_phase_count=IntegerWithSource(self.settings.phases, f"{name}/phases"),
-            ac_min_phase_count=IntegerWithSource(1, f"{name}/phases"),
             ac_number_of_active_phases=self._switch.commanded,
-            ac_supports_changing_phases_during_charging=config.supports_changing_phases_during_charging,
+            ac_supports_changing_phases_during_charging=self._changes_phases(),
+        )
+        nothing = NumberWithSource(0.0, f"{name}/no export")
+        current = min(self._currents(appetite), key=lambda c: c.value)
+        if self.settings.config.charge_mode == "DC":
+            rated = NumberWithSource(self.settings.config.max_power_W or 0.0, f"{name}/hardware")
+            asked = NumberWithSource(current.value * self._volt(), current.source)
+            return OwnLimits(
+                limits_import=replace(common, total_power_W=min(rated, asked, key=lambda p: p.value)),
+                limits_export=replace(common, total_power_W=nothing),
+            )
+        common = replace(
+            common,
+            ac_min_current_A=NumberWithSource(self.settings.config.min_current_A, f"{name}/minimum"),
+            ac_min_phase_count=IntegerWithSource(1, f"{name}/phases"),
         )
         return OwnLimits(
-            limits_import=replace(common, ac_max_current_A=min(candidates, key=lambda c: c.value)),
-            limits_export=replace(common, ac_max_current_A=NumberWithSource(0.0, f"{name}/no export")),
+            limits_import=replace(common, ac_max_current_A=current),
+            limits_export=replace(common, ac_max_current_A=nothing),
         )
+
+    def _currents(self, appetite: str) -> Iterator[NumberWithSource]:
+        """What limits the current per phase on the grid side, apart from external sources."""
+        config, reading, name = self.settings.config, self._reading, self.id
+        yield NumberWithSource(
+            config.max_current_A if config.charge_mode == "AC" else math.inf, f"{name}/hardware"
+        )
+        if reading is not None and reading.cable_limit_A is not None:
+            yield NumberWithSource(reading.cable_limit_A, f"{name}/cable")
+        if reading is not None and reading.car_limit_A is not None:
+            yield NumberWithSource(reading.car_limit_A, f"{name}/car")
+        if appetite == "nothing":
+            yield NumberWithSource(0.0, f"{name}/idle")
+        elif appetite == "minimum":
+            yield NumberWithSource(config.min_current_A, f"{name}/paused by car")
+
+    def _volt(self) -> float:
+        """Watt for each ampere per phase of the feeder."""
+        return self.settings.phases * self.settings.site.nominal_ac_voltage
 
     def report_status(self, now: Instant) -> tuple[ModuleStatus, ...]:
         """This module; nothing is below it."""
         return (self._status(now, self._request(now, self._appetite(self._states.state))),)
 
     def _status(self, now: Instant, wants: EnergyFlowRequest) -> ModuleStatus:
-        reading, asked = self._reading, wants.schedule_import[0].limits_to_root
+        reading, asked = self._reading, import_limits(wants.schedule_import[0])
         grant = self._lease.in_force(now.mono_s)
         expires_s = self._lease.expires_s()
         notes = []
@@ -260,6 +290,8 @@ class EvseCore(Member):
             notes.append("hardware not heard")
         elif reading.fault is not None:
             notes.append(reading.fault)
+        if self._switch.stuck:
+            notes.append("its hardware does not change phases")
         return ModuleStatus(
             id=self.id,
             kind="EvseManager",

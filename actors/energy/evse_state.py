@@ -1,12 +1,14 @@
 """The simplified state of an EVSE, from what its hardware says and what it is offered.
 
-    Unplugged ──car──► PrepareCharging ──asks, offered──► Charging ──offer ends──► PausedEVSE
-                            │  └─ asks, nothing offered ─► WaitForEnergy ──offer──► Charging
-                            └─ offered for 30 s, never asks ─► PausedEV ◄─ stops asking ─ Charging
-    plugged in, needs nothing more ─► Finished        fault or silent hardware ─► Disabled
+    Unplugged ──car──► WaitForEnergy ──offered──► PrepareCharging ──asks──► Charging
+                                                       │                    │  │
+                          PausedEV ◄──30 s, never asks─┘   PausedEV ◄─stops─┘  └─offer ends─► PausedEVSE
+    PausedEVSE ──offered──► PrepareCharging           PausedEV ──asks──► Charging
+    plugged in, needs nothing more ──► Finished       fault or silent hardware ──► Disabled
 
-A basic car shows that it wants energy only while some is offered, so "not asking" counts as the
-car's own pause only under an offer.
+A basic car shows that it wants energy only while some is offered, and a moment after, so "not
+asking" counts as the car's own pause only under an offer, and after an offer that is new only when
+it lasted. An offer that ends leaves PausedEV and PrepareCharging as they are.
 """
 
 from __future__ import annotations
@@ -55,6 +57,7 @@ class StateMachine:
                 return EvseState.PrepareCharging
             return EvseState.PausedEVSE if self._charged else EvseState.WaitForEnergy
         assert self._offered_since_s is not None
-        if self._charged or now_s - self._offered_since_s >= PREPARE_S:
+        paused_itself = self.state in (EvseState.Charging, EvseState.PausedEV)
+        if paused_itself or now_s - self._offered_since_s >= PREPARE_S:
             return EvseState.PausedEV
         return EvseState.PrepareCharging

@@ -35,6 +35,14 @@ MAX_SOURCES = 64
 """Sources that a node remembers; one more is refused."""
 MAX_ENTRIES = 1_000
 """Entries of one schedule that a source may set."""
+MAX_ENTRIES_IN_ALL = 4_000
+"""Entries that all sources of a node may set together: each may be a slot of the market."""
+MAX_FREQUENCY_POINTS = 1_000
+"""Points of a setpoint's frequency table."""
+MIN_EFFICIENCY = 0.01
+"""Of a conversion: less is a mistake, and the market refuses what multiplies to nothing."""
+WORST_PRIORITY = 1_000
+"""Of a setpoint; the best is 0."""
 
 SourceState = Literal["none", "set", "failsafe"]
 
@@ -111,6 +119,8 @@ class SavedSources(Struct, frozen=True, kw_only=True):
 
     saved_at_us: int
     """Wall clock, microseconds since the epoch."""
+    saved_at_s: float | None = None
+    """Monotonic seconds, which begin anew with each start of the machine."""
     sources: tuple[SavedSource, ...]
 
 
@@ -132,6 +142,19 @@ class _Source:
     def state(self) -> SourceState:
         return "failsafe" if self.failed else "none" if self.limits is None else "set"
 
+    def silent_from_s(self) -> float:
+        """When it counts as silent, unless it is heard; never without a heartbeat to wait for."""
+        timeout_s = self.config.heartbeat_timeout_s
+        return math.inf if timeout_s is None or self.failed else self.heard_s + timeout_s
+
+    def as_declared(self) -> bool:
+        """Whether nobody has said anything that must outlive a restart."""
+        return self.ends_s is None and self.limits == self.config.limits
+
+    def entries(self) -> int:
+        """Of its limits, in all schedules."""
+        return 0 if self.limits is None else _entries(self.limits)
+
 
 class ExternalSources:
     """The sources of one node. Times are monotonic seconds; `tick` before reading what is in force."""
@@ -139,7 +162,7 @@ class ExternalSources:
     def __init__(self, declared: tuple[SourceConfig, ...], now_s: float) -> None:
         self._sources = {config.name: _Source(config, now_s) for config in declared}
         self.version = 0
-        """Counts changes of what is in force."""
+        """Counts changes of what is in force, and of until when."""
 
     def step(self, now_s: float, event: SourceEvent) -> str:
         """Take an event; returns a line for the log. Raises SourceRefusedError."""
@@ -148,9 +171,11 @@ class ExternalSources:
                 raise SourceRefusedError(f"no source {event.source!r} here; known: {self._known()}")
             if len(self._sources) >= MAX_SOURCES:
                 raise SourceRefusedError(f"{MAX_SOURCES} sources are known here; clear one first")
+        before = self._in_force_until(event.source)
         match event:
             case SetLimits():
                 check_limits(event.limits)
+                self._check_room(event)
                 if event.for_s is not None and not 0 < event.for_s < math.inf:
                     raise SourceRefusedError(f"for_s must be above 0, got {event.for_s}")
                 source = self._sources.setdefault(
@@ -170,8 +195,7 @@ class ExternalSources:
                 source = self._sources[event.source]
                 told = f"heartbeat of source {event.source}"
         source.heard_s = now_s
-        if not isinstance(event, Heartbeat):
-            self.version += 1
+        self.version += before != self._in_force_until(event.source)
         if source.limits is None and source.config == SourceConfig(name=event.source):
             del self._sources[event.source]  # declared nowhere: a withdrawn source is forgotten
         return told
@@ -185,10 +209,11 @@ class ExternalSources:
                 told.append(f"limits of source {name} have run out")
                 if source.config == SourceConfig(name=name):
                     del self._sources[name]
-            timeout_s = source.config.heartbeat_timeout_s
-            if timeout_s is not None and not source.failed and now_s - source.heard_s >= timeout_s:
+            if now_s >= source.silent_from_s():
                 source.failed = True
-                told.append(f"source {name} silent for more than {timeout_s:g} s: its failsafe holds")
+                told.append(
+                    f"source {name} silent for {source.config.heartbeat_timeout_s:g} s: its failsafe holds"
+                )
         self.version += bool(told)
         return told
 
@@ -196,11 +221,7 @@ class ExternalSources:
         """When something runs out next; None when nothing does."""
         sources = self._sources.values()
         ends = [s.ends_s for s in sources if s.ends_s is not None]
-        ends += [
-            s.heard_s + s.config.heartbeat_timeout_s
-            for s in sources
-            if s.config.heartbeat_timeout_s is not None and not s.failed
-        ]
+        ends += [at_s for s in sources if (at_s := s.silent_from_s()) < math.inf]
         return min(ends, default=None)
 
     def in_force(self) -> list[tuple[str, ExternalLimits]]:
@@ -221,9 +242,13 @@ class ExternalSources:
         )
 
     def save(self, now_s: float, wall_us: int) -> SavedSources:
-        """What must outlive a restart: limits stay until cleared, also when a process dies."""
+        """What must outlive a restart: limits stay until cleared, also when a process dies.
+
+        What holds as declared is left out, so that a changed declaration is not overruled.
+        """
         return SavedSources(
             saved_at_us=wall_us,
+            saved_at_s=now_s,
             sources=tuple(
                 SavedSource(
                     name=name,
@@ -231,22 +256,24 @@ class ExternalSources:
                     ends_in_s=None if source.ends_s is None else source.ends_s - now_s,
                 )
                 for name, source in self._sources.items()
+                if not source.as_declared()
             ),
         )
 
     def restore(self, saved: SavedSources, now_s: float, wall_us: int) -> None:
         """Take up what was saved. Sources with a heartbeat stay in their failsafe until heard.
 
-        The wall clock measures how long the process was away; where it was set back, nothing is
-        taken off, so that a limit rather holds too long than too short.
+        A limit rather holds too long than too short. So the monotonic clock tells how long the
+        process was away at least; where it shows that the machine was started since, the wall clock
+        does, and if that was set back, nothing is taken off.
         """
         away_s = max(0.0, (wall_us - saved.saved_at_us) / 1e6)
+        if saved.saved_at_s is not None and now_s >= saved.saved_at_s:
+            away_s = now_s - saved.saved_at_s
         for entry in saved.sources:
             ends_s = None if entry.ends_in_s is None else now_s + entry.ends_in_s - away_s
-            if entry.name not in self._sources and (
-                entry.limits is None or len(self._sources) >= MAX_SOURCES
-            ):
-                continue
+            if entry.name not in self._sources and entry.limits is None:
+                continue  # withdrawn, and declared no longer
             source = self._sources.setdefault(entry.name, _Source(SourceConfig(name=entry.name), now_s))
             source.limits, source.ends_s = entry.limits, ends_s
         self.version += 1
@@ -254,6 +281,17 @@ class ExternalSources:
 
     def _known(self) -> str:
         return ", ".join(self._sources) or "none"
+
+    def _check_room(self, event: SetLimits) -> None:
+        others = sum(s.entries() for name, s in self._sources.items() if name != event.source)
+        if others + _entries(event.limits) > MAX_ENTRIES_IN_ALL:
+            raise SourceRefusedError(
+                f"all sources together may set {MAX_ENTRIES_IN_ALL} entries; the others have {others}"
+            )
+
+    def _in_force_until(self, name: str) -> tuple[ExternalLimits | None, float | None] | None:
+        source = self._sources.get(name)
+        return None if source is None else (source.in_force(), source.ends_s)
 
 
 def short_form(limits: ShortLimits, source: str) -> ExternalLimits:
@@ -289,8 +327,15 @@ def _always(power_W: float | None, current_A: float | None, source: str) -> tupl
     return (ScheduleReqEntry(timestamp=ALWAYS, limits_to_root=limits, limits_to_leaves=LimitsReq()),)
 
 
+def _entries(limits: ExternalLimits) -> int:
+    return len(limits.schedule_import) + len(limits.schedule_export) + len(limits.schedule_setpoints)
+
+
 def check_limits(limits: ExternalLimits) -> None:
-    """Refuse what the market would refuse, before it is in force. Raises SourceRefusedError."""
+    """Refuse what the market would refuse, before it is in force: it would refuse the whole site.
+
+    Raises SourceRefusedError.
+    """
     for name in ("schedule_import", "schedule_export", "schedule_setpoints"):
         entries = getattr(limits, name)
         if len(entries) > MAX_ENTRIES:
@@ -305,18 +350,47 @@ def _check_entry(path: str, entry: ScheduleReqEntry | ScheduleSetpointEntry) -> 
     except ValueError as error:
         raise SourceRefusedError(f"{path}.timestamp: {error}") from error
     if isinstance(entry, ScheduleSetpointEntry):
-        for name in ("ac_current_A", "total_power_W"):
-            value = getattr(entry.setpoint, name, None)
-            if value is not None and not math.isfinite(value):
-                raise SourceRefusedError(f"{path}.setpoint.{name}: must be finite, got {value}")
+        if entry.setpoint is not None:
+            _check_setpoint(f"{path}.setpoint", entry.setpoint)
         return
     efficiency = entry.conversion_efficiency
-    if efficiency is not None and not 0 < efficiency <= 1:
-        raise SourceRefusedError(f"{path}.conversion_efficiency: must be in (0, 1], got {efficiency}")
-    for side in ("limits_to_root", "limits_to_leaves"):
-        for name in ("total_power_W", "ac_max_current_A", "ac_min_current_A"):
-            number = getattr(getattr(entry, side), name)
-            if number is not None and not 0 <= number.value < math.inf:
-                raise SourceRefusedError(
-                    f"{path}.{side}.{name}: must be finite and not negative, got {number.value}"
-                )
+    if efficiency is not None and not MIN_EFFICIENCY <= efficiency <= 1:
+        raise SourceRefusedError(
+            f"{path}.conversion_efficiency: must be {MIN_EFFICIENCY} to 1, got {efficiency}"
+        )
+    _check_side(f"{path}.limits_to_root", entry.limits_to_root)
+    _check_side(f"{path}.limits_to_leaves", entry.limits_to_leaves)
+
+
+def _check_setpoint(path: str, setpoint: SetpointType) -> None:
+    if not 0 <= setpoint.priority <= WORST_PRIORITY:
+        raise SourceRefusedError(
+            f"{path}.priority: must be 0 (best) to {WORST_PRIORITY}, got {setpoint.priority}"
+        )
+    table = setpoint.frequency_table or ()
+    if len(table) > MAX_FREQUENCY_POINTS:
+        raise SourceRefusedError(
+            f"{path}.frequency_table: at most {MAX_FREQUENCY_POINTS} points, got {len(table)}"
+        )
+    values = [("ac_current_A", setpoint.ac_current_A), ("total_power_W", setpoint.total_power_W)]
+    for index, point in enumerate(table):
+        values.append((f"frequency_table[{index}].frequency_Hz", point.frequency_Hz))
+        values.append((f"frequency_table[{index}].total_power_W", point.total_power_W))
+    for name, value in values:
+        if value is not None and not math.isfinite(value):
+            raise SourceRefusedError(f"{path}.{name}: must be finite, got {value}")
+
+
+def _check_side(path: str, limits: LimitsReq) -> None:
+    for name in ("total_power_W", "ac_max_current_A", "ac_min_current_A"):
+        number = getattr(limits, name)
+        if number is not None and not 0 <= number.value < math.inf:
+            raise SourceRefusedError(f"{path}.{name}: must be finite and not negative, got {number.value}")
+    for name in ("ac_max_phase_count", "ac_min_phase_count"):
+        count = getattr(limits, name)
+        if count is not None and count.value not in (1, 2, 3):
+            raise SourceRefusedError(f"{path}.{name}: must be 1, 2 or 3, got {count.value}")
+    if limits.ac_number_of_active_phases not in (None, 1, 2, 3):
+        raise SourceRefusedError(
+            f"{path}.ac_number_of_active_phases: must be 1, 2 or 3, got {limits.ac_number_of_active_phases}"
+        )

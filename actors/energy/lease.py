@@ -9,16 +9,23 @@ dead, and nobody's clock is compared with anybody else's.
 from __future__ import annotations
 
 from actors.energy.messages import Grant, Order
+from actors.energy.types import EnergyManagerConfig, valid_for_s
 
-MAX_DURATION_S = 3600.0
-"""The longest grant that is believed."""
+SILENT_INTERVALS = 3
+"""A child that missed so many reports counts as silent, and is granted nothing."""
+
+
+def longest_grant_s(site: EnergyManagerConfig) -> float:
+    """The longest grant that is believed: a full one, in answer to the oldest report that gets any."""
+    return valid_for_s(site) + (SILENT_INTERVALS + 1.0) * site.update_interval
 
 
 class Lease:
     """The newest grant taken; times are the child's own monotonic seconds."""
 
-    def __init__(self, boot: str) -> None:
+    def __init__(self, boot: str, longest_s: float) -> None:
         self.boot = boot
+        self._longest_s = longest_s
         self.acked: Order | None = None
         self._grant: Grant | None = None
         self._expires_s = 0.0
@@ -29,7 +36,7 @@ class Lease:
             return "it answers an earlier life"
         if self.acked is not None and not self.acked < grant.order:
             return f"{grant.order} is not newer than {self.acked}"
-        if not 0 < grant.duration_s <= MAX_DURATION_S or grant.t_echo_s > now_s:
+        if not (0 < grant.duration_s <= self._longest_s and grant.t_echo_s <= now_s):
             return f"it lasts {grant.duration_s:g} s from {grant.t_echo_s - now_s:+g} s"
         expires_s = grant.t_echo_s + grant.duration_s
         if expires_s <= now_s:

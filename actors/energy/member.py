@@ -7,7 +7,13 @@ back up to where it entered.
 from __future__ import annotations
 
 from actors.energy.effects import Effect, Save, Say, ToGateway, ToParent
-from actors.energy.external import ExternalSources, SavedSources, SourceConfig, SourceRefusedError
+from actors.energy.external import (
+    ExternalSources,
+    Heartbeat,
+    SavedSources,
+    SourceConfig,
+    SourceRefusedError,
+)
 from actors.energy.messages import Command, Instant, Outcome
 
 
@@ -24,14 +30,15 @@ class Member:
 
     def obey(self, now: Instant, command: Command) -> list[Effect]:
         """Carry out a command that is for this module."""
+        version = self.sources.version
         try:
             told = self.sources.step(now.mono_s, command.event)
         except SourceRefusedError as error:
             outcome = Outcome(id=command.id, origin=command.origin, error=str(error))
             return [Say("warning", f"command refused: {error}"), *self.answer(outcome)]
         return [
-            Say("info", told),
-            Save(self.sources.save(now.mono_s, now.wall_us)),
+            Say("debug" if isinstance(command.event, Heartbeat) else "info", told),
+            *([] if self.sources.version == version else [self._save(now)]),
             *self.answer(Outcome(id=command.id, origin=command.origin)),
         ]
 
@@ -44,7 +51,7 @@ class Member:
         told = self.sources.tick(now.mono_s)
         if not told:
             return []
-        return [
-            *(Say("warning", line) for line in told),
-            Save(self.sources.save(now.mono_s, now.wall_us)),
-        ]
+        return [*(Say("warning", line) for line in told), self._save(now)]
+
+    def _save(self, now: Instant) -> Save:
+        return Save(self.sources.save(now.mono_s, now.wall_us))

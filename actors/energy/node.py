@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from actors.energy.effects import Effect, Say, ToChild, ToParent
 from actors.energy.external import SavedSources
-from actors.energy.lease import Lease
+from actors.energy.lease import Lease, longest_grant_s
 from actors.energy.messages import Amount, Command, Grant, Instant, ModuleStatus, Outcome, Report
 from actors.energy.trunk import Trunk, TrunkSettings
 
@@ -20,19 +20,19 @@ class NodeCore(Trunk):
         self, settings: TrunkSettings, boot: str, now: Instant, saved: SavedSources | None = None
     ) -> None:
         super().__init__(settings, now, saved)
-        self._lease = Lease(boot)
+        self._lease = Lease(boot, longest_grant_s(settings.site))
         self._report_due_s = now.mono_s
         self.due_s = now.mono_s
 
     def step(self, now: Instant, event: Report | Grant | Command | Outcome | None) -> list[Effect]:
         """Take an event; returns what to do."""
+        version = self.sources.version
         effects = self.tick_sources(now)
-        hurry, pass_on = bool(effects), False
+        hurry = pass_on = False
         match event:
             case Report():
-                heard, hurry_child = self.hear(now, event)
+                heard, hurry = self.hear(now, event)
                 effects += heard
-                hurry = hurry or hurry_child
                 pass_on = bool(heard)  # a new child need not wait for the next grant
             case Grant():
                 refused = self._lease.offer(now.mono_s, event)
@@ -41,21 +41,19 @@ class NodeCore(Trunk):
                     effects.append(Say("debug", f"grant not taken: {refused}"))
             case Command():
                 effects += self.route(now, event)
-                hurry = hurry or event.target == self.id
             case Outcome():
                 effects += self.answer(event)
             case None:
                 pass
-        if gone := self.forget_gone(now):
-            effects += gone
-            hurry = True
+        gone = self.forget_gone(now)
+        effects += gone
+        hurry = hurry or bool(gone) or self.sources.version != version
         if pass_on:
             effects += self._grants(now)
         if hurry or now.mono_s >= self._report_due_s:
             effects.append(ToParent(self._report(now, hurry)))
             self._report_due_s = now.mono_s + self.settings.site.update_interval
-        source_due_s = self.sources.due_s()
-        self.due_s = min(self._report_due_s, source_due_s or self._report_due_s)
+        self.due_s = min(t for t in (self._report_due_s, self.sources.due_s()) if t is not None)
         return effects
 
     def _grants(self, now: Instant) -> list[Effect]:

@@ -3,9 +3,12 @@
     steady ──other count wanted──► pausing: nothing may flow; the control pilot says so
     pausing ──current gone──► the contactor is told the new count
     pausing ──it is closed that way, and the delay is over──► steady
+    pausing ──it is not, long after──► stuck: as it is closed, until the car has gone
 
-Without a car, the count changes at once. The caller keeps power within its limit for the larger of
-the phases that are connected and those that are commanded, so that less comes before, more after.
+Without a car, the count changes at once. Where nothing is wanted, the contactor stays as it is: so
+a new life of an EvseManager takes it over as it finds it. The caller keeps power within its limit
+for the larger of the phases that are connected and those that are commanded, so that less comes
+before, more after.
 """
 
 from __future__ import annotations
@@ -14,6 +17,8 @@ from actors.energy.messages import Reading
 
 GONE_A = 0.5
 """Current below which a contactor may open or change."""
+STUCK_S = 60.0
+"""Hardware that has not changed phases so long after the delay is left as it is."""
 
 
 class PhaseSwitch:
@@ -21,24 +26,29 @@ class PhaseSwitch:
 
     def __init__(self, phases: int, delay_s: float) -> None:
         self.commanded = phases
+        self.stuck = False
         self._delay_s = delay_s
         self._target: int | None = None
         self._since_s = 0.0
 
-    def step(self, now_s: float, wanted: int, reading: Reading) -> bool:
-        """Advance; returns whether charging must pause now."""
+    def step(self, now_s: float, wanted: int | None, reading: Reading) -> bool:
+        """Advance; returns whether charging must pause now. `wanted` None: as they are."""
+        closed = reading.closed_phases
         if not reading.plugged_in:
-            self.commanded, self._target = wanted, None
+            self.commanded, self._target, self.stuck = wanted or closed, None, False
             return False
         if self._target is None:
-            if wanted == self.commanded:
+            if self.stuck or wanted is None or wanted == self.commanded == closed:
+                self.commanded = closed
                 return False
             self._target, self._since_s = wanted, now_s
         if max(map(abs, reading.currents_A)) < GONE_A:
             self.commanded = self._target
-        done = reading.closed_phases == self.commanded == self._target
-        if done and now_s - self._since_s >= self._delay_s:
+        if closed == self.commanded == self._target and now_s >= self._since_s + self._delay_s:
             self._target = None
+            return False
+        if now_s >= self._since_s + self._delay_s + STUCK_S:
+            self.commanded, self._target, self.stuck = closed, None, True
             return False
         return True
 

@@ -5,7 +5,9 @@ wins (0 before 1000); of equals in the same unit the result allows only what eac
 
     +10 A and +6 A -> +6 A      -10 A and -6 A -> -6 A      +10 A and -6 A -> 0 A
 
-and of equals in different units the first by name (a node has one setpoint at a time).
+and of equals in different units the first by name (a node has one setpoint at a time). Where
+sources name different conversion efficiencies, the one counts that lets less pass to the grid's
+side: the lowest for imports, the highest for exports.
 
 All entries that are past are folded into one, stamped with the begin of the current interval of
 the market's grid: permanent limits must not add slots of their own to the market.
@@ -14,7 +16,7 @@ the market's grid: permanent limits must not add slots of their own to the marke
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import reduce
 from typing import Generic, TypeVar
 
@@ -36,6 +38,7 @@ from actors.energy.types import (
 NO_LIMITS = LimitsReq()
 
 Named = Sequence[tuple[str, ExternalLimits]]
+Worst = Callable[[Iterable[float]], float]
 Entry = TypeVar("Entry", ScheduleReqEntry, ScheduleSetpointEntry)
 Valued = TypeVar("Valued", NumberWithSource, IntegerWithSource)
 
@@ -60,13 +63,15 @@ def with_schedules(
 ) -> EnergyFlowRequest:
     """The request with its three schedules filled in."""
 
-    def merged(base: LimitsReq, schedules: list[Sequence[ScheduleReqEntry]]) -> tuple[ScheduleReqEntry, ...]:
-        return _merged_limits(base, schedules, own.watt_to_current_W, stamp_us, now_us)
+    def merged(
+        base: LimitsReq, schedules: list[Sequence[ScheduleReqEntry]], worst: Worst
+    ) -> tuple[ScheduleReqEntry, ...]:
+        return _merged_limits(base, schedules, worst, own.watt_to_current_W, stamp_us, now_us)
 
     return replace(
         request,
-        schedule_import=merged(own.limits_import, [limits.schedule_import for _, limits in sources]),
-        schedule_export=merged(own.limits_export, [limits.schedule_export for _, limits in sources]),
+        schedule_import=merged(own.limits_import, [limits.schedule_import for _, limits in sources], min),
+        schedule_export=merged(own.limits_export, [limits.schedule_export for _, limits in sources], max),
         schedule_setpoints=_merged_setpoints(sources, stamp_us, now_us),
     )
 
@@ -92,6 +97,7 @@ def _change_points(timelines: Iterable[_Timeline[Entry]], now_us: int) -> list[i
 def _merged_limits(
     base: LimitsReq,
     schedules: list[Sequence[ScheduleReqEntry]],
+    worst: Worst,
     watt_to_current_W: float | None,
     stamp_us: int,
     now_us: int,
@@ -106,7 +112,7 @@ def _merged_limits(
             timestamp=timestamps.format_utc(stamp),
             limits_to_root=reduce(tightest, (e.limits_to_root for e in held), base),
             limits_to_leaves=reduce(tightest, (e.limits_to_leaves for e in held), NO_LIMITS),
-            conversion_efficiency=min(efficiencies, default=None),
+            conversion_efficiency=worst(efficiencies) if efficiencies else None,
             price_per_kwh=prices[0] if prices else None,
         )
 
@@ -114,11 +120,30 @@ def _merged_limits(
 
 
 def _with_current(entry: ScheduleReqEntry, watt_to_current_W: float | None) -> ScheduleReqEntry:
-    limits = entry.limits_to_root
-    if watt_to_current_W is None or limits.total_power_W is None or limits.ac_max_current_A is not None:
+    if watt_to_current_W is None:
         return entry
-    current = NumberWithSource(limits.total_power_W.value / watt_to_current_W, limits.total_power_W.source)
-    return replace(entry, limits_to_root=replace(limits, ac_max_current_A=current))
+
+    def enhanced(limits: LimitsReq) -> LimitsReq:
+        power = limits.total_power_W
+        if power is None or limits.ac_max_current_A is not None:
+            return limits
+        current = NumberWithSource(power.value / watt_to_current_W, power.source)
+        return replace(limits, ac_max_current_A=current)
+
+    return replace(
+        entry,
+        limits_to_root=enhanced(entry.limits_to_root),
+        limits_to_leaves=enhanced(entry.limits_to_leaves),
+    )
+
+
+def import_limits(entry: ScheduleReqEntry) -> LimitsReq:
+    """Both sides of an import's entry as limits towards the root."""
+    leaves = entry.limits_to_leaves
+    if leaves.total_power_W is not None and entry.conversion_efficiency is not None:
+        power_W = leaves.total_power_W.value / entry.conversion_efficiency
+        leaves = replace(leaves, total_power_W=NumberWithSource(power_W, leaves.total_power_W.source))
+    return tightest(entry.limits_to_root, leaves)
 
 
 def tightest(one: LimitsReq, other: LimitsReq) -> LimitsReq:

@@ -10,7 +10,8 @@ from datetime import UTC, datetime, timedelta
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _RFC3339 = re.compile(
-    r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.(?P<fraction>\d{1,12}))?(?P<offset>[Zz]|[+-]\d\d:\d\d)"
+    r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.(?P<fraction>\d{1,12}))?(?P<offset>[Zz]|[+-]\d\d:\d\d)",
+    re.ASCII,
 )
 MICROSECONDS = 1_000_000
 
@@ -25,8 +26,8 @@ def parse(text: str) -> int:
         raise ValueError(f"not an RFC 3339 timestamp: {text!r}")
     offset = "+00:00" if match["offset"] in "Zz" else match["offset"]
     try:
-        moment = datetime.fromisoformat(text[:10] + "T" + text[11:19] + offset)
-    except ValueError as error:
+        moment = datetime.fromisoformat(text[:10] + "T" + text[11:19] + offset).astimezone(UTC)
+    except (ValueError, OverflowError) as error:
         raise ValueError(f"not an RFC 3339 timestamp: {text!r}") from error
     microseconds = int((match["fraction"] or "0").ljust(6, "0")[:6])
     return (moment - _EPOCH) // timedelta(microseconds=1) + microseconds

@@ -7,9 +7,10 @@ from msgspec import Struct
 from actors.energy.branch import Branch, ChildSettings
 from actors.energy.effects import Effect, Say, ToChild
 from actors.energy.external import SavedSources, SourceConfig
+from actors.energy.lease import longest_grant_s
 from actors.energy.member import Member
 from actors.energy.messages import Amount, Command, Instant, ModuleStatus, Outcome, Report
-from actors.energy.schedules import OwnLimits, grid_stamp, with_schedules
+from actors.energy.schedules import OwnLimits, grid_stamp, import_limits, with_schedules
 from actors.energy.types import (
     EnergyFlowRequest,
     EnergyManagerConfig,
@@ -43,7 +44,12 @@ class Trunk(Member):
     def __init__(self, settings: TrunkSettings, now: Instant, saved: SavedSources | None) -> None:
         super().__init__(settings.id, settings.sources, saved, now)
         self.settings = settings
-        self.branch = Branch(settings.children, settings.site.update_interval)
+        self.branch = Branch(
+            settings.children,
+            settings.site.update_interval,
+            longest_grant_s(settings.site),
+            now.mono_s,
+        )
 
     def hear(self, now: Instant, report: Report) -> tuple[list[Effect], bool]:
         """Take a child's report; also returns whether something changed that others wait for."""
@@ -91,7 +97,7 @@ class Trunk(Member):
         below = self.branch.status(now.mono_s)
         evses = [s for s in below if s.kind == "EvseManager"]
         alone = EnergyFlowRequest(uuid=self.id, node_type=NodeType.Generic)
-        capacity = self._with_limits(alone, now.wall_us, now).schedule_import[0].limits_to_root
+        capacity = import_limits(self._with_limits(alone, now.wall_us, now).schedule_import[0])
         tightest = capacity.ac_max_current_A or capacity.total_power_W
         L1, L2, L3 = (sum(s.currents_A[phase] for s in evses) for phase in range(3))
         own = ModuleStatus(
@@ -117,6 +123,6 @@ class Trunk(Member):
 def _as_limits(granted: Amount) -> LimitsRes:
     source = "sum of its EVSEs"
     return LimitsRes(
-        ac_max_current_A=NumberWithSource(granted.import_A or 0.0, source),
-        total_power_W=NumberWithSource(granted.import_W, source) if granted.import_W else None,
+        ac_max_current_A=None if granted.import_A is None else NumberWithSource(granted.import_A, source),
+        total_power_W=None if granted.import_W is None else NumberWithSource(granted.import_W, source),
     )

@@ -7,7 +7,7 @@
 - Heard less than `min_current_A`, it pauses; heard enough again, it goes on by itself.
 - Its own limit tapers: full current up to TAPER_FROM of its battery, then linearly down to
   TAPER_END at a full one.
-- Losing its supply, it is at 0 at once, and ramps up anew.
+- Losing its supply, it is at 0 at once and forgets what it heard: it begins anew with the next offer.
 
 A DC car is the same with its power turned into current on the grid side.
 """
@@ -44,7 +44,7 @@ class CarAtEvse:
         self._target = car.target_percent / 100.0
         self._offers: deque[tuple[float, float]] = deque()
         self._heard_A = 0.0
-        self._ramp_from_s = now_s
+        self._supplied = False
         self._at_s = now_s
 
     @property
@@ -81,6 +81,9 @@ class CarAtEvse:
         dt_s, self._at_s = now_s - self._at_s, now_s
         if self.wants:
             self._soc = min(self._target, self._soc + power_W * dt_s * self._fill_per_Ws)
+        if self._supplied and not supplied:
+            self._heard_A = 0.0
+        self._supplied = supplied
         ramp_from_s = now_s - dt_s
         while self._offers and self._offers[0][0] <= now_s:
             heard_at_s, self._heard_A = self._offers.popleft()

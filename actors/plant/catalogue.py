@@ -40,8 +40,8 @@ class Car(Struct, frozen=True, kw_only=True):
     """Until it follows a changed limit; up to then it draws as before."""
     ramp_A_per_s: _Current = 4.0
     """How fast its current rises; it falls at once."""
-    cable_A: _Current | None = 32.0
-    """Rating of its cable; None: the cable is the EVSE's."""
+    cable_A: _Current = 32.0
+    """Rating of its cable."""
     communicates: bool = True
     """It tells its own limit and when it is done; else it is a basic IEC 61851 car."""
 

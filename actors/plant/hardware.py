@@ -34,7 +34,7 @@ from actors.plant.wiring import PhaseSet
 CRUMB_A = 0.01
 """Less above the limit than hardware can tell is none."""
 OPENING_s = 0.1
-"""What the contactor and its supervision need: so much before the settle time is over they act."""
+"""What supervision, a step, and the contactor need: so much before the settle time is over they begin."""
 MAX_DECREASES = 1_000
 """Decreases remembered within a settle time; beyond it the earliest are forgotten, and less is allowed."""
 
@@ -113,20 +113,18 @@ class Evse:
 
     def step(self, now_s: float) -> None:
         """Go on to `now_s`."""
-        ended_s = self.watchdog.limit.ends_s
         power_W, self._now_s = self.power_W, now_s
         self.watchdog.expire(now_s)
-        self._permit(min(now_s, ended_s))
+        self._permit(now_s)
         if self.car is not None:
             self._offer(now_s)
             self.car.step(now_s, supplied=self.contactor_closed, power_W=power_W)
-        moved = self._supervise(now_s)
-        moved = self._switch() or moved
+        moved = self._supervise(now_s) or self._switch()
         self.wake_s = now_s if moved else self._next_s()
         self._note_change()
 
-    def _permit(self, since_s: float) -> None:
-        """What may flow per phase from `since_s` on."""
+    def _permit(self, now_s: float) -> None:
+        """What may flow per phase from now on."""
         limit = self.watchdog.limit
         bounds_A = [limit.limit_A]
         per_phase = self._voltage_V * self.closed_phases
@@ -136,13 +134,13 @@ class Evse:
             bounds_A.append(self.config.max_power_W / per_phase)
         if self.config.charge_mode == "AC":
             bounds_A.append(self.config.max_current_A)
-            if self.car is not None and self.car.car.cable_A is not None:
+            if self.car is not None:
                 bounds_A.append(self.car.car.cable_A)
         permitted_A = min(bounds_A)
         if permitted_A < self._floor_A or not self._is_open_to_charge():
             permitted_A = 0.0
         if permitted_A < self._permitted_A:
-            allowed_until_s = since_s + max(0.0, self.config.settle_time_s - OPENING_s)
+            allowed_until_s = now_s + max(0.0, self.config.settle_time_s - OPENING_s)
             self._past.append((allowed_until_s, self._permitted_A))
         self._permitted_A = permitted_A
 

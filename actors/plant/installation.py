@@ -129,7 +129,7 @@ class Installation:
     def step(self, now_s: float) -> None:
         """Go on to `now_s`."""
         since_s = self.now_s
-        steps = min(MAX_STEPS, math.ceil((now_s - since_s) / MAX_STEP_s))
+        steps = min(MAX_STEPS, math.ceil((now_s - since_s) / MAX_STEP_s - 1e-6))
         for k in range(1, steps + 1):
             self._advance(now_s if k == steps else since_s + (now_s - since_s) * k / steps)
 

@@ -18,7 +18,7 @@ from typing import assert_never
 import msgspec
 
 from actors import clock
-from actors.energy.messages import Actuate
+from actors.energy.messages import Actuate, Reading
 from actors.plant.hardware import Evse
 from actors.plant.installation import Installation, RefusedError
 from actors.plant.messages import (
@@ -54,7 +54,7 @@ MAX_INBOX = 20_000
 DROPS_TOLD_EVERY_s = 10.0
 
 
-class _Outlet:
+class Outlet:
     """An EVSE, who watches it, and what it was last told."""
 
     def __init__(self, evse: Evse) -> None:
@@ -65,6 +65,7 @@ class _Outlet:
         self.sent_currents_A = (0.0, 0.0, 0.0)
 
     def due(self, now_s: float) -> bool:
+        """Its driver must be told something now."""
         age_s = now_s - self.sent_s
         if self.evse.revision != self.sent_revision or age_s >= READING_EVERY_s:
             return True
@@ -72,6 +73,11 @@ class _Outlet:
             return False
         pairs = zip(self.evse.currents_A, self.sent_currents_A, strict=True)
         return any(abs(new_A - old_A) > CURRENT_CHANGE_A for new_A, old_A in pairs)
+
+    def sent(self, now_s: float, reading: Reading) -> None:
+        """Note what its driver was told."""
+        self.sent_s, self.sent_revision = now_s, self.evse.revision
+        self.sent_currents_A = reading.currents_A
 
 
 class Plant:
@@ -82,7 +88,7 @@ class Plant:
         self._site = site
         story = parse_story(site.plant.story, site)
         self.installation = Installation(site, story, clock.steady_s())
-        self._outlets = {evse.id: _Outlet(evse) for evse in self.installation.evses.values()}
+        self._outlets = {evse.id: Outlet(evse) for evse in self.installation.evses.values()}
         self._inbox: queue.Queue[Delivery] = queue.Queue(MAX_INBOX)
         self._lost = 0  # only the wire's thread counts it
         self._lost_told = 0
@@ -215,13 +221,12 @@ class Plant:
 
     # --- out --------------------------------------------------------------------------------------
 
-    def _send_reading(self, now_s: float, outlet: _Outlet) -> None:
+    def _send_reading(self, now_s: float, outlet: Outlet) -> None:
         peer = outlet.watchers.peer(now_s)
         if peer is None:
             return
         reading = outlet.evse.reading(now_s)
-        outlet.sent_s, outlet.sent_revision = now_s, outlet.evse.revision
-        outlet.sent_currents_A = reading.currents_A
+        outlet.sent(now_s, reading)
         self._port.send(reading, source=outlet.evse.id, target=outlet.evse.id, peer=peer, key=outlet.evse.id)
 
 

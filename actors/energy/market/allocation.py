@@ -47,9 +47,6 @@ class Allocation(Sequence[EnforcedLimits]):
             return [self._limits(evse) for evse in range(len(self))[index]]
         return self._limits(range(len(self))[index])
 
-    def __contains__(self, uuid: object) -> bool:
-        return uuid in self._outcome.tree.number_of
-
     @property
     def uuids(self) -> tuple[str, ...]:
         """All EVSEs, in depth-first order."""

@@ -42,7 +42,8 @@ def bounds_of(outcome: Outcome, column: int, evse: int) -> list[Bound]:
     tree = outcome.tree
     path = list(tree.path(int(tree.evse_node[evse])))[::-1]
     if direction is None:
-        return _bounds(outcome, column, path, "import", UNITS, lambda unit, limit, left: limit == 0.0)
+        closed = _bounds(outcome, column, path, "import", UNITS, lambda unit, limit, left: limit == 0.0)
+        return closed + [each for each in _extras(outcome, column, evse, "import") if each.limit == 0.0]
     if outcome.trades[direction].refused[column, evse]:
         return _short_of_minimum(outcome, column, evse, direction, path)
     number = int(outcome.trades[direction].stopped_by[column, evse])
@@ -54,23 +55,24 @@ def bounds_of(outcome: Outcome, column: int, evse: int) -> list[Bound]:
     else:
         nodes, units = [node for node in path if node in shared], (UNITS[number % 2],)
     # Where two limits stop an EVSE at the same amount, the recorded one may have something left.
-    return used_up_bounds(outcome, column, nodes, direction, units) or used_up_bounds(
-        outcome, column, path, direction
-    )
+    found = used_up_bounds(outcome, column, nodes, direction, units)
+    if not found:
+        found = used_up_bounds(outcome, column, path, direction)
+        found += [
+            each for each in _extras(outcome, column, evse, direction) if _is_used_up(each.unit, each.left)
+        ]
+    return found
 
 
 def used_up_bounds(
     outcome: Outcome, column: int, nodes: Iterable[int], direction: Direction, units: tuple[Unit, ...] = UNITS
 ) -> list[Bound]:
     """Limits of some nodes of which nothing is left."""
-    return _bounds(
-        outcome,
-        column,
-        nodes,
-        direction,
-        units,
-        lambda unit, limit, left: left <= (USED_UP_A if unit == "A" else USED_UP_W),
-    )
+    return _bounds(outcome, column, nodes, direction, units, lambda unit, _, left: _is_used_up(unit, left))
+
+
+def _is_used_up(unit: Unit, left: float) -> bool:
+    return left <= (USED_UP_A if unit == "A" else USED_UP_W)
 
 
 def _bounds(
@@ -105,23 +107,29 @@ def _less_left(least: dict[Unit, float]) -> Callable[[Unit, float, float], bool]
 def _short_of_minimum(
     outcome: Outcome, column: int, evse: int, direction: Direction, path: list[int]
 ) -> list[Bound]:
-    """Limits with less left than the minimum, on as few phases as could be tried."""
-    limits = outcome.trades[direction].limits
+    """Limits with less left than the minimum, on the phase count that was tried last."""
+    trades = outcome.trades[direction]
+    limits = trades.limits
     least_A = float(limits.min_A[column, evse]) - CRUMB
-    never = outcome.config.switch_3ph1ph_while_charging_mode == "Never"
-    phases = limits.max_phases if never else limits.min_phases
-    least_W = least_A * max(float(phases[column, evse]), 1.0) * outcome.config.nominal_ac_voltage
+    least_W = least_A * float(trades.tried[column, evse]) * outcome.config.nominal_ac_voltage
     found: list[Bound] = []
     for node in path:
         to_node = float(limits.evse_to_grid[column, evse] / limits.to_grid[column, node])
         found += _bounds(
             outcome, column, [node], direction, UNITS, _less_left({"A": least_A, "W": least_W * to_node})
         )
-    for index, extra in enumerate(limits.extras):
-        if extra.column == column and evse in extra.members:
-            bounds = _extra_bounds(outcome, index, direction)
-            found += [each for each in bounds if each.left < (least_A if each.unit == "A" else least_W)]
-    return found
+    extras = _extras(outcome, column, evse, direction)
+    return found + [each for each in extras if each.left < (least_A if each.unit == "A" else least_W)]
+
+
+def _extras(outcome: Outcome, column: int, evse: int, direction: Direction) -> list[Bound]:
+    """The setpoints, heeded by only some EVSEs of their node, that bind this one."""
+    return [
+        bound
+        for index, extra in enumerate(outcome.trades[direction].limits.extras)
+        if extra.column == column and evse in extra.members
+        for bound in _extra_bounds(outcome, index, direction)
+    ]
 
 
 def _extra(outcome: Outcome, column: int, evse: int, direction: Direction, number: int) -> list[Bound]:

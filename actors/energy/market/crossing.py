@@ -8,11 +8,22 @@ those it stops count with what they hold when the next one is sought. This is fo
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from actors.energy.market.rounds import SLACK, Positions, fill
 from actors.energy.market.tree import Floats, Ints
+
+
+class When(NamedTuple):
+    """When a limit is used up: in the round after `full_rounds`, at the turn of EVSE `last` (-1:
+    before any). Of two that are used up by the same purchase, the one that allows less of it stops
+    it, and the other has something left; so what the buyer then holds is the last word."""
+
+    full_rounds: float
+    last: int
+    last_holds: float
 
 
 @dataclass(frozen=True)
@@ -30,30 +41,30 @@ def sell_rounds_crossing(limits: list[SharedLimit], positions: Positions, column
     """Narrow the caps of one column to what every EVSE gets in the end."""
     held, caps, steps = positions.held[column], positions.caps[column], positions.steps[column]
     grid_W, stopped_by = positions.grid_W[column], positions.stopped_by[column]
-    waiting = list(limits)
-    while waiting:
-        first: tuple[tuple[float, int], SharedLimit, Floats] | None = None
-        still_waiting = []
-        for limit in waiting:
+    waiting: list[tuple[SharedLimit, When, Floats]] = []
+    affected = limits
+    while True:
+        for limit in affected:
             ended = _used_up(limit, held, caps, steps, grid_W)
-            if ended is None:
-                continue  # caps only shrink: it will never be reached
-            still_waiting.append(limit)
-            if first is None or ended[0] < first[0]:
-                first = (ended[0], limit, ended[1])
-        if first is None:
-            break
-        _, limit, amounts = first
-        stops = limit.members[amounts < caps[limit.members] - SLACK]
-        stopped_by[stops] = limit.number
-        caps[limit.members] = np.minimum(caps[limit.members], amounts)
-        waiting = [each for each in still_waiting if each is not limit]
+            if ended is not None:  # else it will never be reached, as caps only shrink
+                waiting.append((limit, *ended))
+        if not waiting:
+            return
+        first, _, amounts = min(waiting, key=lambda each: each[1])
+        before = caps[first.members]
+        caps[first.members] = np.minimum(before, amounts)
+        stopped_by[first.members[amounts < before - SLACK]] = first.number
+        narrowed = np.zeros(len(caps), dtype=np.bool_)
+        narrowed[first.members] = amounts < before
+        others = [each for each in waiting if each[0] is not first]
+        affected = [each[0] for each in others if narrowed[each[0].members].any()]
+        waiting = [each for each in others if not narrowed[each[0].members].any()]
 
 
 def _used_up(
     limit: SharedLimit, held: Floats, caps: Floats, steps: Floats, grid_W: Floats
-) -> tuple[tuple[float, int], Floats] | None:
-    """When a limit is used up (round, EVSE) and what its EVSEs hold then; None if never."""
+) -> tuple[When, Floats] | None:
+    """When a limit is used up and what its EVSEs hold then; None if never."""
     members = limit.members
     factor = grid_W[members] if limit.is_power else np.ones(len(members))
     if (caps[members] * factor).sum() <= limit.limit:
@@ -67,5 +78,9 @@ def _used_up(
         steps[members] * factor,
     )
     buyers = np.flatnonzero(sold.in_last_round > SLACK)
-    last = int(members[buyers[-1]]) if len(buyers) else -1
-    return (float(sold.full_rounds[0]), last), sold.amounts / factor
+    amounts = sold.amounts / factor
+    full_rounds = float(sold.full_rounds[0])
+    if not len(buyers):
+        return When(full_rounds, -1, 0.0), amounts
+    last = buyers[-1]
+    return When(full_rounds, int(members[last]), float(amounts[last])), amounts

@@ -49,10 +49,11 @@ class Counter:
 
 @dataclass
 class FirstPurchases:
-    """`held` is ampere or watt; `phases` is 0 where no current was bought."""
+    """`held` is ampere or watt; `phases` is 0 where no current was bought, `tried` tells it anyway."""
 
     held: Floats
     phases: Counts
+    tried: Counts
     reasons: Counts
     refused: Bools
     classes: Counts
@@ -63,6 +64,7 @@ def buy_first(counter: Counter) -> FirstPurchases:
     bought, certain = _all_at_once(counter)
     for column in np.flatnonzero(~certain).tolist():
         _one_by_one(counter, column, bought)
+    bought.tried = bought.phases.copy()
     bought.phases[bought.held < CRUMB] = 0
     bought.phases[~counter.ampere] = 0
     bought.reasons[bought.phases == 0] = PhaseReason.NOTHING
@@ -106,7 +108,7 @@ def _all_at_once(counter: Counter) -> tuple[FirstPurchases, Bools]:
     if choices.depends.any():
         worst_W = tier.offers(counter.own_grid_W, left_grid_W) / counter.to_grid
         certain &= ((choices.classes(worst_W) == classes) | ~choices.depends).all(axis=1)
-    return FirstPurchases(held, phases.copy(), reasons, refused, classes), certain
+    return FirstPurchases(held, phases.copy(), phases, reasons, refused, classes), certain
 
 
 def _one_by_one(counter: Counter, column: int, bought: FirstPurchases) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from actors.energy.market import configuration
 from actors.energy.market.allocation import Allocation
+from actors.energy.market.compiling import compile_tree
 from actors.energy.market.errors import RequestError
 from actors.energy.market.heeding import heeded_targets
 from actors.energy.market.limits import path_limits
@@ -22,11 +23,10 @@ from actors.energy.market.slots import slots_of
 from actors.energy.market.tiers import tiers_of
 from actors.energy.market.trace import trace_of
 from actors.energy.market.trading import trade
-from actors.energy.market.tree import compile_tree
 from actors.energy.types import EnergyFlowRequest, EnergyManagerConfig
 
-MOST_CELLS = 50_000_000
-"""Computed slots * nodes: bounds the work and the memory of a run."""
+MOST_CELLS = 5_000_000
+"""Slots * nodes: bounds the work and the memory of a run, and the size of its answer."""
 
 
 def allocate(
@@ -51,12 +51,13 @@ def allocate(
     except RequestError as error:
         raise error.below("config") from None
     memory = memory or Memory()
-    tree = memory.tree
+    tree, tiers = memory.tree, memory.tiers
     if tree is None or tree.request is not request:
         tree = compile_tree(request)
+        tiers = tiers_of(tree)
     slots = slots_of(tree, config, start_time_us)
-    if len(slots.columns_us) * len(tree.nodes) > MOST_CELLS:
-        raise RequestError("", f"{len(slots.columns_us)} slots of {len(tree.nodes)} nodes are too many")
+    if len(slots.times_us) * len(tree.nodes) > MOST_CELLS:
+        raise RequestError("", f"{len(slots.times_us)} slots of {len(tree.nodes)} nodes are too many")
     heeded = heeded_targets(tree, slots.columns_us)
     imports = path_limits(tree, slots.columns_us, "import", heeded)
     exports = path_limits(tree, slots.columns_us, "export", heeded)
@@ -65,7 +66,6 @@ def allocate(
     in_order = [contexts[uuid] for uuid in tree.uuids]
     imports_at = imports.open
     exports_at = exports.open & ~imports_at
-    tiers = tiers_of(tree)
     choices = import_choices(imports, config, in_order, active, start_time_us)
     bought = trade(tree, tiers, imports, imports_at, choices, config)
     given = trade(tree, tiers, exports, exports_at, export_choices(exports), config)
@@ -81,4 +81,4 @@ def allocate(
         imports=imports_at,
         exports=exports_at,
     )
-    return Allocation(outcome, trace_of(outcome) if trace else ()), Memory(contexts, tree)
+    return Allocation(outcome, trace_of(outcome) if trace else ()), Memory(contexts, tree, tiers)

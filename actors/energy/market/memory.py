@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from actors.energy.market.tiers import Tier
 from actors.energy.market.tree import CompiledTree, Floats
 from actors.energy.types import EvseState
 
@@ -37,6 +38,7 @@ class Memory:
 
     contexts: Mapping[str, Context] = field(default_factory=lambda: MappingProxyType({}))
     tree: CompiledTree | None = None
+    tiers: tuple[Tier, ...] = ()
 
 
 def observe(
@@ -51,6 +53,9 @@ def observe(
         old = new.get(uuid)
         if old is None:
             old = new[uuid] = Context(start_us)
+        elif old.single_wanted_us is not None and old.single_wanted_us > start_us:
+            # The wall clock was set back: wait anew, not until it has caught up.
+            old = new[uuid] = Context(start_us, old.switches, old.phases)
         phases = int(reported[i])
         if phases and phases != old.phases:
             switches = old.switches + (old.phases is not None)

@@ -33,7 +33,7 @@ class Outcome:
     slots: Slots
     config: EnergyManagerConfig
     heeded: list[Heeded]
-    tiers: list[Tier]
+    tiers: tuple[Tier, ...]
     trades: dict[Direction, Trades]
     imports: Bools
     exports: Bools

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from actors.energy import timestamps
 from actors.energy.market.errors import RequestError
 from actors.energy.market.tree import CompiledTree, Ints
 from actors.energy.timestamps import MICROSECONDS
@@ -65,6 +66,9 @@ def _grid(config: EnergyManagerConfig, start_us: int) -> Ints:
             f"make {count} slots, more than {MOST_SLOTS}",
         )
     first = start_us // interval_us * interval_us
-    if not -(2**62) < first < 2**62 - total_us - interval_us:
-        raise RequestError("start_time", "is out of range")
+    try:
+        timestamps.format_utc(first)
+        timestamps.format_utc(first + total_us)
+    except OverflowError:
+        raise RequestError("start_time", "is beyond what a timestamp can say") from None
     return first + interval_us * np.arange(count, dtype=np.intp)

@@ -95,12 +95,12 @@ class Tier:
         return found
 
 
-def tiers_of(tree: CompiledTree) -> list[Tier]:
+def tiers_of(tree: CompiledTree) -> tuple[Tier, ...]:
     """All tiers, the one that is served first at the front."""
-    return [
+    return tuple(
         _tier(tree, int(priority), np.flatnonzero(tree.priorities == priority))
         for priority in np.unique(tree.priorities)
-    ]
+    )
 
 
 def _tier(tree: CompiledTree, priority: int, members: Ints) -> Tier:

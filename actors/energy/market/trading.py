@@ -35,6 +35,8 @@ class Trades:
     current_A: Floats
     grid_W: Floats
     phases: Counts
+    tried: Counts
+    """The phase count of the first purchase, also where that was refused."""
     reasons: Counts
     refused: Bools
     stopped_by: NDArray[np.int32]
@@ -51,7 +53,7 @@ class Trades:
 
 def trade(
     tree: CompiledTree,
-    tiers: list[Tier],
+    tiers: tuple[Tier, ...],
     limits: PathLimits,
     takes_part: Bools,
     choices: PhaseChoices,
@@ -67,6 +69,7 @@ def trade(
         current_A=np.zeros(shape),
         grid_W=np.zeros(shape),
         phases=np.zeros(shape, dtype=np.int8),
+        tried=np.ones(shape, dtype=np.int8),
         reasons=np.zeros(shape, dtype=np.int8),
         refused=np.zeros(shape, dtype=np.bool_),
         stopped_by=np.full(shape, OWN, dtype=np.int32),
@@ -101,6 +104,7 @@ def _trade_tier(
     trades.current_A[cells] = np.where(counter.ampere, sold, 0.0)
     trades.grid_W[cells] = sold * positions.grid_W
     trades.phases[cells] = first.phases
+    trades.tried[cells] = first.tried
     trades.reasons[cells] = first.reasons
     trades.refused[cells] = first.refused
     trades.stopped_by[cells] = positions.stopped_by
