@@ -95,7 +95,8 @@ class RunDir:
 
     def holders(self) -> dict[str, dict[str, Any]]:
         """Name and facts of every live process of the site."""
-        return {path.stem: _read(path) for path in sorted(self.path.glob("*.lock")) if _held(path)}
+        locks = [path for path in sorted(self.path.glob("*.lock")) if ".sock" not in path.suffixes]
+        return {path.stem: _read(path) for path in locks if _held(path)}
 
 
 def running_sites() -> list[str]:

@@ -15,7 +15,7 @@ class _Text(logging.Formatter):
         moment = time.strftime("%H:%M:%S", time.localtime(record.created))
         name = record.name.removeprefix("amptree.")
         text = f"{moment}.{int(record.msecs):03d} {record.levelname.lower():7} {name}: {record.getMessage()}"
-        return text if record.exc_info is None else f"{text}\n{self.formatException(record.exc_info)}"
+        return f"{text}\n{self.formatException(record.exc_info)}" if record.exc_info else text
 
 
 class _JsonLines(logging.Formatter):
@@ -26,7 +26,7 @@ class _JsonLines(logging.Formatter):
             "source": record.name.removeprefix("amptree."),
             "message": record.getMessage(),
         }
-        if record.exc_info is not None:
+        if record.exc_info:
             entry["traceback"] = self.formatException(record.exc_info)
         return json.dumps(entry, ensure_ascii=False)
 

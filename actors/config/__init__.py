@@ -23,6 +23,7 @@ from actors.config.fields import check_name, mapping
 from actors.config.grammar import Modules, read_modules
 from actors.config.hosting import check_address, host_all, read_controllers
 from actors.config.links import Tree, build_tree
+from actors.plant.story import StoryError, parse_story
 from actors.site import Controller, Ignored, Module, PlantConfig, Site
 
 __all__ = ["ConfigError", "Fault", "load_site", "parse_site"]
@@ -71,7 +72,7 @@ def parse_site(text: str, name: str, path: str = "<text>") -> Site:
     assert tree is not None  # else there are faults
     controllers = host_all(declared, tree, modules)
     members = _members(tree, modules)
-    return Site(
+    site = Site(
         name=site_name,
         path=path,
         root=tree.root,
@@ -81,6 +82,16 @@ def parse_site(text: str, name: str, path: str = "<text>") -> Site:
         ignored=tuple(notes),
         digest=site_digest(members.values(), controllers.values()),
     )
+    _check_story(site)
+    return site
+
+
+def _check_story(site: Site) -> None:
+    """The story names modules of the tree, so it is read once that stands."""
+    try:
+        parse_story(site.plant.story, site)
+    except StoryError as error:
+        raise ConfigError(tuple(Fault(path, message) for path, message in error.faults)) from None
 
 
 class _Sections(Struct):
