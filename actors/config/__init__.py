@@ -23,7 +23,6 @@ from actors.config.fields import check_name, mapping
 from actors.config.grammar import Modules, read_modules
 from actors.config.hosting import check_address, host_all, read_controllers
 from actors.config.links import Tree, build_tree
-from actors.plant.story import StoryError, parse_story
 from actors.site import Controller, Ignored, Module, PlantConfig, Site
 
 __all__ = ["ConfigError", "Fault", "load_site", "parse_site"]
@@ -88,6 +87,9 @@ def parse_site(text: str, name: str, path: str = "<text>") -> Site:
 
 def _check_story(site: Site) -> None:
     """The story names modules of the tree, so it is read once that stands."""
+    # Here, because the plant reads its story with means of this package.
+    from actors.plant.story import StoryError, parse_story
+
     try:
         parse_story(site.plant.story, site)
     except StoryError as error:

@@ -79,6 +79,8 @@ class Actuate(Struct, frozen=True, kw_only=True, tag=True):
     limit_A: float
     limit_W: float | None = None
     phase_count: int
+    """What the contactor shall connect; while it connects another count, hardware that can change
+    phases lets nothing through."""
     cp_state: Literal["on", "X1", "E", "F"] = "on"
     source: str = ""
 

@@ -5,10 +5,11 @@
     pausing ──it is closed that way, and the delay is over──► steady
     pausing ──it is not, long after──► stuck: as it is closed, until the car has gone
 
-Without a car, the count changes at once. Where nothing is wanted, the contactor stays as it is: so
-a new life of an EvseManager takes it over as it finds it. The caller keeps power within its limit
-for the larger of the phases that are connected and those that are commanded, so that less comes
-before, more after.
+Without a car, the count changes at once. A new life of an EvseManager takes the contactor over as
+it finds it, and where nothing is wanted it stays as it was commanded last; one that is found
+otherwise moved by itself, or is still about to move, and charging pauses until it is back. The
+caller keeps power within its limit for the larger of the phases that are connected and those that
+are commanded, so that less comes before, more after.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ class PhaseSwitch:
     def __init__(self, phases: int, delay_s: float) -> None:
         self.commanded = phases
         self.stuck = False
+        self._fresh = True
         self._delay_s = delay_s
         self._target: int | None = None
         self._since_s = 0.0
@@ -34,12 +36,14 @@ class PhaseSwitch:
     def step(self, now_s: float, wanted: int | None, reading: Reading) -> bool:
         """Advance; returns whether charging must pause now. `wanted` None: as they are."""
         closed = reading.closed_phases
+        if self._fresh or self.stuck:
+            self.commanded, self._fresh = closed, False
         if not reading.plugged_in:
             self.commanded, self._target, self.stuck = wanted or closed, None, False
             return False
         if self._target is None:
-            if self.stuck or wanted is None or wanted == self.commanded == closed:
-                self.commanded = closed
+            wanted = self.commanded if wanted is None else wanted
+            if self.stuck or wanted == self.commanded == closed:
                 return False
             self._target, self._since_s = wanted, now_s
         if max(map(abs, reading.currents_A)) < GONE_A:

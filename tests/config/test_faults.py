@@ -453,3 +453,12 @@ def test_sections_left_empty_count_as_left_out() -> None:
             external_limits:
         """
     assert len(parse_site(dedent(text), "test").modules) == 1
+
+
+def test_faults_of_the_story_are_faults_of_the_file() -> None:
+    text = site() + "\nplant: {cars: [{evse: nobody}], sed: 3}\n"
+    with pytest.raises(ConfigError) as caught:
+        parse_site(text, "test")
+    paths = {fault.path for fault in caught.value.faults}
+    assert "plant.cars[0].evse" in paths
+    assert any(path.startswith("plant") and "sed" in f"{path}" for path in paths)

@@ -194,10 +194,10 @@ def test_phase_switching_loads_without_active_modules() -> None:
 
 
 def test_top_level_modules_stand_beside_our_sections() -> None:
-    site = parse(PHASE_SWITCHING + "site: home\nplant: {listen: 'tcp://127.0.0.1:7499', cars: [1]}\n")
+    site = parse(PHASE_SWITCHING + "site: home\nplant: {listen: 'tcp://127.0.0.1:7499', cars: []}\n")
     assert site.name == "home"
     assert site.plant.listen == "tcp://127.0.0.1:7499"
-    assert site.plant.story == {"cars": [1]}
+    assert site.plant.story == {"cars": []}
 
 
 def test_priorities_load() -> None:

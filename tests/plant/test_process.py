@@ -279,7 +279,7 @@ def test_what_cannot_begin_says_so_at_once_and_leaves_nothing_open(tmp_path: Pat
     with pytest.raises(OSError, match="No such file"):
         Plant(site, "tcp://127.0.0.1:*", tmp_path / "no" / "folder.jsonl")
     with pytest.raises(StoryError):
-        Plant(make_site({"cars": [{}]}), "tcp://127.0.0.1:*", None)
+        Plant(with_seed(site, -1), "tcp://127.0.0.1:*", None)
     assert with_seed(site, 7).plant.story == {"cars": [], "seed": 7}
 
 
