@@ -28,7 +28,7 @@ from actors.energy.types import (
 )
 
 RHO = 0.1
-"""Clock rates differ by at most this (DESIGN: the assumptions)."""
+"""Clock rates differ by at most this."""
 STRETCH = (1 + RHO) / (1 - RHO)
 MAX_EPOCH_JUMP = 1_000_000
 """A child that claims a later epoch than this ahead of ours is not believed."""
