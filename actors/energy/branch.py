@@ -1,14 +1,15 @@
 """A parent's view of its children: what each said last, what each was granted, who is gone.
 
-A child that falls silent keeps its place in the market until everything that it was ever granted
-has surely run out. A grant ends on the child's clock `duration` after the report that it answers
-was sent, so on the parent's clock at the latest `duration * (1 + rho) / (1 - rho)` after that
-report came in; then its cars have their settle time. From there on the child counts as a fixed
-load of its fallback, and what it wanted last is forgotten.
+A child that falls silent is no longer in the market with what it wanted last, but as a fixed load of
+the most that it may still be drawing: the largest of its grants that may be in force. A grant ends on
+the child's clock `duration` after the report that it answers was sent, so on the parent's clock at the
+latest `duration * (1 + rho) / (1 - rho)` after that report came in; then its cars have their settle
+time. Once all have surely run out, the child is gone: a fixed load of its fallback.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable
 
 from msgspec import Struct
@@ -56,8 +57,25 @@ class _Child:
         """The last grant of this life of the parent."""
         self.granted_until_s = granted_until_s
         """When every grant has surely run out."""
+        self.grants: deque[tuple[float, Amount]] = deque()
+        """Those that may be in force, and until when each may be."""
         self.settle_time_s = 0.0
         """The longest that it ever told."""
+
+    def note_grant(self, now_s: float, until_s: float, amount: Amount) -> None:
+        """Remember a grant for as long as it may be in force."""
+        self.granted_until_s = max(self.granted_until_s, until_s)
+        self.grants.append((until_s, amount))
+        while self.grants[0][0] + self.settle_time_s < now_s:
+            self.grants.popleft()
+
+    def fixed_load(self, now_s: float) -> Amount:
+        """The most that it may still be importing, in ampere, or in watt where it was granted watts only."""
+        granted = [a for until_s, a in self.grants if now_s <= until_s + self.settle_time_s]
+        currents_A = [a.import_A for a in granted if a.import_A is not None]
+        if granted and not currents_A:
+            return Amount(import_W=max(a.import_W or 0.0 for a in granted))
+        return Amount(import_A=max([self.settings.fallback_A, *currents_A]))
 
 
 class Branch:
@@ -114,14 +132,14 @@ class Branch:
             return False
         return now_s - child.heard_s <= SILENT_INTERVALS * self._interval_s
 
-    def wants(self, stamp_us: int) -> tuple[EnergyFlowRequest, ...]:
-        """What all children ask for; one that is gone is a fixed load of its fallback."""
+    def wants(self, now_s: float, stamp_us: int) -> tuple[EnergyFlowRequest, ...]:
+        """What all children ask for; one that is silent or gone is a fixed load."""
         wants = []
-        for child in self._children.values():
-            if child.report is not None:
+        for name, child in self._children.items():
+            if child.report is not None and self.alive(now_s, name):
                 wants.append(child.report.wants)
-            elif child.settings.fallback_A > 0:
-                wants.append(_fixed_load(child.settings, timestamps.format_utc(stamp_us)))
+            elif (load := child.fixed_load(now_s)) != Amount(import_A=0.0):
+                wants.append(_fixed_load(f"{name}/not heard", load, timestamps.format_utc(stamp_us)))
         return tuple(wants)
 
     def grants(
@@ -142,20 +160,16 @@ class Branch:
             # Counted from the report that it answers: what the child makes of it ends no later.
             remaining_s = now_s + duration_s - child.heard_s
             self._order = child.newest = Order(self._order.epoch, self._order.seq + 1)
-            grants.append(
-                (
-                    name,
-                    Grant(
-                        boot=report.boot,
-                        t_echo_s=report.t_child_s,
-                        order=self._order,
-                        duration_s=remaining_s,
-                        amount=total(mine),
-                        limits=tuple(sorted(mine, key=lambda entry: entry.uuid)),
-                    ),
-                )
+            grant = Grant(
+                boot=report.boot,
+                t_echo_s=report.t_child_s,
+                order=self._order,
+                duration_s=remaining_s,
+                amount=total(mine),
+                limits=tuple(sorted(mine, key=lambda entry: entry.uuid)),
             )
-            child.granted_until_s = max(child.granted_until_s, child.heard_s + remaining_s * STRETCH)
+            grants.append((name, grant))
+            child.note_grant(now_s, child.heard_s + remaining_s * STRETCH, grant.amount)
         return grants
 
     def child_towards(self, module_id: str) -> str | None:
@@ -206,18 +220,20 @@ def _sum(values: list[float | None], sign: float) -> float | None:
     return sum(max(0.0, sign * value) for value in values if value is not None)
 
 
-def _fixed_load(child: ChildSettings, stamp: str) -> EnergyFlowRequest:
+def _fixed_load(uuid: str, load: Amount, stamp: str) -> EnergyFlowRequest:
     """A load that is served before all others and whose answer goes nowhere."""
-    source = f"{child.id}/fallback"
 
-    def entry(current_A: float) -> tuple[ScheduleReqEntry, ...]:
-        limits = LimitsReq(ac_max_current_A=NumberWithSource(current_A, source))
+    def entry(current_A: float | None, power_W: float | None) -> tuple[ScheduleReqEntry, ...]:
+        limits = LimitsReq(
+            ac_max_current_A=None if current_A is None else NumberWithSource(current_A, uuid),
+            total_power_W=None if power_W is None else NumberWithSource(power_W, uuid),
+        )
         return (ScheduleReqEntry(timestamp=stamp, limits_to_root=limits, limits_to_leaves=LimitsReq()),)
 
     return EnergyFlowRequest(
-        uuid=source,
+        uuid=uuid,
         node_type=NodeType.Evse,
         priority=0,
-        schedule_import=entry(child.fallback_A),
-        schedule_export=entry(0.0),
+        schedule_import=entry(load.import_A, load.import_W),
+        schedule_export=entry(0.0, 0.0),
     )

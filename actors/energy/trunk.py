@@ -79,7 +79,7 @@ class Trunk(Member):
         bare = EnergyFlowRequest(
             uuid=self.id,
             node_type=NodeType.Generic,
-            children=self.branch.wants(stamp_us),
+            children=self.branch.wants(now.mono_s, stamp_us),
             priority_request=priority or None,
         )
         return self._with_limits(bare, stamp_us, now)

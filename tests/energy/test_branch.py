@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from actors.energy import branch as branch_module
 from actors.energy.branch import MAX_EPOCH_JUMP, STRETCH, Branch, total
 from actors.energy.messages import Amount, ModuleStatus, Order
-from actors.energy.types import NodeType, value_of
+from actors.energy.types import EnforcedLimits, LimitsRes, NodeType, NumberWithSource, value_of
 from tests.energy.builders import WALL_US, assert_caught, child, enforced, report
 
 LONGEST_S = 14.0
@@ -153,10 +153,36 @@ def test_a_silent_child_is_forgotten_only_when_its_limits_and_its_settle_time_ar
     parent.grants(0.5, LIMITS, 10.0)
     over_s = 10.5 * STRETCH + 11.0
     assert parent.gone(over_s - 0.01) == []
-    assert [wants.uuid for wants in parent.wants(WALL_US)] == ["a"]
+    assert [wants.uuid for wants in parent.wants(over_s - 0.01, WALL_US)] == ["a/not heard"]
     assert parent.gone(over_s) == ["a"]
     assert parent.gone(over_s + 1.0) == []
-    assert parent.wants(WALL_US) == ()
+    assert parent.wants(over_s + 0.01, WALL_US) == ()
+
+
+def test_a_silent_child_is_a_fixed_load_of_the_most_that_it_may_still_draw() -> None:
+    parent = branch(child("a", fallback_A=6.0))
+    parent.hear(0.0, "a", report("a", 1.0))
+    for now_s, current_A in ((0.0, 20.0), (1.0, 9.0)):
+        parent.grants(now_s, {"a": enforced("a", A=current_A)}, 10.0)
+
+    def load_A(now_s: float) -> float | None:
+        [load] = parent.wants(now_s, WALL_US)
+        assert load.priority == 0
+        return value_of(load.schedule_import[0].limits_to_root.ac_max_current_A)
+
+    assert load_A(3.1) == 20.0  # the newer grant may have been lost
+    assert load_A(10.0 * STRETCH + 11.1) == 9.0
+    assert load_A(11.0 * STRETCH + 11.1) == 6.0
+
+
+def test_a_silent_dc_child_is_a_fixed_load_of_its_power() -> None:
+    parent = branch(child("a"))
+    parent.hear(0.0, "a", report("a", 1.0))
+    watts = LimitsRes(total_power_W=NumberWithSource(40e3, "fuse"))
+    parent.grants(0.0, {"a": EnforcedLimits(uuid="a", valid_for=10, limits_root_side=watts)}, 10.0)
+    [load] = parent.wants(5.0, WALL_US)
+    assert load.schedule_import[0].limits_to_root.ac_max_current_A is None
+    assert value_of(load.schedule_import[0].limits_to_root.total_power_W) == 40e3
 
 
 def test_a_child_that_was_granted_nothing_is_forgotten_when_its_cars_have_settled() -> None:
@@ -188,8 +214,8 @@ def test_a_child_that_leaves_in_good_order_is_forgotten_without_the_wait_for_sil
 
 def test_a_child_that_is_gone_is_a_fixed_load_of_its_fallback() -> None:
     parent = branch(child("a", fallback_A=6.0), child("b"))
-    [load] = parent.wants(WALL_US)
-    assert (load.uuid, load.node_type, load.priority) == ("a/fallback", NodeType.Evse, 0)
+    [load] = parent.wants(0.0, WALL_US)
+    assert (load.uuid, load.node_type, load.priority) == ("a/not heard", NodeType.Evse, 0)
     assert value_of(load.schedule_import[0].limits_to_root.ac_max_current_A) == 6.0
     assert value_of(load.schedule_export[0].limits_to_root.ac_max_current_A) == 0.0
 
@@ -199,7 +225,7 @@ def test_a_child_that_comes_back_is_taken_up_again() -> None:
     parent.hear(0.0, "a", report("a", 1.0))
     parent.gone(50.0)
     assert parent.hear(60.0, "a", report("a", 61.0)) == "a is here"
-    assert [wants.uuid for wants in parent.wants(WALL_US)] == ["a"]
+    assert [wants.uuid for wants in parent.wants(60.0, WALL_US)] == ["a"]
     assert [name for name, _ in parent.grants(60.0, LIMITS, 10.0)] == ["a"]
 
 

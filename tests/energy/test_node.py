@@ -127,7 +127,7 @@ def test_a_child_that_died_is_forgotten_in_the_end_and_said_so() -> None:
 def test_a_fallback_of_a_child_that_is_not_there_is_asked_for_as_a_fixed_load() -> None:
     core = node(child("a", fallback_A=6.0), child("b"))
     [told] = reports(core.step(at(0.0), None))
-    assert [wants.uuid for wants in told.wants.children] == ["a/fallback"]
+    assert [wants.uuid for wants in told.wants.children] == ["a/not heard"]
 
 
 def test_it_tells_its_fallback_and_the_grant_that_it_took() -> None:

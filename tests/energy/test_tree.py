@@ -3,18 +3,20 @@ from __future__ import annotations
 import pytest
 
 from actors.energy.branch import Branch
+from actors.energy.types import EnergyFlowRequest
 from tests.energy.tree_bench import EVSES, FALLBACK_A, PARENTS, Tree
 
 VALID_S = 10.0
 HALVES = {"l1": 15.0, "l2": 15.0, "r1": 15.0, "r2": 15.0}
-"""60 A over four cars."""
+ROOT_A = 60.0
+"""Over four cars."""
 
 
 def settled(tree: Tree) -> None:
     """The limits in force are what the market gives on the same request, and fit every fuse."""
     held = tree.in_force()
     assert held == tree.allocated()
-    assert sum(held.values()) <= 60.0
+    assert sum(held.values()) <= ROOT_A
     assert all(sum(held[e] for e in EVSES if PARENTS[e] == panel) <= 32.0 for panel in ("left", "right"))
 
 
@@ -77,11 +79,37 @@ def test_a_share_is_given_to_others_only_when_the_limits_of_a_silent_panel_are_s
     tree.run(40.0, check)
 
 
+def test_a_newcomer_gets_nothing_of_what_a_silent_panel_may_still_draw() -> None:
+    tree = Tree()
+    tree.plug("r2", False)
+    tree.run(5.0)
+    assert tree.in_force()["l1"] + tree.in_force()["l2"] > 30.0, "so that r2's share is in use"
+    tree.cut.add("left")
+    tree.run(4.0)
+    tree.plug("r2", True)
+
+    def check() -> None:
+        assert sum(tree.in_force().values()) <= ROOT_A + 1e-6
+
+    tree.run(30.0, check)
+    assert tree.in_force()["r2"] == 16.0
+
+
+def test_a_share_taken_from_a_silent_panel_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    def as_wanted_last(self: Branch, now_s: float, stamp_us: int) -> tuple[EnergyFlowRequest, ...]:
+        return tuple(c.report.wants for c in self._children.values() if c.report is not None)
+
+    monkeypatch.setattr(Branch, "wants", as_wanted_last)
+    with pytest.raises(AssertionError):
+        test_a_newcomer_gets_nothing_of_what_a_silent_panel_may_still_draw()
+
+
 def test_an_early_forgetting_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     def gone_at_once(self: Branch, now_s: float) -> list[str]:
         gone = [n for n, c in self._children.items() if c.report is not None and not self.alive(now_s, n)]
         for name in gone:
             self._children[name].report = None
+            self._children[name].grants.clear()
         return gone
 
     monkeypatch.setattr(Branch, "gone", gone_at_once)
@@ -134,7 +162,7 @@ def test_fallbacks_of_what_was_never_heard_are_kept_free() -> None:
     assert tree.in_force() == {"l1": 6.0, "l2": 6.0, "r1": 16.0, "r2": 16.0}
     tree.stop("left")
     tree.run(60.0)
-    assert sum(tree.in_force().values()) <= 60.0
+    assert sum(tree.in_force().values()) <= ROOT_A
 
 
 @pytest.mark.parametrize("seed", range(3))
