@@ -28,7 +28,7 @@ from actors.site import Site
 from actors.state import StateFolder
 from actors.stop import Stop
 from actors.switchboard import Switchboard
-from actors.tree_actor import Core, Tick, TreeActor
+from actors.tree_actor import Core, Leave, Tick, TreeActor
 from actors.wiring import tree_registry
 from transport import Wire
 
@@ -41,6 +41,8 @@ WATCH_S = 0.25
 DEATHS_MAX = 3
 DEATHS_WINDOW_S = 10.0
 DRIVER_TICK_S = 1.0
+FAREWELL_S = 0.5
+"""For the last messages to go out."""
 MESSAGE_MAX_B = 16 * 1024 * 1024
 """A report of some thousand EVSEs."""
 
@@ -98,7 +100,7 @@ class Controller:
         """Until `stop`; returns the exit code. Raises AddressError when an address cannot be had."""
         with ExitStack() as stack:
             wire = Wire(name=self.name, registry=tree_registry())
-            stack.callback(wire.stop)
+            stack.callback(wire.stop, drain_s=FAREWELL_S)
             self._open(wire)
             wire.start()
             stack.callback(self._end_actors)
@@ -177,5 +179,8 @@ class Controller:
         return True
 
     def _end_actors(self) -> None:
+        for module_id, handle in self._handles.items():
+            if self.site.modules[module_id].parent not in self._handles:
+                handle.tell(Leave())
         for handle in self._handles.values():
             handle.stop()

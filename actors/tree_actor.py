@@ -42,6 +42,7 @@ class Core(Protocol):
     due_s: float
 
     def step(self, now: Instant, event: Any) -> list[Effect]: ...
+    def farewell(self, now: Instant) -> list[Effect]: ...
     def report_status(self, now: Instant) -> tuple[ModuleStatus, ...]: ...
 
 
@@ -57,6 +58,10 @@ class Outlets(Protocol):
 
 class Tick(Struct, frozen=True):
     """Time has passed."""
+
+
+class Leave(Struct, frozen=True):
+    """The process ends in good order: tell the parent."""
 
 
 class StatusQuery(Struct, frozen=True):
@@ -89,14 +94,20 @@ class TreeActor(pykka.ThreadingActor):
         """Step the core with each message that waits."""
         assert message == WAKE, f"{self.core.id} takes messages through its handle only, not {message!r}"
         for event in self._handle.take():
-            if isinstance(event, StatusQuery):
-                event.answer(self.status(with_request=event.with_request))
-            else:
-                self.step(None if isinstance(event, Tick) else event)
+            match event:
+                case StatusQuery():
+                    event.answer(self.status(with_request=event.with_request))
+                case Leave():
+                    self._carry_out_all(self.core.farewell(clock.now()))
+                case _:
+                    self.step(None if isinstance(event, Tick) else event)
 
     def step(self, event: Any) -> None:
         """One step of the core, and what it asks for."""
-        for effect in self.core.step(clock.now(), event):
+        self._carry_out_all(self.core.step(clock.now(), event))
+
+    def _carry_out_all(self, effects: list[Effect]) -> None:
+        for effect in effects:
             self.carry_out(effect)
 
     def status(self, *, with_request: bool = False) -> StatusAnswer:

@@ -196,8 +196,15 @@ class EvseCore(Member):
         if not (priority or changed or now.mono_s >= self._report_due_s):
             return effects
         self._report_due_s = now.mono_s + self.settings.site.update_interval
-        wants = self._request(now, self._appetite(state), priority)
-        report = Report(
+        return [*effects, ToParent(self._make_report(now, priority))]
+
+    def farewell(self, now: Instant) -> list[Effect]:
+        """What to do before the process ends in good order."""
+        return [ToParent(replace(self._make_report(now, priority=True), leaving=True))]
+
+    def _make_report(self, now: Instant, priority: bool) -> Report:
+        wants = self._request(now, self._appetite(self._states.state), priority)
+        return Report(
             boot=self._lease.boot,
             t_child_s=now.mono_s,
             wants=wants,
@@ -208,7 +215,6 @@ class EvseCore(Member):
             priority=priority,
             status=(self._status(now, wants),),
         )
-        return [*effects, ToParent(report)]
 
     def _offered(self) -> bool:
         return self._draw.current_A > 0

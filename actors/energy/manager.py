@@ -78,6 +78,10 @@ class ManagerCore(Trunk):
         grants = self.branch.grants(now.mono_s, limits, valid_for_s(self.settings.site))
         return [ToChild(child, grant) for child, grant in grants]
 
+    def farewell(self, now: Instant) -> list[Effect]:
+        """What to do before the process ends in good order: nobody is above to be told."""
+        return []
+
     def report_status(self, now: Instant) -> tuple[ModuleStatus, ...]:
         """The whole tree, this node first."""
         return self.status(now, self._granted)

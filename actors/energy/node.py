@@ -6,6 +6,8 @@ run out it grants nothing, and what is below falls back.
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from actors.energy.effects import Effect, Say, ToChild, ToParent
 from actors.energy.external import SavedSources
 from actors.energy.lease import Lease, longest_grant_s
@@ -77,6 +79,10 @@ class NodeCore(Trunk):
             priority=hurry,
             status=self.report_status(now),
         )
+
+    def farewell(self, now: Instant) -> list[Effect]:
+        """What to do before the process ends in good order."""
+        return [ToParent(replace(self._report(now, hurry=True), leaving=True))]
 
     def report_status(self, now: Instant) -> tuple[ModuleStatus, ...]:
         """This node, then every module below it."""

@@ -222,3 +222,10 @@ def test_before_its_first_grant_it_says_so_and_a_grant_of_0_is_a_grant() -> None
     assert shown.limit is not None
     assert value_of(shown.limit.ac_max_current_A) == 0.0
     assert shown.limit.total_power_W is None
+
+
+def test_a_node_that_leaves_says_so_and_is_granted_nothing_more() -> None:
+    core = node()
+    [told] = reports(core.farewell(at(1.0)))
+    assert told.leaving
+    assert told.priority
