@@ -38,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(status)).decode() + "\n")
     else:
         console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
-        console.print(render(status, depths_of(site)))
+        console.print(render(status, depths_of(site), console.width))
     return 0 if all_alive(status) else 1
 
 

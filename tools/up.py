@@ -202,7 +202,7 @@ def _show(site: Site, client: Client, processes: Processes, stop: Stop, deadline
             if status is None:
                 shown: object = Text(f"site {site.name} is starting…")
             else:
-                shown = render(status, depths)
+                shown = render(status, depths, console.width)
             if isinstance(live, Live):
                 live.update(shown, refresh=True)  # type: ignore[arg-type]
             elif alive:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Literal, NamedTuple
 
 from rich import box
 from rich.console import Group, RenderableType
@@ -10,9 +11,12 @@ from rich.table import Table
 from rich.text import Text
 
 from actors.energy.external import SourceStatus
-from actors.energy.messages import ModuleStatus
+from actors.energy.messages import ModuleStatus, OptimizerStatus
 from actors.energy.types import LimitsRes, ScheduleReqEntry, value_of
 from tools.client import SiteStatus
+
+WIDE = 120
+"""Characters from which on all columns are shown."""
 
 STATE_STYLES = {
     "Charging": "green",
@@ -26,9 +30,12 @@ STATE_STYLES = {
 }
 
 
-def render(status: SiteStatus, depths: dict[str, int] | None = None) -> RenderableType:
-    """The whole screen: the tree, then what the optimizer did. `depths` indents the modules."""
-    parts: list[RenderableType] = [_tree(status.modules, depths or {})]
+def render(status: SiteStatus, depths: dict[str, int], width: int) -> RenderableType:
+    """The whole screen, `width` characters wide: the tree, then what the optimizer did.
+
+    `depths` indents the modules. Where there is little room, some columns are left out.
+    """
+    parts: list[RenderableType] = [_tree(status.modules, depths, wide=width >= WIDE)]
     notes = [f"{m.id}: {m.note}" for m in status.modules if m.note]
     notes += [f"controller {name} does not answer" for name in status.silent_controllers]
     if notes:
@@ -36,39 +43,32 @@ def render(status: SiteStatus, depths: dict[str, int] | None = None) -> Renderab
     if sources := [(m.id, s) for m in status.modules for s in m.sources]:
         parts.append(_sources(sources))
     if status.optimizer is not None:
-        run = status.optimizer
-        parts.append(
-            Text(
-                f"market: run {run.runs} at {run.last_run[11:19]} UTC, {run.duration_ms:.1f} ms, "
-                f"{run.slots} slots, {run.sales} sales"
-                + (f"; used up: {', '.join(run.binding)}" if run.binding else "")
-                + (f"; FAILED: {run.error}" if run.error else ""),
-                style="red" if run.error else "dim",
-            )
-        )
+        parts.append(_optimizer(status.optimizer))
     return Group(*parts)
 
 
-def _tree(modules: Iterable[ModuleStatus], depths: dict[str, int]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
-    for heading in ("module", "controller", "state"):
-        table.add_column(heading, no_wrap=True)
-    for heading in ("wants", "limit", "in force", "current L1 L2 L3", "capacity"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("bound by", overflow="fold")
+def _optimizer(run: OptimizerStatus) -> Text:
+    text = (
+        f"market: run {run.runs} at {run.last_run[11:19]} UTC, {run.duration_ms:.1f} ms, "
+        f"{run.slots} slots, {run.sales} sales"
+    )
+    if run.binding:
+        text += f"; used up: {', '.join(run.binding)}"
+    if run.error:
+        text += f"; FAILED: {run.error}"
+    return Text(text, style="red" if run.error else "dim")
+
+
+def _tree(modules: Iterable[ModuleStatus], depths: dict[str, int], *, wide: bool) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1) if wide else (0, 1, 0, 0))
+    columns = [column for column in _COLUMNS if wide or column.always]
+    for column in columns:
+        table.add_column(column.heading, justify=column.justify, no_wrap=column.heading != "bound by")
     for module in modules:
-        style = "" if module.alive else "dim red"
+        cells = [column.cell(module) for column in columns]
+        indented = " " * (2 if wide else 1) * depths.get(module.id, 0)
         table.add_row(
-            "  " * depths.get(module.id, 0) + module.id,
-            module.controller,
-            _state(module),
-            _amount(module.wants_A, module.wants_W),
-            _limit(module.limit),
-            _amount(module.in_force_A, module.in_force_W),
-            _currents(module),
-            _amount(module.capacity_A, module.capacity_W),
-            _bound_by(module),
-            style=style,
+            Text(indented) + Text(str(cells[0])), *cells[1:], style="" if module.alive else "dim red"
         )
     return table
 
@@ -133,3 +133,24 @@ def _request(schedule: Sequence[ScheduleReqEntry]) -> str:
     limits = schedule[0].limits_to_root
     text = _amount(value_of(limits.ac_max_current_A), value_of(limits.total_power_W))
     return text if len(schedule) == 1 else f"{text} and {len(schedule) - 1} later"
+
+
+class _Column(NamedTuple):
+    heading: str
+    cell: Callable[[ModuleStatus], RenderableType]
+    justify: Literal["left", "right"]
+    always: bool
+    """Shown also where there is little room."""
+
+
+_COLUMNS = (
+    _Column("module", lambda m: m.id, "left", True),
+    _Column("controller", lambda m: m.controller, "left", False),
+    _Column("state", _state, "left", True),
+    _Column("wants", lambda m: _amount(m.wants_A, m.wants_W), "right", False),
+    _Column("limit", lambda m: _limit(m.limit), "right", True),
+    _Column("in force", lambda m: _amount(m.in_force_A, m.in_force_W), "right", False),
+    _Column("current L1 L2 L3", _currents, "right", True),
+    _Column("capacity", lambda m: _amount(m.capacity_A, m.capacity_W), "right", False),
+    _Column("bound by", _bound_by, "left", True),
+)
