@@ -16,8 +16,6 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from rich.console import Console
-from rich.live import Live
-from rich.text import Text
 
 from actors.controller import addresses
 from actors.rundir import AlreadyRunningError, RunDir, RunDirError
@@ -27,16 +25,13 @@ from tools import logs
 from tools.client import Client, SiteStatus
 from tools.errors import UserError
 from tools.processes import load, stop_on_signals
+from tools.screen import Screen, screen_for
 from tools.status import all_alive
-from tools.view import render
 
 START_TIMEOUT_S = 30.0
 """For all modules to be heard."""
 END_TIMEOUT_S = 10.0
 """For a process to end by itself."""
-REFRESH_S = 0.5
-PLAIN_REFRESH_S = 10.0
-"""Between two tables where there is no terminal."""
 
 
 class Processes:
@@ -114,11 +109,14 @@ def run(options: argparse.Namespace) -> int:
             stop = stack.enter_context(stop_on_signals())
             facts = {"file": str(Path(options.file).resolve())}
             stack.enter_context(RunDir(site.name).lock("up", f"site {site.name}", **facts))
-            return _run(site, options, stop, stack)
+            code = _run(site, options, stop, stack)
     except AlreadyRunningError as error:
         raise UserError(f"{error}; end it with: amptree stop --site {site.name}") from error
     except RunDirError as error:
         raise UserError(str(error)) from error
+    if not options.no_screen:
+        print(f"site {site.name} has stopped")
+    return code
 
 
 def _run(site: Site, options: argparse.Namespace, stop: Stop, stack: ExitStack) -> int:
@@ -129,16 +127,13 @@ def _run(site: Site, options: argparse.Namespace, stop: Stop, stack: ExitStack) 
             f"end them with: amptree stop --site {site.name}"
         )
     scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="amptree-")))
-    screen = not options.no_screen
-    log_dir = _folder(options.record) if options.record else scratch if screen else None
+    log_dir = _folder(options.record) if options.record else None if options.no_screen else scratch
     processes = Processes(log_dir)
     stack.callback(processes.end)
     _begin(site, options, processes, scratch)
     deadline_s = None if options.for_s is None else time.monotonic() + options.for_s
-    with Client(site.name, timeout_s=2.0) as client:
-        if screen:
-            return _show(site, client, processes, stop, deadline_s)
-        return _wait(client, processes, stop, deadline_s)
+    with Client(site.name, timeout_s=2.0) as client, screen_for(site, silent=options.no_screen) as screen:
+        return _watch(site, screen, client, processes, stop, deadline_s)
 
 
 def _folder(path: Path) -> Path:
@@ -183,43 +178,18 @@ def _ask(client: Client) -> SiteStatus | None:
         return None
 
 
-def _show(site: Site, client: Client, processes: Processes, stop: Stop, deadline_s: float | None) -> int:
-    console = Console(highlight=False)
-    depths = {m: len(site.path_to_root(m)) - 1 for m in site.modules}
-    terminal = console.is_terminal
-    failed, started = False, time.monotonic()
-    alive = False
-    wait_s = REFRESH_S
-    with (
-        Live(console=console, screen=False, auto_refresh=False, transient=False)
-        if terminal
-        else ExitStack() as live
-    ):
-        while not _over(stop, deadline_s):
-            failed = _dead(processes, console, starting=not alive) or failed
-            status = _ask(client)
-            alive = alive or (status is not None and all_alive(status))
-            if status is None:
-                shown: object = Text(f"site {site.name} is starting…")
-            else:
-                shown = render(status, depths, console.width)
-            if isinstance(live, Live):
-                live.update(shown, refresh=True)  # type: ignore[arg-type]
-            elif alive:
-                console.print(shown)
-                wait_s = PLAIN_REFRESH_S
-            if not alive and time.monotonic() - started > START_TIMEOUT_S:
-                raise UserError(f"site {site.name} is not complete after {START_TIMEOUT_S:g} s")
-            stop.wait(min(wait_s, max(0.0, (deadline_s or time.monotonic() + wait_s) - time.monotonic())))
-    return 1 if failed else 0
-
-
-def _wait(client: Client, processes: Processes, stop: Stop, deadline_s: float | None) -> int:
-    console = Console(stderr=True, highlight=False)
-    failed = alive = False
+def _watch(
+    site: Site, screen: Screen, client: Client, processes: Processes, stop: Stop, deadline_s: float | None
+) -> int:
+    failed = complete = False
+    begin_s = time.monotonic()
     while not _over(stop, deadline_s):
-        failed = _dead(processes, console, starting=not alive) or failed
-        if not alive and (status := _ask(client)) is not None:
-            alive = all_alive(status)
-        stop.wait(REFRESH_S)
+        failed = _dead(processes, screen.console, starting=not complete) or failed
+        status = _ask(client)
+        complete = complete or (status is not None and all_alive(status))
+        screen.show(status, complete=complete)
+        if not complete and time.monotonic() - begin_s > START_TIMEOUT_S:
+            raise UserError(f"site {site.name} is not complete after {START_TIMEOUT_S:g} s")
+        left_s = screen.pause_s if deadline_s is None else deadline_s - time.monotonic()
+        stop.wait(min(screen.pause_s, left_s))
     return 1 if failed else 0
