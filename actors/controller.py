@@ -29,7 +29,7 @@ from actors.state import StateFolder
 from actors.stop import Stop
 from actors.switchboard import Switchboard
 from actors.tree_actor import Core, Leave, Tick, TreeActor
-from actors.wiring import tree_registry
+from actors.wiring import MESSAGE_MAX_B, tree_registry
 from transport import Wire
 
 LOG = logging.getLogger("amptree.controller")
@@ -43,8 +43,6 @@ DEATHS_WINDOW_S = 10.0
 DRIVER_TICK_S = 1.0
 FAREWELL_S = 0.5
 """For the last messages to go out."""
-MESSAGE_MAX_B = 16 * 1024 * 1024
-"""A report of some thousand EVSEs."""
 
 KINDS: dict[str, type[TreeActor]] = {
     "EnergyManager": EnergyManager,

@@ -52,13 +52,12 @@ class Handle:
             slot: Hashable = ("one", self._count) if key is None else ("newest", key)
             replaces = slot in self._waiting
             self._waiting[slot] = message
-        if replaces:
-            return True
         try:
-            ref.tell(WAKE)
+            if not replaces:
+                ref.tell(WAKE)
         except pykka.ActorDeadError:
             return False
-        return True
+        return ref.is_alive()
 
     def take(self) -> list[Any]:
         """What waits longest, as a list of one; empty when another life took it. For the actor."""

@@ -47,6 +47,7 @@ class EnergyManager(TreeActor):
                 reasons=tuple(report.why(limits.uuid).text() for limits in self._last),
                 forecast=tuple(self._last),
                 request=self._last_run.request if with_request and self._last_run else None,
+                config=self.core.settings.site if with_request else None,
             )
         return StatusAnswer(super().status().modules, optimizer)
 

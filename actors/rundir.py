@@ -95,16 +95,21 @@ class RunDir:
 
     def holders(self) -> dict[str, dict[str, Any]]:
         """Name and facts of every live process of the site."""
-        locks = [path for path in sorted(self.path.glob("*.lock")) if ".sock" not in path.suffixes]
+        try:
+            files = sorted(path for path in self.path.iterdir() if path.suffix == ".lock")
+        except OSError:
+            return {}
+        locks = [path for path in files if ".sock" not in path.suffixes]
         return {path.stem: _read(path) for path in locks if _held(path)}
 
 
 def running_sites() -> list[str]:
     """Sites of which some process runs on this machine, for this user."""
-    base = base_dir()
-    if not base.is_dir():
+    try:
+        names = sorted(folder.name for folder in base_dir().iterdir())
+    except OSError:
         return []
-    return [folder.name for folder in sorted(base.iterdir()) if RunDir(folder.name).holders()]
+    return [name for name in names if RunDir(name).holders()]
 
 
 def _take(descriptor: int) -> bool:

@@ -34,8 +34,8 @@ class StateFolder:
             LOG.error("%s: not usable, external limits set before are not known: %s", path, error)
             return None
 
-    def save(self, module_id: str, sources: SavedSources) -> None:
-        """Replace what is saved; it is on the disk when this returns."""
+    def save(self, module_id: str, sources: SavedSources) -> bool:
+        """Replace what is saved; whether it is on the disk now."""
         path = self._path(module_id)
         draft = path.with_suffix(".new")
         try:
@@ -45,8 +45,15 @@ class StateFolder:
                 file.flush()
                 os.fsync(file.fileno())
             draft.replace(path)
+            folder = os.open(self.folder, os.O_RDONLY)
+            try:
+                os.fsync(folder)  # the new name, too
+            finally:
+                os.close(folder)
         except OSError as error:
             LOG.error("%s: not saved, its external limits will not outlive a restart: %s", path, error)
+            return False
+        return True
 
     def _path(self, module_id: str) -> Path:
         return self.folder / f"{module_id}.sources.json"

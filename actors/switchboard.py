@@ -65,9 +65,9 @@ class Switchboard:
         if self.gateway is not None:
             self.gateway.outcome(message)
 
-    def save(self, module_id: str, sources: SavedSources) -> None:
-        """Keep over a restart."""
-        self._state.save(module_id, sources)
+    def save(self, module_id: str, sources: SavedSources) -> bool:
+        """Keep over a restart; whether that could be done."""
+        return self._state.save(module_id, sources)
 
     def from_hardware(self, evse_id: str, reading: Reading) -> None:
         """A driver read its hardware."""

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Protocol
 
 import pykka
 from msgspec import Struct
+from msgspec.structs import replace
 
 from actors import clock
 from actors.energy.effects import Effect, RunMarket, Save, Say, ToChild, ToDriver, ToGateway, ToParent
@@ -26,6 +27,8 @@ from actors.energy.messages import (
     Report,
 )
 from actors.handle import WAKE, Handle
+
+NOT_KEPT = "it could not be written to disk and will not outlive a restart; see the log of its controller"
 
 LEVELS = {
     "debug": logging.DEBUG,
@@ -53,7 +56,7 @@ class Outlets(Protocol):
     def to_child(self, module_id: str, child: str, message: Grant | Command) -> None: ...
     def to_driver(self, module_id: str, message: Actuate) -> None: ...
     def to_gateway(self, message: Outcome) -> None: ...
-    def save(self, module_id: str, sources: SavedSources) -> None: ...
+    def save(self, module_id: str, sources: SavedSources) -> bool: ...
 
 
 class Tick(Struct, frozen=True):
@@ -107,8 +110,15 @@ class TreeActor(pykka.ThreadingActor):
         self._carry_out_all(self.core.step(clock.now(), event))
 
     def _carry_out_all(self, effects: list[Effect]) -> None:
+        kept = True
         for effect in effects:
-            self.carry_out(effect)
+            match effect:
+                case Save(sources):
+                    kept = self._outlets.save(self.core.id, sources)
+                case ToGateway(Outcome() as outcome) | ToParent(Outcome() as outcome) if not kept:
+                    self.carry_out(replace(effect, message=replace(outcome, warning=NOT_KEPT)))
+                case _:
+                    self.carry_out(effect)
 
     def status(self, *, with_request: bool = False) -> StatusAnswer:
         """This module and all below it."""
@@ -127,7 +137,5 @@ class TreeActor(pykka.ThreadingActor):
                 self._outlets.to_gateway(message)
             case Say(level, text):
                 self._log.log(LEVELS[level], "%s", text)
-            case Save(sources):
-                self._outlets.save(self.core.id, sources)
-            case RunMarket():
-                raise AssertionError(f"{self.core.id} has no market")
+            case Save() | RunMarket():
+                raise AssertionError(f"{self.core.id} cannot {effect}")

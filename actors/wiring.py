@@ -9,7 +9,9 @@ from actors.energy.messages import Command, Grant, ModuleStatus, OptimizerStatus
 from actors.plant.messages import register_plant_messages
 from transport import Registry
 
-CLIENT_TIMEOUT_S = 5.0
+MESSAGE_MAX_B = 16 * 1024 * 1024
+"""A report, or the status, of some thousand EVSEs."""
+CLIENT_TIMEOUT_S = 10.0
 """How long a client of the control socket waits for an answer."""
 
 
@@ -44,6 +46,9 @@ class SourceReply(Struct, frozen=True, kw_only=True):
 
     id: str
     error: str | None = None
+    warning: str | None = None
+    not_here: bool = False
+    """The module is not below this controller: another may know it."""
 
 
 def tree_registry() -> Registry:

@@ -6,7 +6,7 @@ import argparse
 import queue
 import secrets
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import TypeVar
 
@@ -17,6 +17,7 @@ from actors.energy.messages import ModuleStatus, OptimizerStatus
 from actors.rundir import RunDir, RunDirError, running_sites
 from actors.wiring import (
     CLIENT_TIMEOUT_S,
+    MESSAGE_MAX_B,
     SourceReply,
     SourceRequest,
     StatusReply,
@@ -28,7 +29,6 @@ from transport import AddressError, Delivery, Port, Wire
 
 Reply = TypeVar("Reply", StatusReply, SourceReply)
 
-MESSAGE_MAX_B = 16 * 1024 * 1024
 RETRY_S = 1.0
 
 
@@ -88,22 +88,18 @@ class Client:
 
     def status(self, *, with_request: bool = False) -> SiteStatus:
         """Every module known here. Raises UserError when no controller answers."""
-        modules: dict[str, ModuleStatus] = {}
-        optimizer: OptimizerStatus | None = None
-        silent = []
-        for controller in self.controllers():
-            request = StatusRequest(id=secrets.token_hex(8), with_request=with_request)
-            reply = self._ask(controller, request, StatusReply)
-            if reply is None:
-                silent.append(controller)
-                continue
-            for status in reply.modules:
-                modules.setdefault(status.id, status)
-            optimizer = optimizer or reply.optimizer
-            if optimizer is not None:
-                break  # the root's controller knows all below it
-        if not modules:
+        controllers = self.controllers()
+        request = StatusRequest(id=secrets.token_hex(8), with_request=with_request)
+        # The root's controller knows all below it: once it has answered, others need not.
+        replies = self._ask(controllers, request, StatusReply, lambda reply: reply.optimizer is not None)
+        if not replies:
             raise UserError(f"no controller of site {self.site} answers")
+        modules: dict[str, ModuleStatus] = {}
+        for controller in controllers:
+            for status in replies[controller].modules if controller in replies else ():
+                modules.setdefault(status.id, status)
+        optimizer = next((r.optimizer for r in replies.values() if r.optimizer is not None), None)
+        silent = () if optimizer is not None else (c for c in controllers if c not in replies)
         return SiteStatus(
             site=self.site,
             modules=tuple(modules.values()),
@@ -111,27 +107,49 @@ class Client:
             silent_controllers=tuple(silent),
         )
 
-    def set_source(self, target: str, event: SourceEvent) -> None:
-        """Set, clear or renew an external limit. Raises UserError when it is refused."""
-        errors = []
-        for controller in self.controllers():
-            request = SourceRequest(id=secrets.token_hex(8), target=target, event=event)
-            reply = self._ask(controller, request, SourceReply)
-            if reply is not None and reply.error is None:
-                return
-            errors.append(f"controller {controller} does not answer" if reply is None else str(reply.error))
-        raise UserError("; ".join(dict.fromkeys(errors)) or f"no controller of site {self.site} runs here")
+    def set_source(self, target: str, event: SourceEvent) -> str | None:
+        """Set, clear or renew an external limit; returns a warning. Raises UserError when it is refused."""
+        controllers = self.controllers()
+        request = SourceRequest(id=secrets.token_hex(8), target=target, event=event)
+        replies = self._ask(controllers, request, SourceReply, lambda reply: not reply.not_here)
+        for reply in replies.values():
+            if not reply.not_here:
+                if reply.error is not None:
+                    raise UserError(reply.error)
+                return reply.warning
+        silent = [c for c in controllers if c not in replies]
+        if silent or not controllers:
+            raise UserError(f"no answer from {', '.join(silent) or 'any controller'}: is the module's alive?")
+        raise UserError(str(next(iter(replies.values())).error))
 
-    def _ask(self, controller: str, request: Struct, reply_type: type[Reply]) -> Reply | None:
-        port = self._port(controller)
-        deadline_s = time.monotonic() + self._timeout_s
-        while (left_s := deadline_s - time.monotonic()) > 0:
-            # Said again: what a command meets on its way may have been lost with a dying process.
-            port.send(request, target="", source=self._name)
-            for message in self._received(min(left_s, RETRY_S)):
-                if isinstance(message, reply_type) and message.id == getattr(request, "id", None):
-                    return message
-        return None
+    def _ask(
+        self,
+        controllers: Sequence[str],
+        request: StatusRequest | SourceRequest,
+        reply_type: type[Reply],
+        enough: Callable[[Reply], bool],
+    ) -> dict[str, Reply]:
+        """Ask all at once; returns their replies when all or `enough` have come, or time is up."""
+        replies: dict[str, Reply] = {}
+        now_s = time.monotonic()
+        deadline_s, said_s = now_s + self._timeout_s, -RETRY_S
+        while len(replies) < len(controllers) and (now_s := time.monotonic()) < deadline_s:
+            if now_s - said_s >= RETRY_S:
+                # Said again: what a request meets on its way may be lost with a dying process.
+                said_s = now_s
+                for controller in controllers:
+                    if controller not in replies:
+                        self._port(controller).send(request, target="", source=self._name, key="request")
+            try:
+                delivery = self._replies.get(timeout=min(RETRY_S, deadline_s - now_s))
+            except queue.Empty:
+                continue
+            reply = delivery.message
+            if isinstance(reply, reply_type) and reply.id == request.id:
+                replies[delivery.port_name] = reply
+                if enough(reply):
+                    break
+        return replies
 
     def _port(self, controller: str) -> Port:
         """One for each controller: it finds a restarted one again by itself."""
@@ -146,11 +164,3 @@ class Client:
             except (AddressError, RunDirError) as error:
                 raise UserError(str(error)) from error
         return self._ports[controller]
-
-    def _received(self, timeout_s: float) -> Iterable[object]:
-        deadline_s = time.monotonic() + timeout_s
-        while (left_s := deadline_s - time.monotonic()) > 0:
-            try:
-                yield self._replies.get(timeout=left_s).message
-            except queue.Empty:
-                return

@@ -6,6 +6,7 @@ import argparse
 import importlib
 import sys
 from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
 
 from tools.errors import UserError
 
@@ -26,12 +27,20 @@ def build_parser(verb: str | None = None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="amptree", description="Load management for EV charging sites.", allow_abbrev=False
     )
+    parser.add_argument("--version", action="version", version=f"amptree {_version()}")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     for name, summary in VERBS.items():
         sub = verbs.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
         if name == verb:
             importlib.import_module(f"tools.{name}").configure(sub)
     return parser
+
+
+def _version() -> str:
+    try:
+        return version("amptree")
+    except PackageNotFoundError:
+        return "(a checkout that is not installed)"
 
 
 def main(argv: Sequence[str] | None = None) -> int:

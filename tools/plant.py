@@ -20,7 +20,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--listen", metavar="ADDRESS", help="where to listen (default: plant.listen of FILE)")
     parser.add_argument("--record", metavar="FILE", type=Path, help="write what happens as JSON lines")
     parser.add_argument("--seed", metavar="N", type=int, help="another course of chance than FILE says")
-    parser.add_argument("--with-parent", action="store_true", help="end when the process that began it ends")
+    parser.add_argument("--parent", type=int, metavar="PID", help="end when this process, its parent, ends")
     logs.add_arguments(parser)
 
 
@@ -36,7 +36,7 @@ def run(options: argparse.Namespace) -> int:
     what = f"the plant of site {site.name}"
     try:
         with (
-            stop_on_signals(with_parent=options.with_parent) as stop,
+            stop_on_signals(parent=options.parent) as stop,
             RunDir(site.name).lock("plant", what, file=str(Path(options.file).resolve())),
         ):
             run_plant(site, address, options.record, stop)

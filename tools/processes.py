@@ -27,8 +27,8 @@ def load(path: str) -> Site:
 
 
 @contextmanager
-def stop_on_signals(*, with_parent: bool = False) -> Iterator[Stop]:
-    """A flag that SIGTERM or SIGINT sets; with `with_parent` also the end of the parent process."""
+def stop_on_signals(*, parent: int | None = None) -> Iterator[Stop]:
+    """A flag that SIGTERM or SIGINT sets, and also the end of the parent process where it is given."""
     stop = Stop()
     ended = threading.Event()
 
@@ -36,7 +36,6 @@ def stop_on_signals(*, with_parent: bool = False) -> Iterator[Stop]:
         stop.set()
 
     before = {s: signal.signal(s, on_signal) for s in (signal.SIGTERM, signal.SIGINT)}
-    parent = os.getppid()
 
     def watch() -> None:
         while not ended.wait(ORPHAN_CHECK_S):
@@ -44,13 +43,13 @@ def stop_on_signals(*, with_parent: bool = False) -> Iterator[Stop]:
                 stop.set()
 
     watcher = threading.Thread(target=watch, name="parent-watch", daemon=True)
-    if with_parent:
+    if parent is not None:
         watcher.start()
     try:
         yield stop
     finally:
         ended.set()
-        if with_parent:
+        if parent is not None:
             watcher.join()
         for signum, handler in before.items():
             signal.signal(signum, handler)

@@ -21,7 +21,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--state", metavar="DIR", type=Path, help="keeps external limits over restarts (default: per user)"
     )
-    parser.add_argument("--with-parent", action="store_true", help="end when the process that began it ends")
+    parser.add_argument("--parent", type=int, metavar="PID", help="end when this process, its parent, ends")
     logs.add_arguments(parser)
 
 
@@ -37,7 +37,7 @@ def run(options: argparse.Namespace) -> int:
     try:
         where = addresses(site, name, options.plant)
         with (
-            stop_on_signals(with_parent=options.with_parent) as stop,
+            stop_on_signals(parent=options.parent) as stop,
             RunDir(site.name).lock(
                 name,
                 f"controller {name} of site {site.name}",

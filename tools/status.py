@@ -47,10 +47,9 @@ def as_allocate_input(site_name: str, status: SiteStatus) -> str:
     optimizer = status.optimizer
     if optimizer is None or optimizer.request is None:
         raise UserError("the market has not run, or the root's controller does not run here")
-    site = site_on_file(site_name)
     entry = {
         "id": f"{site_name} {optimizer.last_run}",
-        "config": None if site is None else site.manager_config(),
+        "config": optimizer.config,
         "steps": [{"start_time": optimizer.last_run, "request": optimizer.request}],
     }
     return msgspec.json.encode(entry).decode()

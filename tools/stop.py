@@ -11,7 +11,8 @@ from actors.rundir import RunDir
 from tools.client import add_site_argument, find_site
 from tools.errors import UserError
 
-TIMEOUT_S = 20.0
+TIMEOUT_S = 40.0
+"""More than `up` gives its processes."""
 POLL_S = 0.05
 
 
@@ -27,16 +28,18 @@ def run(options: argparse.Namespace) -> int:
     holders = run_dir.holders()
     # `up` ends its own; the plant goes last, since EVSEs are shown what they do until the end.
     first = ["up"] if "up" in holders else sorted(holders, key=lambda name: name == "plant")
+    asked = {name for name in first if "pid" in holders[name]}
     for name in first:
         _terminate(holders[name].get("pid"))
     deadline_s = time.monotonic() + TIMEOUT_S
     while left := run_dir.holders():
         if time.monotonic() > deadline_s:
             raise UserError(f"still running after {TIMEOUT_S:g} s: {', '.join(left)}")
-        if "up" not in left and "up" in first:
-            for facts in left.values():  # begun by hand beside `up`
-                _terminate(facts.get("pid"))
-            first = []
+        if "up" not in left:
+            # Begun by hand beside `up`, or so new that its lock did not name it before.
+            for name in left.keys() - asked:
+                _terminate(left[name].get("pid"))
+                asked |= {name} if "pid" in left[name] else set()
         time.sleep(POLL_S)
     print(f"site {site} has stopped")
     return 0

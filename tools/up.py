@@ -7,10 +7,12 @@ the plant last: EVSEs are told to stop while there is still hardware to tell.
 from __future__ import annotations
 
 import argparse
+import math
+import os
+import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -31,7 +33,7 @@ from tools.status import all_alive
 START_TIMEOUT_S = 30.0
 """For all modules to be heard."""
 END_TIMEOUT_S = 10.0
-"""For a process to end by itself."""
+"""For the controllers to end by themselves, then for the plant."""
 
 
 class Processes:
@@ -71,15 +73,17 @@ class Processes:
 
     def end(self) -> None:
         """End all but the first, then the first; kill what does not end in time."""
-        first, *others = self._processes.values() or [None]
-        for group in (others, [first]):
-            alive = [p for p in group if p is not None and p.poll() is None]
-            for process in alive:
+        names = list(self._processes)
+        for group in (names[1:], names[:1]):
+            alive = {name: p for name in group if (p := self._processes[name]).poll() is None}
+            for process in alive.values():
                 process.send_signal(signal.SIGTERM)
-            for process in alive:
+            deadline_s = time.monotonic() + END_TIMEOUT_S
+            for name, process in alive.items():
                 try:
-                    process.wait(END_TIMEOUT_S)
+                    process.wait(max(0.0, deadline_s - time.monotonic()))
                 except subprocess.TimeoutExpired:
+                    print(f"{name} did not end within {END_TIMEOUT_S:g} s and is killed", file=sys.stderr)
                     process.kill()
                     process.wait()
 
@@ -92,16 +96,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Arguments of the verb."""
     parser.add_argument("file", metavar="FILE", help="the site's YAML file")
     parser.add_argument("--for", dest="for_s", type=float, metavar="SECONDS", help="end after so long")
-    parser.add_argument("--record", metavar="DIR", type=Path, help="write plant.jsonl and all logs there")
     parser.add_argument(
-        "--no-screen", action="store_true", help="logs of all processes instead of the screen"
+        "--record", metavar="DIR", type=Path, help="write plant.jsonl and the logs of all processes there"
+    )
+    parser.add_argument(
+        "--no-screen", action="store_true", help="logs instead of the screen, unless --record takes them"
     )
     logs.add_arguments(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Run the site; 1 when a process ended that should not have."""
-    if options.for_s is not None and options.for_s <= 0:
+    if options.for_s is not None and not 0 < options.for_s < math.inf:
         raise UserError(f"--for needs more than 0 seconds, got {options.for_s:g}")
     site = load(options.file)
     try:
@@ -126,7 +132,10 @@ def _run(site: Site, options: argparse.Namespace, stop: Stop, stack: ExitStack) 
             f"parts of site {site.name} run already: {', '.join(others)}; "
             f"end them with: amptree stop --site {site.name}"
         )
-    scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="amptree-")))
+    scratch = run_dir.path / "scratch"
+    shutil.rmtree(scratch, ignore_errors=True)  # of a run that was killed
+    scratch.mkdir(mode=0o700)
+    stack.callback(shutil.rmtree, scratch, ignore_errors=True)
     log_dir = _folder(options.record) if options.record else None if options.no_screen else scratch
     processes = Processes(log_dir)
     stack.callback(processes.end)
@@ -145,7 +154,7 @@ def _folder(path: Path) -> Path:
 
 
 def _begin(site: Site, options: argparse.Namespace, processes: Processes, scratch: Path) -> None:
-    common = [*logs.arguments(options), "--with-parent"]
+    common = [*logs.arguments(options), "--parent", str(os.getpid())]
     plant = addresses(site, next(iter(site.controllers))).plant
     record = ["--record", str(options.record / "plant.jsonl")] if options.record else []
     processes.begin("plant", ["plant", options.file, "--listen", plant, *record, *common])
@@ -159,10 +168,12 @@ def _dead(processes: Processes, console: Console, *, starting: bool) -> bool:
     """Tell of processes that died; while starting, that ends the run."""
     for name, code in processes.newly_dead():
         reason = f"signal {-code}" if code < 0 else f"exit code {code}"
-        words = processes.last_words(name)
+        words = processes.last_words(name) if code > 0 else ""
         if starting and code > 0:
             raise UserError(words.partition(": ")[2] or f"{name} did not start ({reason})")
-        console.print(f"{name} has ended ({reason}){': ' + words if words else ''}", style="red")
+        console.print(
+            f"{name} has ended ({reason}){': ' + words if words else ''}", style="red", markup=False
+        )
         return True
     return False
 
@@ -192,4 +203,6 @@ def _watch(
             raise UserError(f"site {site.name} is not complete after {START_TIMEOUT_S:g} s")
         left_s = screen.pause_s if deadline_s is None else deadline_s - time.monotonic()
         stop.wait(min(screen.pause_s, left_s))
+    if not complete and not stop.is_set():
+        raise UserError(f"site {site.name} was not complete after {time.monotonic() - begin_s:.0f} s")
     return 1 if failed else 0

@@ -287,7 +287,8 @@ class Port:
         if peer is not None:
             self.peers.forget(peer)
         self._count(Drop.UNROUTABLE, count)
-        self._warn(Drop.UNROUTABLE, "peer %r is %s; %d waiting messages dropped", peer, why, count)
+        if count:  # else it ended in good order, as every client of a control socket does
+            self._warn(Drop.UNROUTABLE, "peer %r is %s; %d waiting messages dropped", peer, why, count)
 
     # --- outcomes ---------------------------------------------------------------------------------
 

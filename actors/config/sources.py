@@ -21,9 +21,9 @@ from actors.energy.external import (
     ShortLimits,
     SourceConfig,
     SourceRefusedError,
-    check_limits,
     short_form,
 )
+from actors.energy.external_checks import check_limits
 from actors.energy.types import ExternalLimits, ScheduleReqEntry, ScheduleSetpointEntry
 
 _SCHEDULES: dict[str, Any] = {

@@ -46,7 +46,7 @@ class Say(Struct, frozen=True):
 
 
 class Save(Struct, frozen=True):
-    """Keep for the next life of this module."""
+    """Keep for the next life of this module; outcomes that follow it tell when that failed."""
 
     sources: SavedSources
 

@@ -78,6 +78,7 @@ class EvseCore(Member):
         self._read_at_s = now.mono_s
         self._draw = Draw(current_A=0.0, power_W=None, source="")
         self._told: Actuate | None = None
+        self._told_until_s = now.mono_s
         self._report_due_s = now.mono_s
         self.due_s = now.mono_s
 
@@ -140,9 +141,21 @@ class EvseCore(Member):
             cp_state=config.switch_3ph1ph_cp_state if paused else "on",
             source=draw.source,
         )
+        if self._silent_s(now_s) is not None:
+            return self._lower_only(message)
         if not (renew or self._differs(message) or now_s >= self._report_due_s):
             return []
-        self._told = message
+        return self._tell(message)
+
+    def _lower_only(self, message: Actuate) -> list[Effect]:
+        """Hardware that does not answer is lowered, but not renewed: what it holds runs out."""
+        left_s = self._told_until_s - self._read_at_s
+        if self._told is None or message.limit_A >= self._told.limit_A or left_s <= 0:
+            return []
+        return self._tell(replace(message, duration_s=min(message.duration_s, left_s)))
+
+    def _tell(self, message: Actuate) -> list[Effect]:
+        self._told, self._told_until_s = message, self._read_at_s + message.duration_s
         return [ToDriver(message)]
 
     def _granted(self, grant: Grant | None) -> LimitsRes:
@@ -203,7 +216,7 @@ class EvseCore(Member):
         return [ToParent(replace(self._make_report(now, priority=True), leaving=True))]
 
     def _make_report(self, now: Instant, priority: bool) -> Report:
-        wants = self._request(now, self._appetite(self._states.state), priority)
+        wants = self._request(now, self._appetite(now.mono_s), priority)
         return Report(
             boot=self._lease.boot,
             t_child_s=now.mono_s,
@@ -219,10 +232,18 @@ class EvseCore(Member):
     def _offered(self) -> bool:
         return self._draw.current_A > 0
 
-    def _appetite(self, state: EvseState) -> str:
+    def _appetite(self, now_s: float) -> str:
+        state = self._states.state
+        if self._silent_s(now_s) is not None and now_s < self._told_until_s:
+            return "as told"  # silence is not absence: the hardware may hold its limit to its end
         if state in _IDLE and self.settings.config.request_zero_power_in_idle:
             return "nothing"
         return "minimum" if state is EvseState.PausedEV else "all"
+
+    def _silent_s(self, now_s: float) -> float | None:
+        """For how long the hardware has said nothing; None while it is heard, or never was."""
+        age_s = now_s - self._read_at_s
+        return age_s if self._reading is not None and age_s > SILENT_S else None
 
     def _request(self, now: Instant, appetite: str, priority: bool = False) -> EnergyFlowRequest:
         own = self._own_limits(appetite)
@@ -273,7 +294,10 @@ class EvseCore(Member):
         if reading is not None and reading.car_limit_A is not None:
             yield NumberWithSource(reading.car_limit_A, f"{name}/car")
         if appetite == "nothing":
-            yield NumberWithSource(0.0, f"{name}/idle")
+            why = "idle" if self._states.state is not EvseState.Disabled else "disabled"
+            yield NumberWithSource(0.0, f"{name}/{why}")
+        elif appetite == "as told" and self._told is not None:
+            yield NumberWithSource(self._told.limit_A, f"{name}/silent hardware")
         elif appetite == "minimum":
             yield NumberWithSource(config.min_current_A, f"{name}/paused by car")
 
@@ -283,16 +307,21 @@ class EvseCore(Member):
 
     def report_status(self, now: Instant) -> tuple[ModuleStatus, ...]:
         """This module; nothing is below it."""
-        return (self._status(now, self._request(now, self._appetite(self._states.state))),)
+        return (self._status(now, self._request(now, self._appetite(now.mono_s))),)
 
     def _status(self, now: Instant, wants: EnergyFlowRequest) -> ModuleStatus:
         reading, asked = self._reading, import_limits(wants.schedule_import[0])
+        capacity = import_limits(self._request(now, "all").schedule_import[0])
         grant = self._lease.in_force(now.mono_s)
         expires_s = self._lease.expires_s()
         notes = []
         if grant is None:
             notes.append("no limit received yet" if expires_s is None else "limit has run out: fallback")
-        if reading is None:
+        silent_s = self._silent_s(now.mono_s)
+        if silent_s is not None:
+            notes.append(f"hardware not heard for {silent_s:.0f} s")
+            reading = None
+        elif reading is None:
             notes.append("hardware not heard")
         elif reading.fault is not None:
             notes.append(reading.fault)
@@ -312,8 +341,8 @@ class EvseCore(Member):
             phases=None if reading is None else reading.closed_phases,
             currents_A=(0.0, 0.0, 0.0) if reading is None else reading.currents_A,
             power_W=0.0 if reading is None else reading.power_W,
-            capacity_A=self.settings.config.max_current_A,
-            capacity_W=self.settings.config.max_power_W,
+            capacity_A=value_of(capacity.ac_max_current_A),
+            capacity_W=value_of(capacity.total_power_W),
             sources=self.sources.status(now.mono_s),
             note="; ".join(notes),
         )

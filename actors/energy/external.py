@@ -19,7 +19,13 @@ from typing import Literal
 
 from msgspec import Struct
 
-from actors.energy import timestamps
+from actors.energy.external_checks import (
+    MAX_ENTRIES_IN_ALL,
+    check_limits,
+    check_name,
+    count_entries,
+)
+from actors.energy.external_checks import SourceRefusedError as SourceRefusedError
 from actors.energy.types import (
     ExternalLimits,
     LimitsReq,
@@ -33,16 +39,6 @@ ALWAYS = "1970-01-01T00:00:00.000Z"
 """Timestamp of an entry that holds from the start."""
 MAX_SOURCES = 64
 """Sources that a node remembers; one more is refused."""
-MAX_ENTRIES = 1_000
-"""Entries of one schedule that a source may set."""
-MAX_ENTRIES_IN_ALL = 4_000
-"""Entries that all sources of a node may set together: each may be a slot of the market."""
-MAX_FREQUENCY_POINTS = 1_000
-"""Points of a setpoint's frequency table."""
-MIN_EFFICIENCY = 0.01
-"""Of a conversion: less is a mistake, and the market refuses what multiplies to nothing."""
-WORST_PRIORITY = 1_000
-"""Of a setpoint; the best is 0."""
 
 SourceState = Literal["none", "set", "failsafe"]
 
@@ -124,10 +120,6 @@ class SavedSources(Struct, frozen=True, kw_only=True):
     sources: tuple[SavedSource, ...]
 
 
-class SourceRefusedError(ValueError):
-    """The source or its limits cannot be taken; the message says why in one line."""
-
-
 class _Source:
     def __init__(self, config: SourceConfig, now_s: float) -> None:
         self.config = config
@@ -153,7 +145,7 @@ class _Source:
 
     def entries(self) -> int:
         """Of its limits, in all schedules."""
-        return 0 if self.limits is None else _entries(self.limits)
+        return 0 if self.limits is None else count_entries(self.limits)
 
 
 class ExternalSources:
@@ -161,6 +153,7 @@ class ExternalSources:
 
     def __init__(self, declared: tuple[SourceConfig, ...], now_s: float) -> None:
         self._sources = {config.name: _Source(config, now_s) for config in declared}
+        self._refused: list[str] = []
         self.version = 0
         """Counts changes of what is in force, and of until when."""
 
@@ -174,6 +167,7 @@ class ExternalSources:
         before = self._in_force_until(event.source)
         match event:
             case SetLimits():
+                check_name(event.source)
                 check_limits(event.limits)
                 self._check_room(event)
                 if event.for_s is not None and not 0 < event.for_s < math.inf:
@@ -202,7 +196,7 @@ class ExternalSources:
 
     def tick(self, now_s: float) -> list[str]:
         """End what has run out; returns lines for the log."""
-        told = []
+        told, self._refused = self._refused, []
         for name, source in list(self._sources.items()):
             if source.ends_s is not None and now_s >= source.ends_s:
                 source.limits, source.ends_s = None, None
@@ -274,17 +268,23 @@ class ExternalSources:
             ends_s = None if entry.ends_in_s is None else now_s + entry.ends_in_s - away_s
             if entry.name not in self._sources and entry.limits is None:
                 continue  # withdrawn, and declared no longer
+            try:
+                check_name(entry.name)
+                check_limits(entry.limits or ExternalLimits())
+            except SourceRefusedError as error:
+                self._refused.append(f"what source {entry.name!r} had set is not taken up: {error}")
+                continue
             source = self._sources.setdefault(entry.name, _Source(SourceConfig(name=entry.name), now_s))
             source.limits, source.ends_s = entry.limits, ends_s
         self.version += 1
-        self.tick(now_s)
+        self._refused += self.tick(now_s)
 
     def _known(self) -> str:
         return ", ".join(self._sources) or "none"
 
     def _check_room(self, event: SetLimits) -> None:
         others = sum(s.entries() for name, s in self._sources.items() if name != event.source)
-        if others + _entries(event.limits) > MAX_ENTRIES_IN_ALL:
+        if others + count_entries(event.limits) > MAX_ENTRIES_IN_ALL:
             raise SourceRefusedError(
                 f"all sources together may set {MAX_ENTRIES_IN_ALL} entries; the others have {others}"
             )
@@ -325,72 +325,3 @@ def _always(power_W: float | None, current_A: float | None, source: str) -> tupl
         ac_max_current_A=None if current_A is None else NumberWithSource(current_A, source),
     )
     return (ScheduleReqEntry(timestamp=ALWAYS, limits_to_root=limits, limits_to_leaves=LimitsReq()),)
-
-
-def _entries(limits: ExternalLimits) -> int:
-    return len(limits.schedule_import) + len(limits.schedule_export) + len(limits.schedule_setpoints)
-
-
-def check_limits(limits: ExternalLimits) -> None:
-    """Refuse what the market would refuse, before it is in force: it would refuse the whole site.
-
-    Raises SourceRefusedError.
-    """
-    for name in ("schedule_import", "schedule_export", "schedule_setpoints"):
-        entries = getattr(limits, name)
-        if len(entries) > MAX_ENTRIES:
-            raise SourceRefusedError(f"{name}: at most {MAX_ENTRIES} entries, got {len(entries)}")
-        for index, entry in enumerate(entries):
-            _check_entry(f"{name}[{index}]", entry)
-
-
-def _check_entry(path: str, entry: ScheduleReqEntry | ScheduleSetpointEntry) -> None:
-    try:
-        timestamps.parse(entry.timestamp)
-    except ValueError as error:
-        raise SourceRefusedError(f"{path}.timestamp: {error}") from error
-    if isinstance(entry, ScheduleSetpointEntry):
-        if entry.setpoint is not None:
-            _check_setpoint(f"{path}.setpoint", entry.setpoint)
-        return
-    efficiency = entry.conversion_efficiency
-    if efficiency is not None and not MIN_EFFICIENCY <= efficiency <= 1:
-        raise SourceRefusedError(
-            f"{path}.conversion_efficiency: must be {MIN_EFFICIENCY} to 1, got {efficiency}"
-        )
-    _check_side(f"{path}.limits_to_root", entry.limits_to_root)
-    _check_side(f"{path}.limits_to_leaves", entry.limits_to_leaves)
-
-
-def _check_setpoint(path: str, setpoint: SetpointType) -> None:
-    if not 0 <= setpoint.priority <= WORST_PRIORITY:
-        raise SourceRefusedError(
-            f"{path}.priority: must be 0 (best) to {WORST_PRIORITY}, got {setpoint.priority}"
-        )
-    table = setpoint.frequency_table or ()
-    if len(table) > MAX_FREQUENCY_POINTS:
-        raise SourceRefusedError(
-            f"{path}.frequency_table: at most {MAX_FREQUENCY_POINTS} points, got {len(table)}"
-        )
-    values = [("ac_current_A", setpoint.ac_current_A), ("total_power_W", setpoint.total_power_W)]
-    for index, point in enumerate(table):
-        values.append((f"frequency_table[{index}].frequency_Hz", point.frequency_Hz))
-        values.append((f"frequency_table[{index}].total_power_W", point.total_power_W))
-    for name, value in values:
-        if value is not None and not math.isfinite(value):
-            raise SourceRefusedError(f"{path}.{name}: must be finite, got {value}")
-
-
-def _check_side(path: str, limits: LimitsReq) -> None:
-    for name in ("total_power_W", "ac_max_current_A", "ac_min_current_A"):
-        number = getattr(limits, name)
-        if number is not None and not 0 <= number.value < math.inf:
-            raise SourceRefusedError(f"{path}.{name}: must be finite and not negative, got {number.value}")
-    for name in ("ac_max_phase_count", "ac_min_phase_count"):
-        count = getattr(limits, name)
-        if count is not None and count.value not in (1, 2, 3):
-            raise SourceRefusedError(f"{path}.{name}: must be 1, 2 or 3, got {count.value}")
-    if limits.ac_number_of_active_phases not in (None, 1, 2, 3):
-        raise SourceRefusedError(
-            f"{path}.ac_number_of_active_phases: must be 1, 2 or 3, got {limits.ac_number_of_active_phases}"
-        )

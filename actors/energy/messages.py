@@ -16,7 +16,7 @@ from typing import Literal
 from msgspec import Struct
 
 from actors.energy.external import SourceEvent, SourceStatus
-from actors.energy.types import EnergyFlowRequest, EnforcedLimits, LimitsRes
+from actors.energy.types import EnergyFlowRequest, EnergyManagerConfig, EnforcedLimits, LimitsRes
 
 
 class Instant(Struct, frozen=True):
@@ -163,6 +163,8 @@ class Outcome(Struct, frozen=True, kw_only=True):
     id: str
     origin: str
     error: str | None = None
+    warning: str | None = None
+    """It was done, but."""
 
 
 class OptimizerStatus(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -181,4 +183,5 @@ class OptimizerStatus(Struct, frozen=True, kw_only=True, omit_defaults=True):
     error: str | None = None
     forecast: tuple[EnforcedLimits, ...] = ()
     request: EnergyFlowRequest | None = None
-    """What the market was asked last; only where it was wanted."""
+    """What the market was asked last, and with which configuration; only where it was wanted."""
+    config: EnergyManagerConfig | None = None

@@ -95,7 +95,8 @@ class Trunk(Member):
     def status(self, now: Instant, granted: Amount | None, note: str = "") -> tuple[ModuleStatus, ...]:
         """This node, then every module below it."""
         below = self.branch.status(now.mono_s)
-        evses = [s for s in below if s.kind == "EvseManager"]
+        evses = [s for s in below if s.kind == "EvseManager" and s.alive]
+        silent = sum(not s.alive for s in below)
         alone = EnergyFlowRequest(uuid=self.id, node_type=NodeType.Generic)
         capacity = import_limits(self._with_limits(alone, now.wall_us, now).schedule_import[0])
         tightest = capacity.ac_max_current_A or capacity.total_power_W
@@ -104,7 +105,7 @@ class Trunk(Member):
             id=self.id,
             kind=self.settings.kind,
             controller=self.settings.controller,
-            state="ok" if not note else "fallback",
+            state="fallback" if note else f"ok, {silent} silent" if silent else "ok",
             wants_A=sum(s.wants_A for s in evses if s.wants_A is not None),
             wants_W=sum(s.wants_W for s in evses if s.wants_W is not None),
             limit=None if granted is None else _as_limits(granted),

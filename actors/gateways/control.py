@@ -49,7 +49,8 @@ class ControlGateway:
         with self._lock:
             peer = self._pending.pop(outcome.id, None)
         if peer is not None:
-            self._send(SourceReply(id=_client_id(outcome.id), error=outcome.error), peer)
+            reply = SourceReply(id=_client_id(outcome.id), error=outcome.error, warning=outcome.warning)
+            self._send(reply, peer)
 
     def _pass_on(self, request: SourceRequest, peer: str) -> None:
         top = next((t for t in self._tops if request.target in self._site.subtree(t)), None)
@@ -60,7 +61,7 @@ class ControlGateway:
                 if known
                 else f"no module {request.target!r} in site {self._site.name}"
             )
-            self._send(SourceReply(id=request.id, error=error), peer)
+            self._send(SourceReply(id=request.id, error=error, not_here=True), peer)
             return
         command_id = f"{peer}:{request.id}"  # clients choose their ids, so they may choose the same
         with self._lock:

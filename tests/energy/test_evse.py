@@ -268,10 +268,10 @@ def test_a_reading_that_was_overtaken_is_ignored_until_the_hardware_counts_as_re
     assert core.report_status(at(7.0))[0].state == "Unplugged"
 
 
-def test_silent_hardware_is_disabled_and_asks_for_nothing() -> None:
+def test_silent_hardware_is_disabled_and_once_its_limit_has_run_out_asks_for_nothing() -> None:
     core = evse()
     charging(core)
-    effects = core.step(at(7.0), None)
+    effects = core.step(at(12.0), None)
     assert reports(effects)[0].wants.evse_state is EvseState.Disabled
     assert value_of(asked(reports(effects)[0]).ac_max_current_A) == 0.0
 
@@ -296,6 +296,7 @@ def test_a_change_of_phases_pauses_for_the_delay_and_keeps_power_within_the_limi
     [told] = actuates(core.step(at(5.0), reading(5.0)))
     assert (told.limit_A, told.phase_count, told.cp_state) == (0.0, 1, "X1")
     assert actuates(core.step(at(6.0), reading(6.0, closed_phases=1)))[-1].limit_A == 0.0
+    core.step(at(11.0), reading(11.0, closed_phases=1))
     core.step(at(11.0), grant(6.0, 3, enforced(A=20.0, W=3000.0, phases=1)))
     assert core.due_s <= 12.0
     [told] = actuates(core.step(at(12.0), None))
@@ -460,3 +461,31 @@ def test_each_broken_rule_is_caught_by_the_property(
 ) -> None:
     monkeypatch.setattr(owner, name, mutant, raising=False)
     assert_caught(play_ac, STEPS)
+
+
+def test_silent_hardware_keeps_its_share_until_what_it_was_told_has_run_out() -> None:
+    core = evse()
+    charging(core, A=16.0)
+    wanted: dict[float, float | None] = {}
+    told_until_s = 0.0
+    for second in range(2, 25):
+        effects = core.step(at(float(second)), grant(float(second), second, enforced(A=16.0)))
+        for told in actuates(effects):
+            assert second <= 6, "whoever does not answer is not renewed"
+            told_until_s = told.t_echo_s + told.duration_s
+        for report in reports(effects):
+            wanted[float(second)] = value_of(asked(report).ac_max_current_A)
+            if second > 7:
+                assert "hardware not heard for" in report.status[0].note
+                assert report.status[0].in_force_A is None
+    assert {value for s, value in wanted.items() if 7 < s < told_until_s} == {16.0}
+    assert {value for s, value in wanted.items() if s > told_until_s} == {0.0}
+
+
+def test_silent_hardware_is_still_lowered_but_for_no_longer() -> None:
+    core = evse()
+    told = charging(core, A=16.0)
+    lower = command("evse", SetLimits(source="grid", limits=short(ac_max_current_A=8.0)))
+    [lowered] = actuates(core.step(at(7.5), lower))
+    assert lowered.limit_A == 8.0
+    assert lowered.t_echo_s + lowered.duration_s <= told.t_echo_s + told.duration_s + 1e-9

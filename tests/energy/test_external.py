@@ -9,10 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from actors.energy import external
+from actors.energy import external_checks
 from actors.energy.external import (
-    MAX_ENTRIES,
-    MAX_ENTRIES_IN_ALL,
     MAX_SOURCES,
     ClearLimits,
     ExternalSources,
@@ -22,9 +20,9 @@ from actors.energy.external import (
     ShortLimits,
     SourceConfig,
     SourceRefusedError,
-    check_limits,
     short_form,
 )
+from actors.energy.external_checks import MAX_ENTRIES, MAX_ENTRIES_IN_ALL, check_limits
 from actors.energy.market import RequestError, allocate
 from actors.energy.types import (
     EnergyFlowRequest,
@@ -510,4 +508,4 @@ def test_a_state_that_knows_no_monotonic_time_is_read() -> None:
 
 
 def test_bounds_are_what_the_market_can_bear() -> None:
-    assert external.WORST_PRIORITY == 1000
+    assert external_checks.WORST_PRIORITY == 1000

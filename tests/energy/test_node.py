@@ -218,7 +218,7 @@ def test_before_its_first_grant_it_says_so_and_a_grant_of_0_is_a_grant() -> None
     amount = Amount(import_A=0.0)
     core.step(at(0.0), Grant(boot="boot", t_echo_s=0.0, order=Order(1, 1), duration_s=10.0, amount=amount))
     shown = core.report_status(at(0.0))[0]
-    assert (shown.note, shown.state) == ("", "ok")
+    assert (shown.note, shown.state) == ("", "ok, 2 silent")
     assert shown.limit is not None
     assert value_of(shown.limit.ac_max_current_A) == 0.0
     assert shown.limit.total_power_W is None
