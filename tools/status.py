@@ -6,14 +6,13 @@ import argparse
 import sys
 
 import msgspec
-from rich.console import Console
 
 from actors.config import ConfigError, load_site
 from actors.rundir import RunDir
 from actors.site import Site
 from tools.client import Client, SiteStatus, add_site_argument, find_site
 from tools.errors import UserError
-from tools.view import render
+from tools.view import console, render
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -37,8 +36,8 @@ def run(options: argparse.Namespace) -> int:
     elif options.json:
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(status)).decode() + "\n")
     else:
-        console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
-        console.print(render(status, depths_of(site), console.width))
+        out = console()
+        out.print(render(status, depths_of(site), out.width))
     return 0 if all_alive(status) else 1
 
 

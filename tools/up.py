@@ -196,7 +196,7 @@ def _watch(
     begin_s = time.monotonic()
     while not _over(stop, deadline_s):
         failed = _dead(processes, screen.console, starting=not complete) or failed
-        status = _ask(client)
+        status = _ask(client) if screen.shows or not complete else None
         complete = complete or (status is not None and all_alive(status))
         screen.show(status, complete=complete)
         if not complete and time.monotonic() - begin_s > START_TIMEOUT_S:

@@ -1,12 +1,19 @@
-"""A site's status as a table that a person reads, one row a module, as the tree stands."""
+"""A site's status as a table that a person reads, one row a module, as the tree stands.
+
+Room decides what is shown, and a number is shown whole or not at all: columns are left out until the
+rest fits (`_LAYOUTS`), names fold into more lines, and rows are left out where there are too many.
+Names, notes and sources come from outside: they are text, never markup, and control characters
+are shown escaped.
+"""
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterable, Sequence
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeVar
 
 from rich import box
-from rich.console import Group, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -15,8 +22,17 @@ from actors.energy.messages import ModuleStatus, OptimizerStatus
 from actors.energy.types import LimitsRes, ScheduleReqEntry, value_of
 from tools.client import SiteStatus
 
-WIDE = 120
-"""Characters from which on all columns are shown."""
+PLAIN_WIDTH = 200
+"""Characters of a line where there is no terminal."""
+LEAST_LINES = 3
+"""Notes and rows of sources that are shown on any terminal, however low."""
+_GAP = 2
+"""Spaces between two columns."""
+_HEAD_LINES = 2
+_DEEP_INDENT_WIDTH = 120
+"""From here on each step into the tree is two spaces, not one."""
+
+_Item = TypeVar("_Item")
 
 STATE_STYLES = {
     "Charging": "green",
@@ -30,21 +46,55 @@ STATE_STYLES = {
 }
 
 
-def render(status: SiteStatus, depths: dict[str, int], width: int) -> RenderableType:
+def console(*, stderr: bool = False) -> Console:
+    """Where a site is shown: strings are printed as they are; about 200 columns without a terminal."""
+    made = Console(stderr=stderr, highlight=False, markup=False, emoji=False)
+    if not made.is_terminal:
+        made.width = PLAIN_WIDTH
+    return made
+
+
+def printable(text: str) -> str:
+    """The text on one line, with control characters escaped, so that none reaches the terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def render(
+    status: SiteStatus, depths: dict[str, int], width: int, height: int | None = None
+) -> RenderableType:
     """The whole screen, `width` characters wide: the tree, then what the optimizer did.
 
-    `depths` indents the modules. Where there is little room, some columns are left out.
+    `depths` indents the modules. Of a tree that does not fit into `height` lines the least
+    interesting EVSEs are left out, and counted.
     """
-    parts: list[RenderableType] = [_tree(status.modules, depths, wide=width >= WIDE)]
+    most = None if height is None else max(LEAST_LINES, height // 3)
+    below: list[RenderableType] = []
     notes = [f"{m.id}: {m.note}" for m in status.modules if m.note]
     notes += [f"controller {name} does not answer" for name in status.silent_controllers]
     if notes:
-        parts.append(Text("\n".join(notes), style="yellow"))
+        shown, more = _first(notes, most)
+        below.append(Text("\n".join([printable(n) for n in shown] + more), style="yellow"))
     if sources := [(m.id, s) for m in status.modules for s in m.sources]:
-        parts.append(_sources(sources))
+        shown_sources, more = _first(sources, most)
+        below += [_sources(shown_sources), *map(Text, more)]
     if status.optimizer is not None:
-        parts.append(_optimizer(status.optimizer))
-    return Group(*parts)
+        below.append(_optimizer(status.optimizer))
+    if below:
+        below.insert(0, Text())
+    left = None if height is None else height - _lines(Group(*below), width)
+    return Group(_tree(status.modules, depths, width, left), *below)
+
+
+def _first(items: Sequence[_Item], most: int | None) -> tuple[Sequence[_Item], list[str]]:
+    """As many as there is room for, and a line that counts the others."""
+    if most is None or len(items) <= most:
+        return items, []
+    return items[: most - 1], [f"… {len(items) - most + 1} more"]
+
+
+def _lines(shown: RenderableType, width: int) -> int:
+    measure = Console(file=io.StringIO(), width=width, color_system=None)
+    return len(measure.render_lines(shown, pad=False))
 
 
 def _optimizer(run: OptimizerStatus) -> Text:
@@ -56,27 +106,100 @@ def _optimizer(run: OptimizerStatus) -> Text:
         text += f"; used up: {', '.join(run.binding)}"
     if run.error:
         text += f"; FAILED: {run.error}"
-    return Text(text, style="red" if run.error else "dim")
+    return Text(printable(text), style="red" if run.error else "dim")
 
 
-def _tree(modules: Iterable[ModuleStatus], depths: dict[str, int], *, wide: bool) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1) if wide else (0, 1, 0, 0))
-    columns = [column for column in _COLUMNS if wide or column.always]
-    for column in columns:
-        table.add_column(column.heading, justify=column.justify, no_wrap=column.heading != "bound by")
-    for module in modules:
-        cells = [column.cell(module) for column in columns]
-        indented = " " * (2 if wide else 1) * depths.get(module.id, 0)
-        table.add_row(
-            Text(indented) + Text(str(cells[0])), *cells[1:], style="" if module.alive else "dim red"
-        )
-    return table
+class _Column(NamedTuple):
+    heading: str
+    cell: Callable[[ModuleStatus], Text]
+    justify: Literal["left", "right"]
+    room: int
+    """Characters that it takes at least, so that columns do not come and go with the values."""
+    most: int | None = None
+    """Characters beyond which names fold; numbers never do."""
+
+
+class _Row(NamedTuple):
+    module: ModuleStatus
+    cells: list[Text]
+
+
+def _tree(
+    modules: Sequence[ModuleStatus], depths: dict[str, int], width: int, height: int | None
+) -> RenderableType:
+    columns, widths, rows = _layout(modules, depths, width)
+    hidden = set() if height is None else _hidden(rows, widths, height - _HEAD_LINES)
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, _GAP - 1, 0, 0))
+    for column, characters in zip(columns, widths, strict=True):
+        table.add_column(Text(column.heading), justify=column.justify, overflow="fold", width=characters)
+    for index, row in enumerate(rows):
+        if index not in hidden:
+            table.add_row(*row.cells, style="" if row.module.alive else "dim red")
+    return Group(table, Text(f"… {len(hidden)} more", style="dim")) if hidden else table
+
+
+def _layout(
+    modules: Sequence[ModuleStatus], depths: dict[str, int], width: int
+) -> tuple[Sequence[_Column], list[int], list[_Row]]:
+    """The columns that fit into `width`, their widths, and the rows."""
+    indent = 2 if width >= _DEEP_INDENT_WIDTH else 1
+    cells = {column.heading: [column.cell(m) for m in modules] for column in _ALL}
+    names = [Text(" " * indent * depths.get(m.id, 0)) + Text(printable(m.id)) for m in modules]
+    cells[_MODULE.heading] = names
+    for columns in _LAYOUTS:
+        widths = [_natural(column, cells[column.heading]) for column in columns]
+        spare = width - sum(widths) - _GAP * (len(columns) - 1)
+        if spare >= 0:
+            break
+    if columns[-1] is _BOUND_BY and spare > 0:
+        longest = max((cell.cell_len for cell in cells[_BOUND_BY.heading]), default=0)
+        widths[-1] = min(widths[-1] + spare, max(widths[-1], longest))
+    rows = [_Row(m, [cells[column.heading][i] for column in columns]) for i, m in enumerate(modules)]
+    return columns, widths, rows
+
+
+def _natural(column: _Column, cells: Iterable[Text]) -> int:
+    longest = max((cell.cell_len for cell in cells), default=0)
+    if column.most is not None:
+        longest = min(longest, column.most)
+    return max(longest, column.room, len(column.heading))
+
+
+def _hidden(rows: Sequence[_Row], widths: Sequence[int], height: int) -> set[int]:
+    """Which rows to leave out, so that the others and a line that counts these take `height` lines.
+
+    Idle EVSEs go first, then the others, silent ones last, then nodes; always from the end. The
+    root stays.
+    """
+    measure = Console(file=io.StringIO(), width=sum(widths), color_system=None)
+    lines = [
+        max(len(cell.wrap(measure, w, overflow="fold")) for cell, w in zip(row.cells, widths, strict=True))
+        for row in rows
+    ]
+    surplus = sum(lines) - height
+    hidden: set[int] = set()
+    if surplus <= 0:
+        return hidden
+    for index in sorted(range(1, len(rows)), key=lambda i: (_interest(rows[i].module), -i)):
+        hidden.add(index)
+        surplus -= lines[index]
+        if surplus < 0:  # one line is for their number
+            break
+    return hidden
+
+
+def _interest(module: ModuleStatus) -> int:
+    if module.kind != "EvseManager":
+        return 3
+    if not module.alive:
+        return 2
+    return 1 if module.wants_A or module.wants_W or any(module.currents_A) else 0
 
 
 def _state(module: ModuleStatus) -> Text:
     if not module.alive:
         return Text(f"silent {module.age_s:.0f} s" if module.age_s else "silent", style="red")
-    return Text(module.state, style=STATE_STYLES.get(module.state, ""))
+    return Text(printable(module.state), style=STATE_STYLES.get(module.state, ""))
 
 
 def _amount(current_A: float | None, power_W: float | None) -> str:
@@ -96,61 +219,87 @@ def _limit(limit: LimitsRes | None) -> str:
     return text if phases is None else f"{text} x{phases.value}"
 
 
+def _in_force(module: ModuleStatus) -> str:
+    # What was measured before the silence must not look present.
+    return _amount(module.in_force_A, module.in_force_W) if module.alive else "-"
+
+
 def _currents(module: ModuleStatus) -> str:
-    if not any(module.currents_A):
+    if not module.alive or not any(module.currents_A):
         return "-"
     return " ".join(f"{current:.1f}" for current in module.currents_A)
 
 
+def _largest_current(module: ModuleStatus) -> str:
+    if not module.alive or not any(module.currents_A):
+        return "-"
+    return f"{max(module.currents_A, key=abs):.1f}"
+
+
+def _capacity(module: ModuleStatus) -> str:
+    amount = _amount(module.capacity_A, module.capacity_W)
+    source = module.capacity_source.removeprefix(f"{module.id}/")
+    return amount if amount == "-" or not source else f"{amount} {source}"
+
+
 def _bound_by(module: ModuleStatus) -> str:
-    if module.kind != "EvseManager":
-        return module.capacity_source
-    limit = module.limit
-    if limit is None:
+    if module.kind != "EvseManager" or module.limit is None:
         return ""
-    bound = limit.ac_max_current_A or limit.total_power_W
+    bound = module.limit.ac_max_current_A or module.limit.total_power_W
     return "" if bound is None else bound.source
 
 
 def _sources(sources: Iterable[tuple[str, SourceStatus]]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, _GAP - 1, 0, 0))
     for heading in ("external limit at", "source", "state", "import", "export", "ends in"):
-        table.add_column(heading)
+        table.add_column(Text(heading), overflow="fold")
     for module_id, source in sources:
         limits = source.limits
         table.add_row(
-            module_id,
-            source.name,
+            Text(printable(module_id)),
+            Text(printable(source.name)),
             Text(source.state, style="red" if source.state == "failsafe" else ""),
-            "-" if limits is None or not limits.schedule_import else _request(limits.schedule_import),
-            "-" if limits is None or not limits.schedule_export else _request(limits.schedule_export),
-            "" if source.ends_in_s is None else f"{source.ends_in_s:.0f} s",
+            Text(_request(() if limits is None else limits.schedule_import)),
+            Text(_request(() if limits is None else limits.schedule_export)),
+            Text("" if source.ends_in_s is None else f"{source.ends_in_s:.0f} s"),
         )
     return table
 
 
 def _request(schedule: Sequence[ScheduleReqEntry]) -> str:
+    if not schedule:
+        return "-"
     limits = schedule[0].limits_to_root
     text = _amount(value_of(limits.ac_max_current_A), value_of(limits.total_power_W))
     return text if len(schedule) == 1 else f"{text} and {len(schedule) - 1} later"
 
 
-class _Column(NamedTuple):
-    heading: str
-    cell: Callable[[ModuleStatus], RenderableType]
-    justify: Literal["left", "right"]
-    always: bool
-    """Shown also where there is little room."""
+def _plain(text_of: Callable[[ModuleStatus], str]) -> Callable[[ModuleStatus], Text]:
+    return lambda module: Text(printable(text_of(module)))
 
 
-_COLUMNS = (
-    _Column("module", lambda m: m.id, "left", True),
-    _Column("controller", lambda m: m.controller, "left", False),
-    _Column("state", _state, "left", True),
-    _Column("wants", lambda m: _amount(m.wants_A, m.wants_W), "right", False),
-    _Column("limit", lambda m: _limit(m.limit), "right", True),
-    _Column("in force", lambda m: _amount(m.in_force_A, m.in_force_W), "right", False),
-    _Column("current L1 L2 L3", _currents, "right", True),
-    _Column("capacity", lambda m: _amount(m.capacity_A, m.capacity_W), "right", False),
-    _Column("bound by", _bound_by, "left", True),
+_MODULE = _Column("module", _plain(lambda m: m.id), "left", 12, most=26)
+_CONTROLLER = _Column("controller", _plain(lambda m: m.controller), "left", 12, most=20)
+_STATE = _Column("state", _state, "left", 15)
+_WANTS = _Column("wants", _plain(lambda m: _amount(m.wants_A, m.wants_W)), "right", 14)
+_LIMIT = _Column("limit", _plain(lambda m: _limit(m.limit)), "right", 15)
+_IN_FORCE = _Column("in force", _plain(_in_force), "right", 14)
+_CURRENTS = _Column("current L1 L2 L3", _plain(_currents), "right", 16)
+_CURRENT = _Column("current", _plain(_largest_current), "right", 7)
+"""Of the phase with the largest."""
+_CAPACITY = _Column("capacity", _plain(_capacity), "left", 14, most=28)
+_BOUND_BY = _Column("bound by", _plain(_bound_by), "left", 12, most=12)
+"""Takes what the others leave."""
+
+_ALL = (_MODULE, _CONTROLLER, _STATE, _WANTS, _LIMIT, _IN_FORCE, _CURRENTS, _CURRENT, _CAPACITY, _BOUND_BY)
+_LAYOUTS = (
+    (_MODULE, _CONTROLLER, _STATE, _WANTS, _LIMIT, _IN_FORCE, _CURRENTS, _CAPACITY, _BOUND_BY),
+    (_MODULE, _STATE, _WANTS, _LIMIT, _IN_FORCE, _CURRENTS, _CAPACITY, _BOUND_BY),
+    (_MODULE, _STATE, _LIMIT, _IN_FORCE, _CURRENTS, _CAPACITY, _BOUND_BY),
+    (_MODULE, _STATE, _LIMIT, _IN_FORCE, _CURRENT, _CAPACITY, _BOUND_BY),
+    (_MODULE, _STATE, _LIMIT, _IN_FORCE, _CURRENT, _BOUND_BY),
+    (_MODULE, _STATE, _LIMIT, _CURRENT, _BOUND_BY),
+    (_MODULE, _STATE, _LIMIT, _CURRENT),
+    (_MODULE, _LIMIT, _CURRENT),
 )
+"""From the widest on; the first that fits is shown."""

@@ -33,7 +33,7 @@ def test_grid_solar_and_reserve_limits_of_the_page(begin: Begin, tmp_path: Path)
     grid = {"uuid": "grid-connection-1", "limits_root_side": {"total_power_W": 22e3, "ac_max_current_A": 32}}
     (tmp_path / "grid.json").write_text(json.dumps(grid))
     done = amptree("limit", "energy_root", "--json", str(tmp_path / "grid.json"))
-    assert done.stdout == "energy_root: limits of grid-connection-1 are set until it is cleared\n", (
+    assert done.stdout == "energy_root: limits of grid-connection-1 are set until they are cleared\n", (
         done.stderr
     )
     wait_for("22 kW hold", lambda: power_in_force_W(site) <= 22e3 + 1)
@@ -96,10 +96,6 @@ def test_limits_that_cannot_be_are_refused_in_one_line(begin: Begin) -> None:
     for arguments, error in (
         (["nobody", "--power", "5kW"], "no module 'nobody' in site hierarchical"),
         (["energy_root", "--source", "grid", "--clear"], "no source 'grid' here; known: none"),
-        (
-            ["energy_root"],
-            "give limits (--power, --current, …), --json FILE, --clear or --heartbeat: one of these",
-        ),
         (["energy_root", "--power=-5kW"], "must be finite and not negative"),
         (["energy_root", "--json", "/nowhere.json"], "/nowhere.json: cannot be read"),
     ):
@@ -107,3 +103,23 @@ def test_limits_that_cannot_be_are_refused_in_one_line(begin: Begin) -> None:
         assert done.returncode == 1
         assert done.stderr.count("\n") == 1
         assert error in done.stderr
+    done = amptree("limit", "energy_root")
+    assert done.returncode == 2  # wrong usage
+    assert (
+        "give limits (--power, --current, …), --json FILE, --clear or --heartbeat: one of these"
+        in done.stderr
+    )
+
+
+def test_a_limit_that_cannot_be_kept_holds_and_says_so(begin: Begin) -> None:
+    site = begin("hierarchical.yaml", [])
+    site.restart_with_state("floor_1_node")
+    state = site.records / "state"
+    if state.exists():
+        state.rmdir()
+    state.write_text("a file where the folder should be")
+    done = amptree("limit", "floor_1_node", "--current", "8", "--source", "grid[/]")
+    assert done.returncode == 0
+    assert "will not outlive a restart" in done.stderr
+    shown = amptree("status")
+    assert "grid[/]" in shown.stdout
