@@ -197,7 +197,8 @@ def _watch(
     while not _over(stop, deadline_s):
         failed = _dead(processes, screen.console, starting=not complete) or failed
         status = _ask(client) if screen.shows or not complete else None
-        complete = complete or (status is not None and all_alive(status))
+        # Only the root's controller, which has the optimizer, knows whether all are there.
+        complete = complete or (status is not None and status.optimizer is not None and all_alive(status))
         screen.show(status, complete=complete)
         if not complete and time.monotonic() - begin_s > START_TIMEOUT_S:
             raise UserError(f"site {site.name} is not complete after {START_TIMEOUT_S:g} s")
