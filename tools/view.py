@@ -281,13 +281,13 @@ def _plain(text_of: Callable[[ModuleStatus], str]) -> Callable[[ModuleStatus], T
 _MODULE = _Column("module", _plain(lambda m: m.id), "left", 12, most=26)
 _CONTROLLER = _Column("controller", _plain(lambda m: m.controller), "left", 12, most=20)
 _STATE = _Column("state", _state, "left", 15)
-_WANTS = _Column("wants", _plain(lambda m: _amount(m.wants_A, m.wants_W)), "right", 14)
-_LIMIT = _Column("limit", _plain(lambda m: _limit(m.limit)), "right", 15)
-_IN_FORCE = _Column("in force", _plain(_in_force), "right", 14)
+_WANTS = _Column("wants", _plain(lambda m: _amount(m.wants_A, m.wants_W)), "right", 8)
+_LIMIT = _Column("limit", _plain(lambda m: _limit(m.limit)), "right", 10)
+_IN_FORCE = _Column("in force", _plain(_in_force), "right", 8)
 _CURRENTS = _Column("current L1 L2 L3", _plain(_currents), "right", 16)
 _CURRENT = _Column("current", _plain(_largest_current), "right", 7)
 """Of the phase with the largest."""
-_CAPACITY = _Column("capacity", _plain(_capacity), "left", 14, most=28)
+_CAPACITY = _Column("capacity", _plain(_capacity), "left", 11, most=28)
 _BOUND_BY = _Column("bound by", _plain(_bound_by), "left", 12, most=12)
 """Takes what the others leave."""
 
