@@ -126,7 +126,7 @@ class RunningSite:
             limits = [{e: v["limit_A"] for e, v in line["evses"].items()} for line in tail]
             return tail[-1]["evses"] if all(x == limits[0] for x in limits) else None
 
-        return wait_for("limits are quiet", quiet)
+        return wait_for("limits are quiet", quiet, quiet_s + 30.0)
 
     def record(self) -> list[dict[str, Any]]:
         """What the plant has recorded, without the head."""
