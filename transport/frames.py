@@ -76,7 +76,7 @@ def decode_header(frame: bytes) -> Header | Drop:
     """The header, or why it is none. `frame` is at most HEADER_MAX_B long, so nesting is bounded."""
     try:
         header = _HEADER.decode(frame)
-    except Exception:
+    except Exception:  # not msgspec's alone: UnicodeDecodeError, RecursionError
         # Another version may have other fields; if only that could be read, it is no garbage.
         return Drop.VERSION if _version(frame) not in (None, VERSION) else Drop.BAD_HEADER
     return header if header.version == VERSION else Drop.VERSION
@@ -92,5 +92,5 @@ def check_name(what: str, name: str, *, empty: bool = True) -> None:
 def _version(frame: bytes) -> int | None:
     try:
         return _ANY_VERSION.decode(frame).version
-    except Exception:
+    except Exception:  # as above: whatever a peer's bytes provoke, there is no version in them
         return None

@@ -212,7 +212,7 @@ class Port:
         self.counters.received_B += size_B
         try:
             self._on_message(delivery)
-        except Exception:
+        except Exception:  # whoever takes messages must not end the thread that serves all ports
             self.counters.handler_errors += 1
             self._warn("handler", "on_message failed for %r of %r", header.kind, peer, traceback=True)
 
@@ -309,6 +309,6 @@ class Port:
             return
         try:
             self._host.tap(time.time(), direction, header, body)
-        except Exception:
+        except Exception:  # a full disk under a recording must not stop the traffic
             self.counters.tap_errors += 1
             self._warn("tap", "the tap failed", traceback=True)

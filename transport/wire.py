@@ -192,7 +192,7 @@ class Wire:
             poller.register(self._bell_heard, zmq.POLLIN)
             while self._turn(poller):
                 pass
-        except Exception:
+        except Exception:  # the thread's last words: what is left is to close the sockets
             LOG.exception("wire %s: the I/O thread failed and stops", self.name)
         finally:
             self._close()
