@@ -140,6 +140,10 @@ class EnergyFlowRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):
     energy_usage_leaves: Powermeter | None = None
     # Ours, on Evse nodes: tiers, 1 is served first, absent counts as 5. 0 is a fixed load.
     priority: int | None = None
+    # Ours: what the node may import while it hears nothing, at its root side; nobody else is sold
+    # that room. Absent or 0 reserves nothing.
+    fallback_A: float | None = None
+    fallback_W: float | None = None
 
 
 class LimitsRes(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -60,6 +60,17 @@ class Allocation(Sequence[EnforcedLimits]):
         """Only what holds now: `limits_root_side` without the forecast."""
         return self._at(self._outcome.slots.active_column, self._outcome.tree.number_of[uuid])
 
+    def active(self, *, named: bool = True) -> tuple[EnforcedLimits, ...]:
+        """What holds now for every EVSE, without the forecast; without the sources unless `named`."""
+        outcome = self._outcome
+        column, valid_for = outcome.slots.active_column, valid_for_s(outcome.config)
+        return tuple(
+            EnforcedLimits(
+                uuid=uuid, valid_for=valid_for, limits_root_side=self._at(column, evse, named=named)
+            )
+            for evse, uuid in enumerate(outcome.tree.uuids)
+        )
+
     def _limits(self, evse: int) -> EnforcedLimits:
         outcome, slots = self._outcome, self._outcome.slots
         columns = [self._at(column, evse) for column in range(len(slots.columns_us))]
@@ -79,16 +90,15 @@ class Allocation(Sequence[EnforcedLimits]):
             self._texts = [timestamps.format_utc(time) for time in self._outcome.slots.times_us.tolist()]
         return self._texts
 
-    def _at(self, column: int, evse: int) -> LimitsRes:
+    def _at(self, column: int, evse: int, *, named: bool = True) -> LimitsRes:
         outcome = self._outcome
-        source = joined(bound.source for bound in bounds_of(outcome, column, evse))
+        source = joined(bound.source for bound in bounds_of(outcome, column, evse)) if named else ""
         current = power = phases = None
         if outcome.has_current[column, evse]:
             current = NumberWithSource(float(outcome.current_A[column, evse]), source)
         if outcome.has_power[column, evse]:
             power = NumberWithSource(float(outcome.power_W[column, evse]), source)
         if outcome.phases[column, evse] > 0:
-            phases = IntegerWithSource(
-                int(outcome.phases[column, evse]), phases_source(outcome, column, evse)
-            )
+            why = phases_source(outcome, column, evse) if named else ""
+            phases = IntegerWithSource(int(outcome.phases[column, evse]), why)
         return LimitsRes(ac_max_current_A=current, total_power_W=power, ac_max_phase_count=phases)

@@ -2,7 +2,8 @@
 
 An EVSE that trades is stopped by the first limit on its path that is used up: one of its own, or
 one that it shares. One whose minimum was refused is stopped by every limit that has less left
-than the minimum. One that may not trade at all, by the limits that are 0.
+than the minimum. One that may not trade at all, by the limits that are 0. One that bought ahead
+of the others, and is stopped by none of these, by the fallback up to which it could.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from actors.energy.market.first_round import CRUMB
 from actors.energy.market.outcome import USED_UP_A, USED_UP_W, Outcome
 from actors.energy.market.rounds import OWN
 from actors.energy.market.sources import Unit, joined, limit_sources, setpoint_source
+from actors.energy.market.tree import Floats
 
 UNITS: tuple[Unit, ...] = ("A", "W")
 
@@ -30,14 +32,22 @@ class Bound:
     limit: float
     left: float
     source: str
+    kept: float = 0.0
+    """Of the limit, for fallbacks: it is not for sale."""
 
     def text(self) -> str:
         """For a log line or a screen."""
-        return f"{self.source} ({self.node}: {self.limit:g} {self.unit} {self.direction}, {self.left:g} left)"
+        kept = f"{self.kept:g} kept for fallbacks, " if self.kept else ""
+        limit = f"{self.limit:g} {self.unit} {self.direction}"
+        return f"{self.source} ({self.node}: {limit}, {kept}{self.left:g} left)"
 
 
 def bounds_of(outcome: Outcome, column: int, evse: int) -> list[Bound]:
     """What stopped an EVSE in a column, the root's first; empty when nothing limits it at all."""
+    return _limits_of(outcome, column, evse) or _ahead_of(outcome, column, evse)
+
+
+def _limits_of(outcome: Outcome, column: int, evse: int) -> list[Bound]:
     direction = outcome.direction(column, evse)
     tree = outcome.tree
     path = list(tree.path(int(tree.evse_node[evse])))[::-1]
@@ -64,6 +74,34 @@ def bounds_of(outcome: Outcome, column: int, evse: int) -> list[Bound]:
     return found
 
 
+def _ahead_of(outcome: Outcome, column: int, evse: int) -> list[Bound]:
+    """The fallbacks up to which an EVSE bought ahead, that are used up or have less than its minimum."""
+    trades = outcome.trades["import"]
+    sale, to_grid = trades.sale, trades.limits.to_grid
+    if sale.ahead_A is None or sale.ahead_grid_W is None:
+        return []
+    least = {"A": USED_UP_A, "W": USED_UP_W}
+    if trades.refused[column, evse]:
+        least["A"] = float(trades.limits.min_A[column, evse])
+        least["W"] = least["A"] * float(trades.tried[column, evse]) * outcome.config.nominal_ac_voltage
+    found = []
+    for node in list(outcome.tree.path(int(outcome.tree.evse_node[evse])))[::-1]:
+        to_node = float(trades.limits.evse_to_grid[column, evse] / to_grid[column, node])
+        below = (column, slice(int(outcome.tree.first_evse[node]), int(outcome.tree.end_evse[node])))
+        pairs: tuple[tuple[Unit, Floats, Floats, Floats, float], ...] = (
+            ("A", sale.ahead_A, sale.node_A, trades.current_A, 1.0),
+            ("W", sale.ahead_grid_W, sale.node_grid_W, trades.grid_W, float(to_grid[column, node])),
+        )
+        for unit, ahead, general, sold, scale in pairs:
+            limit = float(ahead[column, node]) / scale
+            left = max(limit - float(sold[below].sum()) / scale, 0.0)
+            enough = least[unit] * (to_node if unit == "W" else 1.0)
+            if ahead[column, node] < general[column, node] and left <= enough:
+                uuid = outcome.tree.nodes[node].uuid
+                found.append(Bound(uuid, "import", unit, limit, left, f"{uuid}: fallback_{unit}"))
+    return found
+
+
 def used_up_bounds(
     outcome: Outcome, column: int, nodes: Iterable[int], direction: Direction, units: tuple[Unit, ...] = UNITS
 ) -> list[Bound]:
@@ -84,19 +122,23 @@ def _bounds(
     wanted: Callable[[Unit, float, float], bool],
 ) -> list[Bound]:
     """The limits of some nodes for which `wanted(unit, limit, left)` holds."""
-    limits = outcome.trades[direction].limits
+    limits, sale = outcome.trades[direction].limits, outcome.trades[direction].sale
     left_A, left_W = outcome.left_A[direction], outcome.left_W[direction]
     found = []
     for node in nodes:
         for unit in units:
             if unit == "A":
                 limit, left = float(limits.node_A[column, node]), float(left_A[column, node])
+                for_sale = float(sale.node_A[column, node])
             else:
-                limit = float(limits.node_grid_W[column, node] / limits.to_grid[column, node])
+                to_grid = limits.to_grid[column, node]
+                limit = float(limits.node_grid_W[column, node] / to_grid)
+                for_sale = float(sale.node_grid_W[column, node] / to_grid)
                 left = float(left_W[column, node])
             if isfinite(limit) and wanted(unit, limit, left):
                 source = joined(limit_sources(outcome, column, node, direction, unit))
-                found.append(Bound(outcome.tree.nodes[node].uuid, direction, unit, limit, left, source))
+                uuid = outcome.tree.nodes[node].uuid
+                found.append(Bound(uuid, direction, unit, limit, left, source, limit - for_sale))
     return found
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from actors.energy.market.entries import EMPTY, Direction, Row, instant, row_of
+from actors.energy.market.entries import EMPTY, Direction, Row, fallback_of, instant, row_of
 from actors.energy.market.errors import RequestError, joined
 from actors.energy.market.setpoints import frequency_of, target_of
 from actors.energy.market.tree import CompiledTree, Ints, NodeTargets, Schedules
@@ -36,6 +36,7 @@ def compile_tree(request: EnergyFlowRequest) -> CompiledTree:
     targets: list[NodeTargets] = []
     starts: set[int] = set()
     priorities: list[int] = []
+    fallbacks: dict[int, tuple[float, float]] = {}
     for i, node in enumerate(nodes):
         first_evse[i] = len(evses)
         try:
@@ -45,6 +46,8 @@ def compile_tree(request: EnergyFlowRequest) -> CompiledTree:
                 number_of[node.uuid] = len(evses)
                 evses.append(i)
                 priorities.append(_priority(node))
+            if node.fallback_A is not None or node.fallback_W is not None:
+                fallbacks[i] = fallback_of(node)
             starts |= builder["import"].add(i, node.schedule_import)
             starts |= builder["export"].add(i, node.schedule_export)
             if node.schedule_setpoints:
@@ -70,6 +73,7 @@ def compile_tree(request: EnergyFlowRequest) -> CompiledTree:
         schedules={direction: each.build() for direction, each in builder.items()},
         targets=targets,
         starts_us=np.array(sorted(starts), dtype=np.intp),
+        fallbacks={i: both for i, both in fallbacks.items() if any(both)},
     )
     _check_efficiencies(tree, parent, place)
     return tree

@@ -17,7 +17,13 @@ from typing import Literal, NamedTuple
 
 from actors.energy import timestamps
 from actors.energy.market.errors import RequestError
-from actors.energy.types import IntegerWithSource, LimitsReq, NumberWithSource, ScheduleReqEntry
+from actors.energy.types import (
+    EnergyFlowRequest,
+    IntegerWithSource,
+    LimitsReq,
+    NumberWithSource,
+    ScheduleReqEntry,
+)
 
 Direction = Literal["import", "export"]
 
@@ -118,6 +124,19 @@ def _count(number: IntegerWithSource | None, field: str, absent: int) -> int:
     if not _is_whole(value) or not 1 <= value <= MOST_PHASES:
         raise _FaultError(f"{field}.value", f"must be 1, 2 or 3, is {value!r}")
     return value
+
+
+def fallback_of(node: EnergyFlowRequest) -> tuple[float, float]:
+    """Ampere and watt (at its root side) of a node's fallback; RequestError at the field."""
+    amounts = []
+    for field, value in (("fallback_A", node.fallback_A), ("fallback_W", node.fallback_W)):
+        if value is None:
+            amounts.append(0.0)
+        elif not _is_number(value) or not 0.0 <= value < inf:
+            raise RequestError(field, f"must be a finite number, 0 or more, is {value!r}")
+        else:
+            amounts.append(min(float(value), HUGE))
+    return amounts[0], amounts[1]
 
 
 def instant(text: object) -> int:

@@ -37,6 +37,16 @@ class Extra:
 
 
 @dataclass(frozen=True)
+class TightNodes:
+    """Nodes that cannot keep the fallbacks below them (tight.py), and whose limit is their fallback."""
+
+    tight_A: Bools
+    tight_W: Bools
+    capped_A: Bools
+    capped_W: Bools
+
+
+@dataclass(frozen=True)
 class PathLimits:
     """One direction. Of nodes: what each allows. Of EVSEs: the smallest or largest on the path."""
 
@@ -57,6 +67,8 @@ class PathLimits:
     may_switch: Bools
     rows: Ints
     """Which row of the schedules' table holds: for naming sources."""
+    tight: TightNodes | None = None
+    """None where no node is."""
 
     @property
     def open(self) -> Bools:
@@ -75,8 +87,8 @@ def path_limits(
     node_A, node_grid_W = at["max_A"], at["max_W"] * to_grid
     extras = _apply_targets(tree, heeded, direction, node_A, node_grid_W, to_grid)
     evse = tree.evse_node
-    path_A = _smallest(tree, node_A)[:, evse]
-    path_grid_W = _smallest(tree, node_grid_W)[:, evse]
+    path_A = smallest(tree, node_A)[:, evse]
+    path_grid_W = smallest(tree, node_grid_W)[:, evse]
     for extra in extras:
         members = (extra.column, extra.members)
         path_A[members] = np.minimum(path_A[members], extra.limit_A)
@@ -94,7 +106,7 @@ def path_limits(
         active_phases=at["active_phases"][:, evse],
         may_switch=at["may_switch"][:, evse] > 0,
         min_A=_largest(tree, at["min_A"])[:, evse],
-        max_phases=_smallest(tree, at["max_phases"])[:, evse],
+        max_phases=smallest(tree, at["max_phases"])[:, evse],
         min_phases=_largest(tree, at["min_phases"])[:, evse],
         rows=rows,
     )
@@ -112,7 +124,7 @@ def _to_grid(tree: CompiledTree, efficiency: Floats, direction: Direction) -> Fl
     return factor
 
 
-def _smallest(tree: CompiledTree, values: Floats) -> Floats:
+def smallest(tree: CompiledTree, values: Floats) -> Floats:
     """The smallest value on the path of each node."""
     values = values.copy()
     for level in tree.levels[1:]:

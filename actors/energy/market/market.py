@@ -5,7 +5,8 @@
     limits <── when read ── arrays <── trade imports, trade exports <── phase counts
 
 Where the rules are: what a node allows is in limits.py, setpoints in setpoints.py and heeding.py,
-phase counts in phases.py, trading in trading.py, first_round.py and rounds.py.
+phase counts in phases.py, trading in trading.py, first_round.py and rounds.py, what is kept for
+fallbacks in fallbacks.py, limits that cannot keep them in tight.py.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from actors.energy.market import configuration
 from actors.energy.market.allocation import Allocation
 from actors.energy.market.compiling import compile_tree
 from actors.energy.market.errors import RequestError
+from actors.energy.market.fallbacks import trade_imports
 from actors.energy.market.heeding import heeded_targets
 from actors.energy.market.limits import path_limits
 from actors.energy.market.memory import Memory, note_single_wanted, observe
@@ -21,6 +23,7 @@ from actors.energy.market.outcome import Outcome
 from actors.energy.market.phases import export_choices, import_choices
 from actors.energy.market.slots import slots_of
 from actors.energy.market.tiers import tiers_of
+from actors.energy.market.tight import cap_at_fallbacks
 from actors.energy.market.trace import trace_of
 from actors.energy.market.trading import trade
 from actors.energy.types import EnergyFlowRequest, EnergyManagerConfig
@@ -59,7 +62,7 @@ def allocate(
     if len(slots.times_us) * len(tree.nodes) > MOST_CELLS:
         raise RequestError("", f"{len(slots.times_us)} slots of {len(tree.nodes)} nodes are too many")
     heeded = heeded_targets(tree, slots.columns_us)
-    imports = path_limits(tree, slots.columns_us, "import", heeded)
+    imports = cap_at_fallbacks(tree, path_limits(tree, slots.columns_us, "import", heeded))
     exports = path_limits(tree, slots.columns_us, "export", heeded)
     active = slots.active_column
     contexts = observe(memory.contexts, tree, imports.active_phases[active], start_time_us)
@@ -67,7 +70,7 @@ def allocate(
     imports_at = imports.open
     exports_at = exports.open & ~imports_at
     choices = import_choices(imports, config, in_order, active, start_time_us)
-    bought = trade(tree, tiers, imports, imports_at, choices, config)
+    bought = trade_imports(tree, tiers, imports, imports_at, choices, config)
     given = trade(tree, tiers, exports, exports_at, export_choices(exports), config)
     wanted = bought.wants_minimum[active].nonzero()[0].tolist()
     note_single_wanted(contexts, [tree.uuids[i] for i in wanted], start_time_us)

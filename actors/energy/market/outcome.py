@@ -69,7 +69,7 @@ class Outcome:
     def left_A(self) -> dict[Direction, Floats]:
         """What every node has left, in ampere."""
         return {
-            direction: left_of(self.tree, trades.limits.node_A, trades.current_A)
+            direction: left_of(self.tree, trades.sale.node_A, trades.current_A)
             for direction, trades in self.trades.items()
         }
 
@@ -77,7 +77,7 @@ class Outcome:
     def left_W(self) -> dict[Direction, Floats]:
         """What every node has left, in watt at its root side."""
         return {
-            direction: left_of(self.tree, trades.limits.node_grid_W, trades.grid_W) / trades.limits.to_grid
+            direction: left_of(self.tree, trades.sale.node_grid_W, trades.grid_W) / trades.limits.to_grid
             for direction, trades in self.trades.items()
         }
 

@@ -31,6 +31,10 @@ def limit_sources(outcome: Outcome, column: int, node: int, direction: Direction
     row = int(limits.rows[column, node])
     entry = schedules.entries[row]
     uuid = tree.nodes[node].uuid
+    if limits.tight is not None:
+        capped = limits.tight.capped_A if unit == "A" else limits.tight.capped_W
+        if capped[column, node]:
+            return [f"{uuid}: fallback_{unit}"]
     if unit == "A":
         limit = float(limits.node_A[column, node])
     else:

@@ -2,7 +2,8 @@
 
 Each tier trades with what the tiers before it left. Within a tier the first round settles who
 takes part and on how many phases (first_round.py), and the other rounds are a formula (rounds.py).
-Import and export are sold apart: neither makes room for the other.
+Import and export are sold apart: neither makes room for the other. What is not for sale, and who
+buys ahead of the others, is said by a Sale (sale.py).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from actors.energy.market.first_round import CRUMB, Counter, FirstPurchases, buy
 from actors.energy.market.limits import Bools, Extra, PathLimits
 from actors.energy.market.phases import Counts, PhaseChoices
 from actors.energy.market.rounds import OWN, Positions, limit_number, sell_rounds
+from actors.energy.market.sale import Sale, Turn, turns
 from actors.energy.market.tiers import Tier
 from actors.energy.market.tree import CompiledTree, Floats, Ints
 from actors.energy.types import EnergyManagerConfig
@@ -30,6 +32,7 @@ class Trades:
     """What was sold in one direction; (columns, EVSEs) unless it says otherwise."""
 
     limits: PathLimits
+    sale: Sale
     ampere: Bools
     watt: Bools
     current_A: Floats
@@ -58,12 +61,14 @@ def trade(
     takes_part: Bools,
     choices: PhaseChoices,
     config: EnergyManagerConfig,
+    sale: Sale | None = None,
 ) -> Trades:
-    """Sell to all EVSEs of `takes_part` (columns, EVSEs)."""
+    """Sell to all EVSEs of `takes_part` (columns, EVSEs); without a sale, all that limits allow."""
     shape = takes_part.shape
     ampere = takes_part & np.isfinite(limits.path_A)
     trades = Trades(
         limits=limits,
+        sale=sale or Sale(limits.node_A, limits.node_grid_W),
         ampere=ampere,
         watt=takes_part & ~ampere & np.isfinite(limits.path_grid_W),
         current_A=np.zeros(shape),
@@ -75,16 +80,17 @@ def trade(
         stopped_by=np.full(shape, OWN, dtype=np.int32),
         wants_minimum=np.zeros(shape, dtype=np.bool_),
     )
-    for tier in tiers:
-        if trades.ampere[:, tier.members].any() or trades.watt[:, tier.members].any():
-            _trade_tier(tree, tier, trades, choices, config)
+    for turn in turns(tiers, trades.sale):
+        if turn.buys(trades.ampere).any() or turn.buys(trades.watt).any():
+            _trade_tier(tree, turn, trades, choices, config)
     return trades
 
 
 def _trade_tier(
-    tree: CompiledTree, tier: Tier, trades: Trades, choices: PhaseChoices, config: EnergyManagerConfig
+    tree: CompiledTree, turn: Turn, trades: Trades, choices: PhaseChoices, config: EnergyManagerConfig
 ) -> None:
-    counter = _counter(tree, tier, trades, choices.of(tier.members), config)
+    tier = turn.tier
+    counter = _counter(tree, turn, trades, choices.of(tier.members), config)
     first = buy_first(counter)
     positions = _positions(counter, first)
     plain = np.ones(len(first.held), dtype=np.bool_)
@@ -100,16 +106,15 @@ def _trade_tier(
             sell_rounds_crossing(_crossing_limits(counter, column), positions, column)
     sold = positions.caps
     sold[sold < CRUMB] = 0.0
-    cells = np.s_[:, tier.members]
-    trades.current_A[cells] = np.where(counter.ampere, sold, 0.0)
-    trades.grid_W[cells] = sold * positions.grid_W
-    trades.phases[cells] = first.phases
-    trades.tried[cells] = first.tried
-    trades.reasons[cells] = first.reasons
-    trades.refused[cells] = first.refused
-    trades.stopped_by[cells] = positions.stopped_by
+    turn.put(trades.current_A, np.where(counter.ampere, sold, 0.0))
+    turn.put(trades.grid_W, sold * positions.grid_W)
+    turn.put(trades.phases, first.phases)
+    turn.put(trades.tried, first.tried)
+    turn.put(trades.reasons, first.reasons)
+    turn.put(trades.refused, first.refused)
+    turn.put(trades.stopped_by, positions.stopped_by)
     if counter.choices.depends.any():
-        trades.wants_minimum[cells] = _wanted_minimum(tree, tier, trades, counter, first)
+        turn.put(trades.wants_minimum, _wanted_minimum(tree, turn, trades, counter, first))
 
 
 def left_of(tree: CompiledTree, limits: Floats, sold: Floats) -> Floats:
@@ -120,11 +125,12 @@ def left_of(tree: CompiledTree, limits: Floats, sold: Floats) -> Floats:
 
 
 def _counter(
-    tree: CompiledTree, tier: Tier, trades: Trades, choices: PhaseChoices, config: EnergyManagerConfig
+    tree: CompiledTree, turn: Turn, trades: Trades, choices: PhaseChoices, config: EnergyManagerConfig
 ) -> Counter:
-    limits, cells = trades.limits, np.s_[:, tier.members]
-    node_A = left_of(tree, limits.node_A, trades.current_A)
-    node_grid_W = left_of(tree, limits.node_grid_W, trades.grid_W)
+    tier, limits = turn.tier, trades.limits
+    cells = np.s_[:, tier.members]
+    node_A = left_of(tree, turn.node_A, trades.current_A)
+    node_grid_W = left_of(tree, turn.node_grid_W, trades.grid_W)
     extras: dict[int, list[tuple[Extra, float, float]]] = {}
     for extra in limits.extras:
         bought = (extra.column, extra.members)
@@ -133,8 +139,8 @@ def _counter(
         extras.setdefault(extra.column, []).append((extra, max(left_A, 0.0), max(left_grid_W, 0.0)))
     return Counter(
         tier=tier,
-        ampere=trades.ampere[cells],
-        watt=trades.watt[cells],
+        ampere=turn.buys(trades.ampere),
+        watt=turn.buys(trades.watt),
         own_A=tier.own(node_A),
         own_grid_W=tier.own(node_grid_W),
         shared_A=tier.shared(node_A),
@@ -189,20 +195,20 @@ def _pair(members: Ints, limit_A: float, limit_grid_W: float, group: int) -> lis
 
 
 def _wanted_minimum(
-    tree: CompiledTree, tier: Tier, trades: Trades, counter: Counter, first: FirstPurchases
+    tree: CompiledTree, turn: Turn, trades: Trades, counter: Counter, first: FirstPurchases
 ) -> Bools:
     """At the first turn, or, where that was refused, at the last: each round it is tried again."""
     choices = counter.choices
     wanted = choices.wanting_minimum(first.classes)
     if first.refused.any():
-        after = _counter_offers_W(tree, tier, trades, counter)
+        after = _counter_offers_W(tree, turn, trades, counter)
         wanted |= first.refused & choices.wanting_minimum(choices.classes(after))
     return wanted & counter.ampere
 
 
-def _counter_offers_W(tree: CompiledTree, tier: Tier, trades: Trades, counter: Counter) -> Floats:
-    limits = trades.limits
-    node_grid_W = left_of(tree, limits.node_grid_W, trades.grid_W)
+def _counter_offers_W(tree: CompiledTree, turn: Turn, trades: Trades, counter: Counter) -> Floats:
+    tier = turn.tier
+    node_grid_W = left_of(tree, turn.node_grid_W, trades.grid_W)
     offers = tier.offers(tier.own(node_grid_W), tier.shared(node_grid_W))
     for column, extras in counter.extras.items():
         for extra, _, _ in extras:

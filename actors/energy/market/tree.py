@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,6 +79,19 @@ class CompiledTree:
     targets: list[NodeTargets]
     starts_us: Ints
     """Every timestamp of every schedule, sorted, without doubles."""
+    fallbacks: dict[int, tuple[float, float]]
+    """Ampere and watt (at the root side) of the nodes that have a fallback."""
+
+    @cached_property
+    def families(self) -> list[tuple[Ints, Ints, Ints]]:
+        """Of each level below the root: its nodes, where in it each parent's children start, and those
+        parents. Children of one parent stand together, as nodes are in depth-first order."""
+        found = []
+        for level in self.levels[1:]:
+            above = self.parent[level]
+            first = np.flatnonzero(np.diff(above, prepend=-1))
+            found.append((level, first, above[first]))
+        return found
 
     def path(self, node: int) -> Iterator[int]:
         """The nodes from `node` up to the root."""

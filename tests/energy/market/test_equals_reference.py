@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 
 from tests.energy.market.agreement import assert_agreement
 from tests.energy.market.worlds import Features, Story, stories, story_of
@@ -14,6 +14,7 @@ def test_equals_the_reference_on_any_site(story: Story) -> None:
     assert_agreement(story)
 
 
+@settings(max_examples=settings().max_examples // 2)
 @given(stories(switching=True, watts=True, minimums=True, setpoints=False, evses=4, steps=6))
 def test_equals_the_reference_over_steps_with_phase_switching(story: Story) -> None:
     assert_agreement(story)

@@ -53,6 +53,7 @@ class Features:
     switching: bool = False
     steps: int = 1
     odd_numbers: bool = False
+    fallbacks: bool = False
 
 
 @dataclass(frozen=True)
@@ -157,7 +158,14 @@ class _Maker:
             evse_state=self.random.choice(list(EvseState)[1:]) if is_evse else None,
             energy_usage_root=Powermeter(timestamp="", frequency_Hz=meter) if with_meter else None,
             priority=self.random.choice((0, 1, 1, 3, None)) if is_evse and features.tiers else None,
+            fallback_A=self.fallback(0.6 if is_evse else 0.2, 6.0, 6.0, 6.0, 8.0, 3.0, 0.0),
+            fallback_W=self.fallback(0.2 if features.watts else 0.0, 1380.0, 4140.0, 2000.0),
         )
+
+    def fallback(self, share: float, *round_ones: float) -> float | None:
+        if not self.features.fallbacks or not self.chance(share):
+            return None
+        return self.number(*round_ones)
 
     def schedule(self, uuid, make, empty: float) -> tuple[ScheduleReqEntry, ...]:  # type: ignore[no-untyped-def]
         if self.chance(empty):
