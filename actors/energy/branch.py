@@ -1,38 +1,38 @@
-"""A parent's view of its children: what each said last, what each was granted, who is gone.
+"""A parent's view of its children: what each asks for, who is silent, what each is granted.
 
-A child that falls silent is no longer in the market with what it wanted last, but as a fixed load of
-the most that it may still be drawing: the largest of its grants that may be in force. A grant ends on
-the child's clock `duration` after the report that it answers was sent, so on the parent's clock at the
-latest `duration * (1 + rho) / (1 - rho)` after that report came in; then its cars have their settle
-time. Once all have surely run out, the child is gone: a fixed load of its fallback.
+What may flow below each is the ledger's to know (ledger.py). A child that falls silent is no longer
+in the market with what it wanted last, but as a fixed load of its exposure, so that others get what
+its fallback frees once that is certain.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from actors.energy import timestamps
-from actors.energy.lease import SILENT_INTERVALS
-from actors.energy.messages import Amount, Grant, ModuleStatus, Order, Report
+from actors.energy.amount import NOTHING, Amount, largest, of_limits, smallest, total
+from actors.energy.lease import SILENT_INTERVALS, longest_grant_s
+from actors.energy.ledger import Heard, Ledger, Planned
+from actors.energy.messages import Grant, ModuleStatus, Report
 from actors.energy.types import (
     EnergyFlowRequest,
+    EnergyManagerConfig,
     EnforcedLimits,
     LimitsReq,
     NodeType,
     NumberWithSource,
     ScheduleReqEntry,
-    value_of,
 )
 
-RHO = 0.1
-"""Clock rates differ by at most this."""
-STRETCH = (1 + RHO) / (1 - RHO)
-MAX_EPOCH_JUMP = 1_000_000
-"""A child that claims a later epoch than this ahead of ours is not believed."""
+NOT_HEARD = "/not heard"
+"""Ends the name of the fixed load that stands for a silent module."""
+RENEW_INTERVALS = 0.5
+"""A grant that says the same as the last is sent only when that is older, or ends so much earlier."""
+Limits = Mapping[str, EnforcedLimits]
+"""What the market gives, by EVSE."""
 
 
 class ChildSettings(Struct, frozen=True, kw_only=True):
@@ -41,136 +41,207 @@ class ChildSettings(Struct, frozen=True, kw_only=True):
     id: str
     kind: str
     controller: str
-    fallback_A: float
-    modules: frozenset[str]
-    """The child and all below it."""
+    fallback: Amount
+    settle_time_s: float
+    """The longest of all EVSEs below it."""
+    modules: tuple[str, ...]
+    """The child and all below it, depth-first."""
     expected: tuple[tuple[str, str, str], ...]
-    """(id, kind, controller) of each of these, depth-first, to show those that were never heard."""
+    """(id, kind, controller) of each of these, to show those that were never heard."""
 
 
 class _Child:
-    def __init__(self, settings: ChildSettings, granted_until_s: float) -> None:
+    def __init__(self, settings: ChildSettings) -> None:
         self.settings = settings
         self.report: Report | None = None
-        self.heard_s = 0.0
-        self.newest: Order | None = None
-        """The last grant of this life of the parent."""
-        self.granted_until_s = granted_until_s
-        """When every grant has surely run out."""
-        self.grants: deque[tuple[float, Amount]] = deque()
-        """Those that may be in force, and until when each may be."""
-        self.settle_time_s = 0.0
-        """The longest that it ever told."""
-
-    def note_grant(self, now_s: float, until_s: float, amount: Amount) -> None:
-        """Remember a grant for as long as it may be in force."""
-        self.granted_until_s = max(self.granted_until_s, until_s)
-        self.grants.append((until_s, amount))
-        while self.grants[0][0] + self.settle_time_s < now_s:
-            self.grants.popleft()
-
-    def fixed_load(self, now_s: float) -> Amount:
-        """The most that it may still be importing, in ampere, or in watt where it was granted watts only."""
-        granted = [a for until_s, a in self.grants if now_s <= until_s + self.settle_time_s]
-        currents_A = [a.import_A for a in granted if a.import_A is not None]
-        if granted and not currents_A:
-            return Amount(import_W=max(a.import_W or 0.0 for a in granted))
-        return Amount(import_A=max([self.settings.fallback_A, *currents_A]))
+        self.wants: EnergyFlowRequest | None = None
+        self.status: tuple[ModuleStatus, ...] = ()
+        self.planned: Planned | None = None
+        self.sent: Grant | None = None
+        self.sent_s = self.ends_s = 0.0
 
 
 class Branch:
     """The children of one node, in the order of the configuration. Times are monotonic seconds."""
 
     def __init__(
-        self, children: Iterable[ChildSettings], interval_s: float, longest_grant_s: float, now_s: float
+        self,
+        children: Iterable[ChildSettings],
+        site: EnergyManagerConfig,
+        now_s: float,
+        *,
+        kept_epoch: int | None,
+        digest: str = "",
     ) -> None:
-        # A former life of the parent may have given grants until now.
-        over_s = now_s + longest_grant_s * STRETCH
-        self._children = {child.id: _Child(child, over_s) for child in children}
-        self._interval_s = interval_s
-        self._order = Order(1, 0)
+        self._children = {child.id: _Child(child) for child in children}
+        self._silent_s = SILENT_INTERVALS * float(site.update_interval)
+        self._renew_s = RENEW_INTERVALS * float(site.update_interval)
+        self._voltage_V = site.nominal_ac_voltage
+        self._born_s = now_s
+        self.ledger = Ledger(
+            {c.settings.id: (c.settings.fallback, c.settings.settle_time_s) for c in self._children.values()},
+            longest_s=longest_grant_s(site),
+            silent_s=self._silent_s,
+            now_s=now_s,
+            kept_epoch=kept_epoch,
+            digest=digest,
+        )
 
-    def hear(self, now_s: float, child_id: str, report: Report) -> str | None:
-        """Take a child's report; returns a line worth logging. KeyError for a stranger."""
-        child = self._children[child_id]
-        before = child.report
-        if before is not None and before.boot == report.boot and report.t_child_s < before.t_child_s:
-            return None  # overtaken by a newer one
-        if before is None or before.boot != report.boot or report.t_child_s > before.t_child_s:
-            child.heard_s = now_s  # one that is repeated proves no life
-        child.report = report
-        child.settle_time_s = max(child.settle_time_s, report.settle_time_s)
-        self._follow_former_life(child, report.acked)
-        if before is None:
-            return f"{child_id} is here"
-        if before.boot != report.boot:
-            return f"{child_id} has restarted"
-        return None
+    # --- hearing -----------------------------------------------------------------------------------
 
-    def _follow_former_life(self, child: _Child, acked: Order | None) -> None:
-        """Where the child has taken a grant that we did not give, we have restarted: carry on after it."""
-        if acked is None or (child.newest is not None and acked <= child.newest):
-            return
-        if self._order.epoch <= acked.epoch <= self._order.epoch + MAX_EPOCH_JUMP:
-            self._order = Order(acked.epoch + 1, 0)
+    def hear(self, now_s: float, report: Report) -> Heard:
+        """Take a child's report. KeyError for a stranger."""
+        child = self._children[report.child]
+        heard = self.ledger.hear(now_s, report)
+        if not heard.stale:
+            child.report = report
+            child.wants = report.wants or child.wants
+            child.status = report.status or child.status
+        return heard
 
     def gone(self, now_s: float) -> list[str]:
-        """Children whose every limit has surely run out and that said nothing since; forgets them."""
+        """Children that said nothing until nothing but their fallback could flow; forgets them."""
         gone = []
         for name, child in self._children.items():
             if child.report is None or self.alive(now_s, name):
                 continue
-            if now_s >= child.granted_until_s + child.settle_time_s:
-                child.report = None
+            if self.ledger.exposure(now_s, name) == child.settings.fallback:
+                child.report = child.wants = None
                 gone.append(name)
         return gone
 
     def alive(self, now_s: float, child_id: str) -> bool:
         """Whether a child has been heard in the last few intervals."""
-        child = self._children[child_id]
-        if child.report is None or child.report.leaving:
+        report = self._children[child_id].report
+        if report is None or report.leaving:
             return False
-        return now_s - child.heard_s <= SILENT_INTERVALS * self._interval_s
+        return now_s - self.ledger.accounts[child_id].heard_s <= self._silent_s
+
+    def gathered(self, now_s: float) -> bool:
+        """Whether this life knows what its children want, of all but those that are silent."""
+        if now_s >= self._born_s + self._silent_s:
+            return True
+        return all(child.wants is not None for child in self._children.values())
 
     def wants(self, now_s: float, stamp_us: int) -> tuple[EnergyFlowRequest, ...]:
         """What all children ask for; one that is silent or gone is a fixed load."""
         wants = []
         for name, child in self._children.items():
-            if child.report is not None and self.alive(now_s, name):
-                wants.append(child.report.wants)
-            elif (load := child.fixed_load(now_s)) != Amount(import_A=0.0):
-                wants.append(_fixed_load(f"{name}/not heard", load, timestamps.format_utc(stamp_us)))
+            if child.wants is not None and self.alive(now_s, name):
+                wants.append(child.wants)
+            elif (load := self._fixed_load(now_s, name)) != NOTHING:
+                wants.append(_fixed_load(f"{name}{NOT_HEARD}", load, timestamps.format_utc(stamp_us)))
         return tuple(wants)
 
-    def grants(
-        self, now_s: float, limits: dict[str, EnforcedLimits], duration_s: float
-    ) -> list[tuple[str, Grant]]:
-        """A grant for each child that is there: what is for its subtree, ending by now + duration.
+    def _fixed_load(self, now_s: float, name: str) -> Amount:
+        """The most that a silent child may draw; while that is not known nobody is raised anyway."""
+        if self.ledger.is_known(now_s, name):
+            return self.ledger.exposure(now_s, name)
+        return self._children[name].settings.fallback
 
-        An EVSE that the market has not seen yet keeps what it has: saying nothing is not saying 0.
+    # --- granting ----------------------------------------------------------------------------------
+
+    def desired(self, now_s: float, limits: Limits) -> dict[str, Amount]:
+        """What the market gives each child that is there, of those that it has seen: an EVSE that it
+        has not keeps what it has, since saying nothing is not saying 0."""
+        desired = {}
+        for name, child in self._children.items():
+            if child.wants is None or not self.alive(now_s, name):
+                continue
+            if any(module in limits for module in child.settings.modules):
+                desired[name] = self._sum(child.wants, limits, top=True)
+        return desired
+
+    def _sum(self, wants: EnergyFlowRequest, limits: Limits, *, top: bool = False) -> Amount:
+        """What a module needs to be granted so that all below it get their limits: of each below no
+        less than its fallback is counted. At the module's root side."""
+        fallback = Amount(wants.fallback_A or 0.0, wants.fallback_W or 0.0)
+        if wants.node_type is NodeType.Evse:
+            limit = limits.get(wants.uuid)
+            share = NOTHING if limit is None else of_limits(limit.limits_root_side, self._voltage_V)
+            return share if top else largest(share, fallback)
+        below = total(self._sum(child, limits) for child in wants.children)
+        return largest(fallback, below.with_efficiency(*factors_to_root(wants)))
+
+    def fits(self, now_s: float, limits: Limits, capacity: Amount) -> bool:
+        """Whether there is capacity for what the market gives. Where it is below the sum of the fallbacks
+        only what the EVSEs are given must keep within it."""
+        desired = self.desired(now_s, limits)
+        outside = total(self._fixed_load(now_s, name) for name in self._children if name not in desired)
+        together = total(desired.values()) + outside
+        if together.fits(capacity):
+            return True
+        given = total(of_limits(entry.limits_root_side, self._voltage_V) for entry in limits.values())
+        return together.fits(self.ledger.at_least_fallbacks(capacity)) and given.fits(capacity)
+
+    def grants(
+        self,
+        now_s: float,
+        limits: Limits,
+        capacity: Amount,
+        duration_s: Callable[[float], float],
+        *,
+        fuse: Amount,
+        fallback_only: bool = False,
+    ) -> list[tuple[str, Grant]]:
+        """A grant for each child that is there, as far as it is safe now; fences for unknown ones.
+
+        `duration_s` tells how long a grant may last that answers a report heard at a time. Raises
+        InvariantError when the ledger does not hold afterwards; nothing was sent then.
         """
+        ledger = self.ledger
+        desired = {n: a for n, a in self.desired(now_s, limits).items() if ledger.may_grant(now_s, n)}
+        if fallback_only:
+            desired = {n: smallest(a, self._children[n].settings.fallback) for n, a in desired.items()}
+        planned = ledger.plan(now_s, desired, capacity)
+        before = ledger.exposures(now_s)
         grants = []
         for name, child in self._children.items():
             report = child.report
-            if report is None or report.leaving or not self.alive(now_s, name):
+            if report is None or not self.alive(now_s, name):
                 continue
-            mine = tuple(limits[m] for m in child.settings.modules if m in limits)
-            if not mine and child.settings.kind == "EvseManager":
+            lasts_s = duration_s(ledger.accounts[name].heard_s)
+            fence = not ledger.may_grant(now_s, name)
+            if lasts_s <= 0.0 or not (fence or name in planned):
                 continue
-            # Counted from the report that it answers: what the child makes of it ends no later.
-            remaining_s = now_s + duration_s - child.heard_s
-            self._order = child.newest = Order(self._order.epoch, self._order.seq + 1)
+            ends_s = ledger.accounts[name].heard_s + lasts_s
+            if not fence and self._is_held(now_s, ends_s, child, planned[name], limits):
+                child.planned = planned[name]
+                continue
+            order = ledger.next_order()
             grant = Grant(
-                boot=report.boot,
-                t_echo_s=report.t_child_s,
-                order=self._order,
-                duration_s=remaining_s,
-                amount=total(mine),
-                limits=tuple(sorted(mine, key=lambda entry: entry.uuid)),
+                boot=report.boot, t_echo_s=report.t_child_s, order=order, duration_s=lasts_s, fence=fence
             )
+            if not fence:
+                child.planned = planned[name]
+                mine = tuple(limits[m] for m in child.settings.modules if m in limits)
+                grant = replace(grant, amount=child.planned.amount, limits=mine)
+                ledger.note(now_s, name, order, lasts_s, grant.amount)
+            child.sent, child.sent_s, child.ends_s = grant, now_s, ends_s
             grants.append((name, grant))
-            child.note_grant(now_s, child.heard_s + remaining_s * STRETCH, grant.amount)
+        ledger.check(now_s, fuse, capacity, before)
         return grants
+
+    def _is_held(self, now_s: float, ends_s: float, child: _Child, planned: Planned, limits: Limits) -> bool:
+        """Whether a child was sent just this a moment ago, to an end hardly earlier."""
+        sent = child.sent
+        if sent is None or sent.fence or child.report is None:
+            return False
+        if max(now_s - child.sent_s, ends_s - child.ends_s) >= self._renew_s:
+            return False
+        if sent.boot != child.report.boot or sent.amount != planned.amount:
+            return False
+        return sent.limits == tuple(limits[m] for m in child.settings.modules if m in limits)
+
+    def waits(self) -> bool:
+        """Whether a child waits for room, or for being known."""
+        return any(
+            (child.planned is not None and child.planned.waits_for != "")
+            or (child.report is not None and not self.ledger.accounts[name].known)
+            for name, child in self._children.items()
+        )
+
+    # --- the rest ----------------------------------------------------------------------------------
 
     def child_towards(self, module_id: str) -> str | None:
         """The child on whose branch a module is."""
@@ -181,59 +252,52 @@ class Branch:
         statuses: list[ModuleStatus] = []
         for name, child in self._children.items():
             alive = self.alive(now_s, name)
-            if child.report is None:
+            if child.report is None or not child.status:
                 statuses += (
                     ModuleStatus(id=i, kind=k, controller=c, alive=False, note="not heard")
                     for i, k, c in child.settings.expected
                 )
                 continue
-            age_s = now_s - child.heard_s
-            statuses += (
-                replace(s, alive=s.alive and alive, age_s=s.age_s + age_s) for s in child.report.status
-            )
+            age_s = now_s - self.ledger.accounts[name].heard_s
+            own, *below = child.status
+            statuses.append(self._with_account(now_s, replace(own, alive=alive, age_s=age_s), child))
+            statuses += (replace(s, alive=s.alive and alive, age_s=s.age_s + age_s) for s in below)
         return tuple(statuses)
 
+    def _with_account(self, now_s: float, status: ModuleStatus, child: _Child) -> ModuleStatus:
+        """A child's status with what stands in the ledger."""
+        account = self.ledger.accounts[status.id]
+        exposure = self.ledger.exposure(now_s, status.id) if self.ledger.is_known(now_s, status.id) else None
+        return replace(
+            status,
+            granted=None if account.newest is None else self.ledger.latest(now_s, status.id),
+            exposure=exposure,
+            committed=None if child.report is None else child.report.committed,
+            waits_for=account.doubt or ("" if child.planned is None else child.planned.waits_for),
+        )
+
     def settle_time_s(self) -> float:
-        """The longest of the children's."""
-        return max((c.settle_time_s for c in self._children.values()), default=0.0)
+        """The longest of the children's, configured or told (s)."""
+        told = (child.report.settle_time_s for child in self._children.values() if child.report is not None)
+        return max((*(c.settings.settle_time_s for c in self._children.values()), *told), default=0.0)
 
 
-def total(limits: Iterable[EnforcedLimits]) -> Amount:
-    """What several EVSEs may draw together; import and export apart, currents added whatever phase.
-
-    A unit in which one of them has no limit has none in all.
-    """
-    entries = tuple(limits)
-    currents_A = [value_of(entry.limits_root_side.ac_max_current_A) for entry in entries]
-    powers_W = [value_of(entry.limits_root_side.total_power_W) for entry in entries]
-    return Amount(
-        import_A=_sum(currents_A, 1.0),
-        import_W=_sum(powers_W, 1.0),
-        export_A=_sum(currents_A, -1.0),
-        export_W=_sum(powers_W, -1.0),
-    )
-
-
-def _sum(values: list[float | None], sign: float) -> float | None:
-    if None in values:
-        return None
-    return sum(max(0.0, sign * value) for value in values if value is not None)
+def factors_to_root(wants: EnergyFlowRequest) -> tuple[float, float]:
+    """Watt at a node's root side for one at its leaves, importing and exporting, now."""
+    into = wants.schedule_import[0].conversion_efficiency if wants.schedule_import else None
+    out = wants.schedule_export[0].conversion_efficiency if wants.schedule_export else None
+    return 1.0 / (into or 1.0), out or 1.0
 
 
 def _fixed_load(uuid: str, load: Amount, stamp: str) -> EnergyFlowRequest:
-    """A load that is served before all others and whose answer goes nowhere."""
-
-    def entry(current_A: float | None, power_W: float | None) -> tuple[ScheduleReqEntry, ...]:
-        limits = LimitsReq(
-            ac_max_current_A=None if current_A is None else NumberWithSource(current_A, uuid),
-            total_power_W=None if power_W is None else NumberWithSource(power_W, uuid),
-        )
-        return (ScheduleReqEntry(timestamp=stamp, limits_to_root=limits, limits_to_leaves=LimitsReq()),)
-
+    """Something that asks for nothing and may draw its fallback at any time."""
+    nothing = LimitsReq(ac_max_current_A=NumberWithSource(0.0, uuid))
+    entry = ScheduleReqEntry(timestamp=stamp, limits_to_root=nothing, limits_to_leaves=LimitsReq())
     return EnergyFlowRequest(
         uuid=uuid,
         node_type=NodeType.Evse,
-        priority=0,
-        schedule_import=entry(load.import_A, load.import_W),
-        schedule_export=entry(0.0, 0.0),
+        fallback_A=load.import_A,
+        fallback_W=load.import_W,
+        schedule_import=(entry,),
+        schedule_export=(entry,),
     )

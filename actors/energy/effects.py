@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from actors.energy.external import SavedSources
 from actors.energy.messages import Actuate, Command, Grant, Outcome, Report
-from actors.energy.types import EnergyFlowRequest
+from actors.energy.types import EnergyFlowRequest, EnergyManagerConfig
 
 Level = Literal["debug", "info", "warning", "error"]
 
@@ -51,12 +51,19 @@ class Save(Struct, frozen=True):
     sources: SavedSources
 
 
+class KeepEpoch(Struct, frozen=True):
+    """Write a new epoch to stable storage, and come back with EpochKept before anything else."""
+
+    epoch: int
+
+
 class RunMarket(Struct, frozen=True):
     """Run the market on this request and come back with the answer."""
 
     request: EnergyFlowRequest
+    config: EnergyManagerConfig
     start_us: int
     trace: bool
 
 
-Effect = ToParent | ToChild | ToDriver | ToGateway | Say | Save | RunMarket
+Effect = ToParent | ToChild | ToDriver | ToGateway | Say | Save | KeepEpoch | RunMarket

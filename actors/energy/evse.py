@@ -8,20 +8,22 @@ without one it is at its fallback. Times are monotonic seconds unless said other
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from itertools import count
+from typing import Literal
 
-from msgspec import Struct
 from msgspec.structs import replace
 
+from actors.energy.actuator import Actuator
+from actors.energy.amount import CRUMB, Amount
 from actors.energy.draw import Draw, ac_draw, dc_draw, no_draw
 from actors.energy.effects import Effect, Say, ToDriver, ToParent
 from actors.energy.evse_state import SILENT_S, StateMachine
-from actors.energy.external import SavedSources, SourceConfig
-from actors.energy.lease import Lease, longest_grant_s
+from actors.energy.evse_wishes import Appetite, EvseSettings, Situation, Wishes
+from actors.energy.external import SavedSources
+from actors.energy.lease import SILENT_INTERVALS, Lease, longest_grant_s
 from actors.energy.member import Member
 from actors.energy.messages import (
     Actuate,
-    Amount,
     Command,
     Grant,
     Instant,
@@ -30,17 +32,12 @@ from actors.energy.messages import (
     Reading,
     Report,
 )
-from actors.energy.modules import EvseManagerConfig
 from actors.energy.phase_switch import PhaseSwitch
-from actors.energy.schedules import OwnLimits, grid_stamp, import_limits, with_schedules
+from actors.energy.schedules import import_limits
 from actors.energy.types import (
     EnergyFlowRequest,
-    EnergyManagerConfig,
     EvseState,
-    IntegerWithSource,
-    LimitsReq,
     LimitsRes,
-    NodeType,
     NumberWithSource,
     valid_for_s,
     value_of,
@@ -48,19 +45,6 @@ from actors.energy.types import (
 
 _IDLE = {EvseState.Unplugged, EvseState.WaitForAuth, EvseState.Finished, EvseState.Disabled}
 _OVER = {EvseState.Unplugged, EvseState.Finished}
-
-
-class EvseSettings(Struct, frozen=True, kw_only=True):
-    """All that does not change in the life of an EvseManager."""
-
-    id: str
-    controller: str
-    config: EvseManagerConfig
-    site: EnergyManagerConfig
-    phases: int
-    """Wired to it."""
-    sources: tuple[SourceConfig, ...] = ()
-    config_digest: str = ""
 
 
 class EvseCore(Member):
@@ -74,25 +58,35 @@ class EvseCore(Member):
         self._lease = Lease(boot, longest_grant_s(settings.site))
         self._states = StateMachine()
         self._switch = PhaseSwitch(settings.phases, settings.config.switch_3ph1ph_delay_s)
+        self._actuator = Actuator(settings.fallback, settings.config.settle_time_s)
+        self._wishes = Wishes(settings, self.sources)
+        self._marks = count(1)
+        self._born_s = now.mono_s
         self._reading: Reading | None = None
         self._read_at_s = now.mono_s
         self._draw = Draw(current_A=0.0, power_W=None, source="")
         self._told: Actuate | None = None
         self._told_until_s = now.mono_s
         self._report_due_s = now.mono_s
+        self._committed: Amount | None = None
+        """As reported last."""
         self.due_s = now.mono_s
 
     def step(self, now: Instant, event: Reading | Grant | Command | Outcome | None) -> list[Effect]:
         """Take an event; returns what to do."""
         version = self.sources.version
+        renew = prompt = False
         effects = self.tick_sources(now)
         match event:
             case Reading():
                 self._read(now.mono_s, event)
             case Grant():
+                first = self._lease.acked is None
                 refused = self._lease.offer(now.mono_s, event)
                 if refused is not None:
                     effects.append(Say("debug", f"grant not taken: {refused}"))
+                renew = refused is None
+                prompt = renew and (first or event.fence)
             case Command():
                 effects += self.obey(now, event)
             case Outcome():
@@ -100,8 +94,8 @@ class EvseCore(Member):
             case None:
                 pass
         hurry = self.sources.version != version
-        effects += self._follow(now, renew=isinstance(event, Grant) or hurry)
-        effects += self._report(now, hurry)
+        effects += self._follow(now, renew=renew or hurry)
+        effects += self._report(now, hurry, prompt)
         self._plan(now)
         return effects
 
@@ -112,6 +106,12 @@ class EvseCore(Member):
         overtaken = last is not None and reading.t_hardware_s < last.t_hardware_s
         if not overtaken or now_s - self._read_at_s > SILENT_S:
             self._reading, self._read_at_s = reading, now_s
+            # One that comes after a later one may be of restarted hardware, or late: then it proves nothing.
+            proves = replace(reading, plugged_in=True, contactor_closed=True) if overtaken else reading
+            self._actuator.read(now_s, proves)
+
+    def _amount(self, current_A: float, phases: int) -> Amount:
+        return Amount(current_A, current_A * phases * self.settings.voltage_V)
 
     def _follow(self, now: Instant, *, renew: bool) -> list[Effect]:
         """Hold the hardware to what may flow now."""
@@ -120,32 +120,36 @@ class EvseCore(Member):
             return []
         now_s, config = now.mono_s, self.settings.config
         grant = self._lease.in_force(now_s)
-        limits = self._granted(grant)
+        inherits = grant is None and self._inherits(reading)
+        limits = self._inherited(reading) if inherits else self._granted(grant)
         wanted = self._wanted_phases(limits, reading)
         paused = self._switch.step(now_s, wanted, reading)
-        local = import_limits(self._request(now, "all").schedule_import[0])
+        local = self._wishes.local_limits(now, self._situation(now.mono_s))
         phases = max(self._switch.commanded, reading.closed_phases)
+        if grant is not None:
+            limits = self._allowed(limits, grant.amount, phases)
         if config.charge_mode == "DC":
-            draw = dc_draw(limits, local, self.settings.phases, self.settings.site.nominal_ac_voltage)
+            draw = dc_draw(limits, local, self.settings.phases, self.settings.voltage_V)
         else:
-            draw = ac_draw(limits, local, phases, self.settings.site.nominal_ac_voltage, config.min_current_A)
+            draw = ac_draw(limits, local, phases, self.settings.voltage_V, config.min_current_A)
         if paused:
             draw = no_draw(f"{self.id}/phase switch", dc=config.charge_mode == "DC")
         self._draw = draw
+        silent = self._silent_s(now_s) is not None
+        due = renew or now_s >= self._report_due_s
+        if not due and not self._differs(draw, self._cp_state(paused)):
+            return []
         message = Actuate(
             t_echo_s=reading.t_hardware_s,
-            duration_s=self._duration_s(grant),
+            duration_s=reading.limit_ends_in_s if inherits else self._duration_s(grant),
+            mark=f"{self._lease.boot}:{next(self._marks)}",
             limit_A=draw.current_A,
             limit_W=draw.power_W,
             phase_count=self._switch.commanded,
-            cp_state=config.switch_3ph1ph_cp_state if paused else "on",
+            cp_state=self._cp_state(paused),
             source=draw.source,
         )
-        if self._silent_s(now_s) is not None:
-            return self._lower_only(message)
-        if not (renew or self._differs(message) or now_s >= self._report_due_s):
-            return []
-        return self._tell(message)
+        return self._lower_only(message) if silent else self._tell(message)
 
     def _lower_only(self, message: Actuate) -> list[Effect]:
         """Hardware that does not answer is lowered, but not renewed: what it holds runs out."""
@@ -156,7 +160,41 @@ class EvseCore(Member):
 
     def _tell(self, message: Actuate) -> list[Effect]:
         self._told, self._told_until_s = message, self._read_at_s + message.duration_s
+        if message.limit_W is None:
+            amount = self._amount(message.limit_A, max(message.phase_count, self._closed_phases()))
+        else:
+            amount = Amount(message.limit_A, message.limit_W)
+        self._actuator.tell(message.mark, amount, self._told_until_s, self._read_at_s)
         return [ToDriver(message)]
+
+    def _closed_phases(self) -> int:
+        return self.settings.phases if self._reading is None else self._reading.closed_phases
+
+    def _inherits(self, reading: Reading) -> bool:
+        """Whether the hardware still holds what an earlier life told it, and this one was granted
+        nothing yet: that runs to its end, and is told again as it is, so that it bears our mark."""
+        holds_more = reading.limit_A > self.settings.fallback.import_A
+        return self._lease.expires_s() is None and holds_more and reading.limit_ends_in_s > 0.0
+
+    def _inherited(self, reading: Reading) -> LimitsRes:
+        source = f"{self.id}/held since before a restart"
+        return LimitsRes(
+            ac_max_current_A=NumberWithSource(reading.limit_A, source),
+            total_power_W=None if reading.limit_W is None else NumberWithSource(reading.limit_W, source),
+        )
+
+    def _allowed(self, limits: LimitsRes, amount: Amount, phases: int) -> LimitsRes:
+        """The market's limits, within what the grant allows on so many phases."""
+        source = f"{self.id}/waits for room"
+        current, power = limits.ac_max_current_A, limits.total_power_W
+        if current is None and power is None:
+            return limits  # nothing said is nothing granted
+        if current is not None and current.value > amount.import_A + CRUMB:
+            current = NumberWithSource(amount.import_A, source)
+        full_W = math.inf if current is None else self._amount(current.value, phases).import_W
+        if amount.import_W + CRUMB < (full_W if power is None else min(full_W, power.value)):
+            power = NumberWithSource(amount.import_W, source if power is None else power.source)
+        return replace(limits, ac_max_current_A=current, total_power_W=power)
 
     def _granted(self, grant: Grant | None) -> LimitsRes:
         if grant is None:
@@ -186,53 +224,85 @@ class EvseCore(Member):
         """How long the hardware may hold this, counted from the reading that is answered."""
         if grant is None:
             return float(valid_for_s(self.settings.site))
-        expires_s = self._lease.expires_s()
-        assert expires_s is not None
-        return expires_s - self._read_at_s
+        return self._lease.nested_s(self._read_at_s)
 
-    def _differs(self, message: Actuate) -> bool:
+    def _cp_state(self, paused: bool) -> Literal["on", "X1", "E", "F"]:
+        return self.settings.config.switch_3ph1ph_cp_state if paused else "on"
+
+    def _differs(self, draw: Draw, cp_state: str) -> bool:
+        """Whether the hardware was told something else last."""
         told = self._told
-        return told is None or (told.limit_A, told.limit_W, told.phase_count, told.cp_state) != (
-            message.limit_A,
-            message.limit_W,
-            message.phase_count,
-            message.cp_state,
+        return (
+            told is None
+            or told.limit_A != draw.current_A
+            or told.limit_W != draw.power_W
+            or told.phase_count != self._switch.commanded
+            or told.cp_state != cp_state
         )
 
-    def _report(self, now: Instant, hurry: bool) -> list[Effect]:
-        """Tell the parent each interval, and at once when a session begins or ends."""
+    def _report(self, now: Instant, hurry: bool, prompt: bool) -> list[Effect]:
+        """Tell the parent each interval; at once when a session begins or ends, when less may flow than
+        was told last (somebody may wait for it), and that a first grant or a fence was taken."""
         before = self._states.state
         state = self._states.step(now.mono_s, self._reading, self._read_at_s, self._offered())
         changed = state is not before
         priority = hurry or (changed and ((state in _IDLE) != (before in _IDLE) or state in _OVER))
         effects: list[Effect] = [Say("info", f"{before.value} -> {state.value}")] if changed else []
-        if not (priority or changed or now.mono_s >= self._report_due_s):
-            return effects
-        self._report_due_s = now.mono_s + self.settings.site.update_interval
-        return [*effects, ToParent(self._make_report(now, priority))]
+        if priority or changed or now.mono_s >= self._report_due_s:
+            self._report_due_s = now.mono_s + self.settings.site.update_interval
+            return [*effects, ToParent(self._make_report(now, priority))]
+        if self._eased(now.mono_s) or prompt:
+            return [*effects, ToParent(self._short_report(now))]
+        return effects
 
     def farewell(self, now: Instant) -> list[Effect]:
         """What to do before the process ends in good order."""
         return [ToParent(replace(self._make_report(now, priority=True), leaving=True))]
 
     def _make_report(self, now: Instant, priority: bool) -> Report:
-        wants = self._request(now, self._appetite(now.mono_s), priority)
+        """With what the car wants, unless the hardware has only not been heard yet."""
+        wants = self._wishes.request(now, self._situation(now.mono_s), self._appetite(now.mono_s), priority)
+        silence_s = SILENT_INTERVALS * self.settings.site.update_interval
+        heard = self._reading is not None or now.mono_s >= self._born_s + silence_s
+        return replace(
+            self._short_report(now),
+            wants=wants if heard else None,
+            priority=priority,
+            status=(self._status(now, wants),) if self.tells_status else (),
+        )
+
+    def _short_report(self, now: Instant) -> Report:
+        """What the ledger above needs, always whole."""
+        self._committed = self._actuator.committed(now.mono_s)
+        grant = self._lease.in_force(now.mono_s)
         return Report(
+            child=self.id,
             boot=self._lease.boot,
-            t_child_s=now.mono_s,
-            wants=wants,
+            t_child_s=self._lease.stamp(now.mono_s),
             acked=self._lease.acked,
-            fallback=Amount(import_A=self.settings.config.fallback_limit_A),
+            holds=self._holds() if grant is None else grant.amount,
+            committed=self._committed,
+            fallback=self.settings.fallback,
             settle_time_s=self.settings.config.settle_time_s,
             config_digest=self.settings.config_digest,
-            priority=priority,
-            status=(self._status(now, wants),),
         )
+
+    def _holds(self) -> Amount:
+        """Without a grant its fallback, or what its hardware still holds since before a restart."""
+        reading = self._reading
+        if reading is None or not self._inherits(reading):
+            return self.settings.fallback
+        return self._amount(reading.limit_A, reading.closed_phases)
+
+    def _eased(self, now_s: float) -> bool:
+        """Whether less may flow than was told last."""
+        now = self._actuator.committed(now_s)
+        return now is not None and (self._committed is None or not self._committed.fits(now))
 
     def _offered(self) -> bool:
         return self._draw.current_A > 0
 
-    def _appetite(self, now_s: float) -> str:
+    def _appetite(self, now_s: float) -> Appetite:
         state = self._states.state
         if self._silent_s(now_s) is not None and now_s < self._told_until_s:
             return "as told"  # silence is not absence: the hardware may hold its limit to its end
@@ -245,73 +315,25 @@ class EvseCore(Member):
         age_s = now_s - self._read_at_s
         return age_s if self._reading is not None and age_s > SILENT_S else None
 
-    def _request(self, now: Instant, appetite: str, priority: bool = False) -> EnergyFlowRequest:
-        own = self._own_limits(appetite)
-        bare = EnergyFlowRequest(
-            uuid=self.id,
-            node_type=NodeType.Evse,
-            evse_state=self._states.state,
-            priority=self.settings.config.priority,
-            priority_request=priority or None,
+    def _situation(self, now_s: float) -> Situation:
+        reading, told = self._reading, self._told
+        return Situation(
+            self._states.state,
+            self._switch.commanded,
+            self._changes_phases(),
+            None if reading is None else reading.cable_limit_A,
+            None if reading is None else reading.car_limit_A,
+            0.0 if told is None or self._silent_s(now_s) is None else told.limit_A,
         )
-        stamp_us = grid_stamp(now.wall_us, self.settings.site.schedule_interval_duration)
-        return with_schedules(bare, own, self.sources.in_force(), stamp_us, now.wall_us)
-
-    def _own_limits(self, appetite: str) -> OwnLimits:
-        name = self.id
-        common = LimitsReq(
-            ac_max_phase_count=IntegerWithSource(self.settings.phases, f"{name}/phases"),
-            ac_number_of_active_phases=self._switch.commanded,
-            ac_supports_changing_phases_during_charging=self._changes_phases(),
-        )
-        nothing = NumberWithSource(0.0, f"{name}/no export")
-        current = min(self._currents(appetite), key=lambda c: c.value)
-        if self.settings.config.charge_mode == "DC":
-            rated = NumberWithSource(self.settings.config.max_power_W or 0.0, f"{name}/hardware")
-            asked = NumberWithSource(current.value * self._volt(), current.source)
-            return OwnLimits(
-                limits_import=replace(common, total_power_W=min(rated, asked, key=lambda p: p.value)),
-                limits_export=replace(common, total_power_W=nothing),
-            )
-        common = replace(
-            common,
-            ac_min_current_A=NumberWithSource(self.settings.config.min_current_A, f"{name}/minimum"),
-            ac_min_phase_count=IntegerWithSource(1, f"{name}/phases"),
-        )
-        return OwnLimits(
-            limits_import=replace(common, ac_max_current_A=current),
-            limits_export=replace(common, ac_max_current_A=nothing),
-        )
-
-    def _currents(self, appetite: str) -> Iterator[NumberWithSource]:
-        """What limits the current per phase on the grid side, apart from external sources."""
-        config, reading, name = self.settings.config, self._reading, self.id
-        yield NumberWithSource(
-            config.max_current_A if config.charge_mode == "AC" else math.inf, f"{name}/hardware"
-        )
-        if reading is not None and reading.cable_limit_A is not None:
-            yield NumberWithSource(reading.cable_limit_A, f"{name}/cable")
-        if reading is not None and reading.car_limit_A is not None:
-            yield NumberWithSource(reading.car_limit_A, f"{name}/car")
-        if appetite == "nothing":
-            why = "idle" if self._states.state is not EvseState.Disabled else "disabled"
-            yield NumberWithSource(0.0, f"{name}/{why}")
-        elif appetite == "as told" and self._told is not None:
-            yield NumberWithSource(self._told.limit_A, f"{name}/silent hardware")
-        elif appetite == "minimum":
-            yield NumberWithSource(config.min_current_A, f"{name}/paused by car")
-
-    def _volt(self) -> float:
-        """Watt for each ampere per phase of the feeder."""
-        return self.settings.phases * self.settings.site.nominal_ac_voltage
 
     def report_status(self, now: Instant) -> tuple[ModuleStatus, ...]:
         """This module; nothing is below it."""
-        return (self._status(now, self._request(now, self._appetite(now.mono_s))),)
+        wants = self._wishes.request(now, self._situation(now.mono_s), self._appetite(now.mono_s))
+        return (self._status(now, wants),)
 
     def _status(self, now: Instant, wants: EnergyFlowRequest) -> ModuleStatus:
         reading, asked = self._reading, import_limits(wants.schedule_import[0])
-        capacity = import_limits(self._request(now, "all").schedule_import[0])
+        capacity = self._wishes.local_limits(now, self._situation(now.mono_s))
         grant = self._lease.in_force(now.mono_s)
         expires_s = self._lease.expires_s()
         notes = []
@@ -349,5 +371,11 @@ class EvseCore(Member):
 
     def _plan(self, now: Instant) -> None:
         """When to step again without an event."""
-        ends = (self._lease.expires_s(), self._switch.due_s(), self.sources.due_s(), self._report_due_s)
+        ends = (
+            self._lease.expires_s(),
+            self._switch.due_s(),
+            self.sources.due_s(),
+            self._actuator.due_s(now.mono_s),
+            self._report_due_s,
+        )
         self.due_s = min(t for t in ends if t is not None and t > now.mono_s)

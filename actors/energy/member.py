@@ -20,6 +20,9 @@ from actors.energy.messages import Command, Instant, Outcome
 class Member:
     """Shared by the cores of EnergyManager, EnergyNode and EvseManager."""
 
+    tells_status = True
+    """Reports carry what operators look at; a simulation that nobody looks at does without."""
+
     def __init__(
         self, module_id: str, declared: tuple[SourceConfig, ...], saved: SavedSources | None, now: Instant
     ) -> None:

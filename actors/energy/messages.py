@@ -11,10 +11,12 @@ carry their whole state, so that any of them may be lost, late or doubled:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 from msgspec import Struct
 
+from actors.energy.amount import Amount
 from actors.energy.external import SourceEvent, SourceStatus
 from actors.energy.types import EnergyFlowRequest, EnergyManagerConfig, EnforcedLimits, LimitsRes
 
@@ -24,15 +26,6 @@ class Instant(Struct, frozen=True):
 
     mono_s: float
     wall_us: int
-
-
-class Amount(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Current per phase and power, for each direction; `None` is no limit."""
-
-    import_A: float | None = None
-    import_W: float | None = None
-    export_A: float | None = None
-    export_W: float | None = None
 
 
 class Order(Struct, frozen=True, order=True):
@@ -62,6 +55,10 @@ class Reading(Struct, frozen=True, kw_only=True):
     limit_W: float | None = None
     limit_ends_in_s: float
     """Until the hardware's own watchdog falls back."""
+    mark: str = ""
+    """Of the Actuate that is in force; empty when none is."""
+    contactor_closed: bool = True
+    """Hardware that cannot tell says so, too: only an open contactor proves that nothing flows."""
     cable_limit_A: float | None = None
     car_limit_A: float | None = None
     fault: str | None = None
@@ -76,6 +73,8 @@ class Actuate(Struct, frozen=True, kw_only=True, tag=True):
 
     t_echo_s: float
     duration_s: float
+    mark: str = ""
+    """Names this one; a reading that bears it says that it, and none before it, is in force."""
     limit_A: float
     limit_W: float | None = None
     phase_count: int
@@ -100,6 +99,14 @@ class ModuleStatus(Struct, frozen=True, kw_only=True, omit_defaults=True):
     limit: LimitsRes | None = None
     """Granted to it, with the source that bound it."""
     limit_ends_in_s: float | None = None
+    granted: Amount | None = None
+    """By its parent's ledger: what was sent last."""
+    exposure: Amount | None = None
+    """The most that may still flow, as far as its parent can know; None: not known."""
+    committed: Amount | None = None
+    """The most that may still flow, as it says itself."""
+    waits_for: str = ""
+    """Why it has not been granted yet what the market gives it."""
     in_force_A: float | None = None
     in_force_W: float | None = None
     phases: int | None = None
@@ -115,11 +122,17 @@ class ModuleStatus(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Report(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a child tells its parent."""
 
+    child: str
+    """Who tells it."""
     boot: str
     t_child_s: float
-    wants: EnergyFlowRequest
+    """When it was sent; of two reports of a life the later has the larger."""
+    wants: EnergyFlowRequest | None = None
+    """None: as told last."""
     acked: Order | None = None
     """The newest grant taken."""
+    holds: Amount = Amount()
+    """What the child is allowed now: by that grant, or its fallback."""
     committed: Amount | None = None
     """The most that may still flow below the child; None: not known."""
     fallback: Amount = Amount()
@@ -129,7 +142,7 @@ class Report(Struct, frozen=True, kw_only=True, omit_defaults=True):
     leaving: bool = False
     """The child's process ends in good order."""
     status: tuple[ModuleStatus, ...] = ()
-    """The child's own first, then all below it."""
+    """The child's own first, then all below it; empty: as told last."""
 
 
 class Grant(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -141,10 +154,13 @@ class Grant(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """`t_child_s` of the report that it answers."""
     order: Order
     duration_s: float
-    amount: Amount
-    """The sum of what is below."""
+    amount: Amount = Amount()
+    """What all below the child may draw together."""
     limits: tuple[EnforcedLimits, ...] = ()
-    """One for each EVSE of the child's subtree."""
+    """What the market gives each EVSE of the child's subtree; together they may be more than `amount`
+    while room for it is being made."""
+    fence: bool = False
+    """Nothing is granted: the child keeps what it has, but takes no older grant from now on."""
 
 
 class Command(Struct, frozen=True, kw_only=True):
@@ -167,6 +183,15 @@ class Outcome(Struct, frozen=True, kw_only=True):
     """It was done, but."""
 
 
+class EpochKept(Struct, frozen=True, kw_only=True):
+    """An epoch is on stable storage (see ledger.py), or could not be put there."""
+
+    epoch: int
+    ok: bool
+    fault: str = ""
+    """Why it could not be put there, and what to do."""
+
+
 class OptimizerStatus(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The last run of the market."""
 
@@ -185,3 +210,11 @@ class OptimizerStatus(Struct, frozen=True, kw_only=True, omit_defaults=True):
     request: EnergyFlowRequest | None = None
     """What the market was asked last, and with which configuration; only where it was wanted."""
     config: EnergyManagerConfig | None = None
+
+
+class MarketAnswer(Struct, frozen=True, kw_only=True):
+    """The market's answer, or why there is none."""
+
+    limits: Sequence[EnforcedLimits] = ()
+    status: OptimizerStatus = OptimizerStatus()
+    error: str | None = None

@@ -1,88 +1,248 @@
 """EnergyNode: a sub-panel. It gathers what its children ask for and hands down what it is granted.
 
-A new grant of its own is passed on at once, with no longer an end than its own; when its own has
-run out it grants nothing, and what is below falls back.
+    granted all that the market gives below it ──► hands that down, at once with each new grant
+    granted less, or its own limits are lower  ──► runs the market over its own subtree, within that
+    its grant ends soon, or is over            ──► an island: the same, within its fallback
+
+What is handed down under a grant is over when the grant is (lease.py), so an island needs no pause:
+shortly before the end of its grant it begins to hand out what its fallback allows, which may last.
+Nodes further up begin earlier, since their islands are the larger ones.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from msgspec.structs import replace
 
-from actors.energy.effects import Effect, Say, ToChild, ToParent
+from actors.energy.amount import Amount, smallest
+from actors.energy.branch import Limits
+from actors.energy.effects import Effect, RunMarket, Say, ToParent
 from actors.energy.external import SavedSources
 from actors.energy.lease import Lease, longest_grant_s
-from actors.energy.messages import Amount, Command, Grant, Instant, ModuleStatus, Outcome, Report
-from actors.energy.trunk import Trunk, TrunkSettings
+from actors.energy.memo import Memo
+from actors.energy.messages import (
+    Command,
+    EpochKept,
+    Grant,
+    Instant,
+    MarketAnswer,
+    ModuleStatus,
+    Outcome,
+    Report,
+)
+from actors.energy.schedules import FOREVER_US
+from actors.energy.trunk import SHORTEST_GAP_S, Trunk, TrunkSettings, tightened
+from actors.energy.types import EnergyFlowRequest, EnforcedLimits, IntegerWithSource, valid_for_s
+
+LEAD_INTERVALS = 2
+"""Before its grant ends a node is an island already; one more for each level below, up to the most."""
+LEAD_INTERVALS_MAX = 5
+
+Event = Report | Grant | MarketAnswer | EpochKept | Command | Outcome | None
 
 
 class NodeCore(Trunk):
-    """`step` takes a child's Report, a Grant, Command, Outcome, or None for the passing of time."""
+    """`step` takes a child's Report, a Grant, an answer to what it asked for, Command, Outcome, or None
+    for the passing of time."""
 
     def __init__(
-        self, settings: TrunkSettings, boot: str, now: Instant, saved: SavedSources | None = None
+        self,
+        settings: TrunkSettings,
+        boot: str,
+        now: Instant,
+        saved: SavedSources | None = None,
+        kept_epoch: int | None = None,
     ) -> None:
-        super().__init__(settings, now, saved)
+        super().__init__(settings, now, saved, kept_epoch)
+        interval_s = float(settings.site.update_interval)
+        self._interval_s = interval_s
+        self._lead_s = min(LEAD_INTERVALS_MAX, LEAD_INTERVALS + settings.height) * interval_s
         self._lease = Lease(boot, longest_grant_s(settings.site))
-        self._report_due_s = now.mono_s
+        self._tightened: Memo[EnergyFlowRequest] = Memo()
+        self._limits: dict[str, EnforcedLimits] = {}
+        """The market's wishes, as granted last."""
+        self._report_due_s = self._hand_down_due_s = now.mono_s
+        self._reported_s = self._handed_down_s = now.mono_s - interval_s
+        self._committed: Amount | None = None
+        """As reported last."""
         self.due_s = now.mono_s
 
-    def step(self, now: Instant, event: Report | Grant | Command | Outcome | None) -> list[Effect]:
+    def step(self, now: Instant, event: Event) -> list[Effect]:
         """Take an event; returns what to do."""
         version = self.sources.version
         effects = self.tick_sources(now)
-        hurry = pass_on = False
+        hurry = pass_on = prompt = False
         match event:
             case Report():
-                heard, hurry = self.hear(now, event)
+                heard, hurry, room = self.hear(now, event)
                 effects += heard
-                pass_on = bool(heard)  # a new child need not wait for the next grant
+                if hurry or room:
+                    soon_s = max(now.mono_s, self._handed_down_s + SHORTEST_GAP_S)
+                    self._hand_down_due_s = min(self._hand_down_due_s, soon_s)
             case Grant():
+                first = self._lease.acked is None
                 refused = self._lease.offer(now.mono_s, event)
-                pass_on = refused is None
+                pass_on = refused is None and not event.fence
+                prompt = refused is None and (first or event.fence)
                 if refused is not None:
                     effects.append(Say("debug", f"grant not taken: {refused}"))
+                elif pass_on:
+                    self._limits = {entry.uuid: entry for entry in event.limits}
+            case MarketAnswer():
+                return self._hand_down_own(now, event)
+            case EpochKept():
+                effects += self.epoch_kept(event)
+                pass_on = True
             case Command():
                 effects += self.route(now, event)
             case Outcome():
                 effects += self.answer(event)
             case None:
                 pass
-        gone = self.forget_gone(now)
-        effects += gone
-        hurry = hurry or bool(gone) or self.sources.version != version
-        if pass_on:
-            effects += self._grants(now)
-        if hurry or now.mono_s >= self._report_due_s:
-            effects.append(ToParent(self._report(now, hurry)))
-            self._report_due_s = now.mono_s + self.settings.site.update_interval
-        self.due_s = min(t for t in (self._report_due_s, self.sources.due_s()) if t is not None)
+        gone = self.forget_gone(now) if event is None else []
+        changed = self.sources.version != version
+        effects += [*gone, *self.keep_epoch(now)]
+        hurry = hurry or bool(gone) or changed
+        if pass_on or changed or now.mono_s >= self._hand_down_due_s:
+            effects += self._hand_down(now)
+        effects += self._report(now, hurry, prompt)
+        self._plan(now)
         return effects
 
-    def _grants(self, now: Instant) -> list[Effect]:
-        grant = self._lease.in_force(now.mono_s)
-        expires_s = self._lease.expires_s()
-        if grant is None or expires_s is None:
-            return []
-        limits = {entry.uuid: entry for entry in grant.limits}
-        grants = self.branch.grants(now.mono_s, limits, expires_s - now.mono_s)
-        return [ToChild(child, message) for child, message in grants]
+    # --- down --------------------------------------------------------------------------------------
 
-    def _report(self, now: Instant, hurry: bool) -> Report:
+    def _hand_down(self, now: Instant) -> list[Effect]:
+        """Pass the grant on; where it is not all that the market gives, ask the market for this part."""
+        self._handed_down_s = now.mono_s
+        self._hand_down_due_s = now.mono_s + self._interval_s
+        expires_s = self._lease.expires_s()
+        if expires_s is not None and now.mono_s < expires_s - self._lead_s:
+            self._hand_down_due_s = min(self._hand_down_due_s, expires_s - self._lead_s)
+        if not any(self.branch.alive(now.mono_s, child.id) for child in self.settings.children):
+            return []
+        capacity = self._capacity(now)
+        if not self._is_island(now.mono_s) and self.branch.fits(now.mono_s, self._limits, capacity):
+            return self._grant(now, self._limits)
+        config = replace(self.settings.site, switch_3ph1ph_while_charging_mode="Never")
+        _, factors = self.own_capacity(now)
+        at_root = capacity.with_efficiency(*factors)
+        asked, source = self.request(now), f"{self.id}/{self._what_binds(now.mono_s)}"
+        request = self._tightened.get(
+            (asked, at_root, source),
+            now.wall_us,
+            lambda: tightened(asked, at_root, source),
+            lambda: FOREVER_US,
+        )
+        return [RunMarket(request, config, now.wall_us, self.settings.site.debug)]
+
+    def _hand_down_own(self, now: Instant, answer: MarketAnswer) -> list[Effect]:
+        if answer.error is not None:
+            return [Say("error", f"no allocation: {answer.error}")]
+        return self._grant(now, {entry.uuid: self._with_phases(entry) for entry in answer.limits})
+
+    def _with_phases(self, entry: EnforcedLimits) -> EnforcedLimits:
+        """On as many phases as the root last wanted: only it counts switches and waiting times."""
+        wished = self._limits.get(entry.uuid)
+        phases = None if wished is None else wished.limits_root_side.ac_max_phase_count
+        own = entry.limits_root_side.ac_max_phase_count
+        if phases is None or own is None or phases.value >= own.value:
+            return entry
+        count = IntegerWithSource(phases.value, phases.source)
+        return replace(entry, limits_root_side=replace(entry.limits_root_side, ac_max_phase_count=count))
+
+    def _grant(self, now: Instant, limits: Limits) -> list[Effect]:
+        return self.hand_down(now, limits, self._capacity(now), self._duration_s(now.mono_s))
+
+    def _duration_s(self, now_s: float) -> Callable[[float], float]:
+        """How long a grant may last, by when the report that it answers was heard."""
+        if not self._is_island(now_s):
+            return self._lease.nested_s
+        ends_s = now_s + valid_for_s(self.settings.site)
+        return lambda heard_s: ends_s - heard_s
+
+    def _is_island(self, now_s: float) -> bool:
+        """Whether its own grant is over, or will be soon."""
+        expires_s = self._lease.expires_s()
+        return expires_s is None or now_s >= expires_s - self._lead_s
+
+    def _what_binds(self, now_s: float) -> str:
+        return "fallback" if self._is_island(now_s) else "granted"
+
+    def _capacity(self, now: Instant) -> Amount:
+        """What may be handed out now, at the leaves."""
+        own, (into, out) = self.own_capacity(now)
+        grant = self._lease.in_force(now.mono_s)
+        held = self.settings.fallback if grant is None else grant.amount
+        if self._is_island(now.mono_s):
+            held = smallest(held, self.settings.fallback)
+        return smallest(own, held.with_efficiency(1 / into, 1 / out))
+
+    # --- up ----------------------------------------------------------------------------------------
+
+    def _report(self, now: Instant, hurry: bool, prompt: bool) -> list[Effect]:
+        """Tell the parent each interval; at once what is urgent, when less may flow than was told last
+        (somebody may wait for it), and that a first grant or a fence was taken."""
+        if hurry or now.mono_s >= self._report_due_s:
+            self._report_due_s = now.mono_s + self._interval_s
+            return [ToParent(self._full_report(now, hurry))]
+        if prompt or (self._eased(now) and now.mono_s >= self._reported_s + SHORTEST_GAP_S):
+            return [ToParent(self._short_report(now))]
+        return []
+
+    def _full_report(self, now: Instant, hurry: bool) -> Report:
+        """With what all below want, once that is known."""
+        wants = self.request(now, hurry) if self.branch.gathered(now.mono_s) else None
+        return replace(
+            self._short_report(now),
+            wants=wants,
+            priority=hurry,
+            status=self.report_status(now) if self.tells_status else (),
+        )
+
+    def _short_report(self, now: Instant) -> Report:
+        """What the ledger above needs, always whole."""
+        self._reported_s = now.mono_s
+        self._committed = self._at_root(now, self.branch.ledger.committed(now.mono_s))
+        grant = self._lease.in_force(now.mono_s)
         return Report(
+            child=self.id,
             boot=self._lease.boot,
-            t_child_s=now.mono_s,
-            wants=self.request(now, hurry),
+            t_child_s=self._lease.stamp(now.mono_s),
             acked=self._lease.acked,
-            fallback=Amount(import_A=self.settings.fallback_A),
+            holds=self.settings.fallback if grant is None else grant.amount,
+            committed=self._committed,
+            fallback=self.settings.fallback,
             settle_time_s=self.branch.settle_time_s(),
             config_digest=self.settings.config_digest,
-            priority=hurry,
-            status=self.report_status(now),
         )
+
+    def _eased(self, now: Instant) -> bool:
+        """Whether less may flow than was told last."""
+        flows = self._at_root(now, self.branch.ledger.committed(now.mono_s))
+        return flows is not None and (self._committed is None or not self._committed.fits(flows))
+
+    def _at_root(self, now: Instant, amount: Amount | None) -> Amount | None:
+        if amount is None:
+            return None
+        _, factors = self.own_capacity(now)
+        return amount.with_efficiency(*factors)
+
+    def _plan(self, now: Instant) -> None:
+        """When to step again without an event."""
+        times_s = [self._report_due_s, self._hand_down_due_s]
+        if (source_s := self.sources.due_s()) is not None:
+            times_s.append(source_s)
+        if self._eased(now):
+            times_s.append(self._reported_s + SHORTEST_GAP_S)
+        expires_s = self._lease.expires_s()
+        if expires_s is not None:
+            times_s += [t for t in (expires_s - self._lead_s, expires_s) if t > now.mono_s]
+        self.due_s = min(times_s)
 
     def farewell(self, now: Instant) -> list[Effect]:
         """What to do before the process ends in good order."""
-        return [ToParent(replace(self._report(now, hurry=True), leaving=True))]
+        return [ToParent(replace(self._full_report(now, hurry=True), leaving=True))]
 
     def report_status(self, now: Instant) -> tuple[ModuleStatus, ...]:
         """This node, then every module below it."""

@@ -36,6 +36,7 @@ from actors.energy.types import (
 )
 
 NO_LIMITS = LimitsReq()
+FOREVER_US = 2**63
 
 Named = Sequence[tuple[str, ExternalLimits]]
 Worst = Callable[[Iterable[float]], float]
@@ -74,6 +75,17 @@ def with_schedules(
         schedule_export=merged(own.limits_export, [limits.schedule_export for _, limits in sources], max),
         schedule_setpoints=_merged_setpoints(sources, stamp_us, now_us),
     )
+
+
+def steady_until_us(sources: Named, now_us: int) -> int:
+    """Until when on the wall clock these sources say the same as now (microseconds)."""
+    instants = (
+        timestamps.parse(entry.timestamp)
+        for _, limits in sources
+        for schedule in (limits.schedule_import, limits.schedule_export, limits.schedule_setpoints)
+        for entry in schedule
+    )
+    return min((instant for instant in instants if instant > now_us), default=FOREVER_US)
 
 
 class _Timeline(Generic[Entry]):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import textwrap
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
@@ -10,11 +12,13 @@ from hypothesis import Phase, given, settings
 from hypothesis.strategies import SearchStrategy
 
 from actors.energy import timestamps
+from actors.energy.amount import Amount, of_limits, total
 from actors.energy.branch import ChildSettings
 from actors.energy.effects import Effect, RunMarket, Save, Say, ToChild, ToDriver, ToGateway, ToParent
-from actors.energy.evse import EvseCore, EvseSettings
+from actors.energy.evse import EvseCore
+from actors.energy.evse_wishes import EvseSettings
 from actors.energy.external import SavedSources, ShortLimits, SourceConfig, short_form
-from actors.energy.messages import Actuate, Amount, Command, Grant, Instant, Order, Outcome, Reading, Report
+from actors.energy.messages import Actuate, Command, Grant, Instant, Order, Outcome, Reading, Report
 from actors.energy.modules import EvseManagerConfig
 from actors.energy.trunk import TrunkSettings
 from actors.energy.types import (
@@ -104,18 +108,21 @@ def evse(
     saved: SavedSources | None = None,
     boot: str = "boot",
     evse_id: str = "evse",
+    born_s: float = 0.0,
     **config: Any,
 ) -> EvseCore:
     """An EvseManager that starts at second 0."""
+    fallback_A = config.get("fallback_limit_A", 0.0)
     evse_settings = EvseSettings(
         id=evse_id,
         controller="main",
         config=EvseManagerConfig(**config),
         site=site or EnergyManagerConfig(),
         phases=phases,
+        fallback=Amount(fallback_A, fallback_A * phases * VOLT),
         sources=sources,
     )
-    return EvseCore(evse_settings, boot, at(0.0), saved)
+    return EvseCore(evse_settings, boot, at(born_s), saved)
 
 
 def enforced(
@@ -140,14 +147,16 @@ def grant(
     epoch: int = 1,
     duration_s: float = 10.0,
     boot: str = "boot",
+    amount: Amount | None = None,
 ) -> Grant:
-    """A grant with these limits."""
+    """A grant with these limits, and room for all of them."""
+    room = total(of_limits(entry.limits_root_side, VOLT) for entry in limits)
     return Grant(
         boot=boot,
         t_echo_s=t_echo_s,
         order=Order(epoch, seq),
         duration_s=duration_s,
-        amount=Amount(),
+        amount=room if amount is None else amount,
         limits=limits,
     )
 
@@ -156,7 +165,12 @@ def grant(
 
 
 def child(
-    child_id: str, *below: str, kind: str = "EvseManager", controller: str = "main", fallback_A: float = 0.0
+    child_id: str,
+    *below: str,
+    kind: str = "EvseManager",
+    controller: str = "main",
+    fallback_A: float = 0.0,
+    settle_time_s: float = 11.0,
 ) -> ChildSettings:
     """A child, with what is below it."""
     expected = ((child_id, kind, controller), *((b, "EvseManager", controller) for b in below))
@@ -164,8 +178,9 @@ def child(
         id=child_id,
         kind=kind,
         controller=controller,
-        fallback_A=fallback_A,
-        modules=frozenset((child_id, *below)),
+        fallback=Amount(fallback_A, fallback_A * 3 * VOLT),
+        settle_time_s=settle_time_s,
+        modules=(child_id, *below),
         expected=expected,
     )
 
@@ -192,7 +207,7 @@ def trunk(
 def report(child_id: str, t_child_s: float, **changes: Any) -> Report:
     """What an EVSE child tells, asking for nothing in particular."""
     wants = EnergyFlowRequest(uuid=child_id, node_type=NodeType.Evse)
-    given_: dict[str, Any] = {"boot": "boot", "wants": wants, "settle_time_s": 11.0}
+    given_: dict[str, Any] = {"child": child_id, "boot": "boot", "wants": wants, "settle_time_s": 11.0}
     return Report(t_child_s=t_child_s, **(given_ | changes))
 
 
@@ -266,3 +281,16 @@ def assert_caught(check: Callable[[T], None], strategy: SearchStrategy[T]) -> No
 
     with pytest.raises(AssertionError):
         run()
+
+
+def mutated(method: Any, before: str, after: str) -> Any:
+    """A copy of a function with a part of its text replaced."""
+    text = textwrap.dedent(inspect.getsource(method))
+    assert before in text, f"{method.__qualname__} has no {before!r} any more: say anew what the mutant is"
+    scope: dict[str, Any] = {}
+    exec(
+        compile(text.replace(before, after), "<mutant>", "exec", dont_inherit=False),
+        method.__globals__,
+        scope,
+    )
+    return scope[method.__name__]

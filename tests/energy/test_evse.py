@@ -3,28 +3,21 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
-from msgspec.structs import replace
 
-from actors.energy import evse as evse_module
-from actors.energy.draw import Draw, ac_draw
 from actors.energy.evse import EvseCore
 from actors.energy.external import ClearLimits, Heartbeat, SetLimits, SourceConfig
-from actors.energy.lease import Lease
-from actors.energy.messages import Actuate, Grant, Instant, Outcome, Reading, Report
-from actors.energy.schedules import with_schedules
+from actors.energy.messages import Actuate, Outcome, Report
 from actors.energy.types import (
+    EnergyFlowRequest,
     EnergyManagerConfig,
     EvseState,
     ExternalLimits,
     LimitsReq,
-    LimitsRes,
     value_of,
 )
 from tests.energy.builders import (
     VOLT,
     actuates,
-    assert_caught,
     at,
     command,
     enforced,
@@ -40,12 +33,17 @@ from tests.energy.builders import (
     stamp,
     unplugged,
 )
-from tests.energy.evse_bench import STEPS, Bench, Step
+
+
+def wants(report: Report) -> EnergyFlowRequest:
+    """What a report wants, said anew."""
+    assert report.wants is not None
+    return report.wants
 
 
 def asked(report: Report) -> LimitsReq:
     """What a report asks for, for imports, now."""
-    return report.wants.schedule_import[0].limits_to_root
+    return wants(report).schedule_import[0].limits_to_root
 
 
 def charging(core: EvseCore, *, A: float | None = 16.0, W: float | None = None, **more: Any) -> Actuate:
@@ -60,7 +58,7 @@ def charging(core: EvseCore, *, A: float | None = 16.0, W: float | None = None, 
 
 def test_without_a_car_it_asks_for_nothing() -> None:
     [report] = reports(evse().step(at(1.0), unplugged(1.0)))
-    assert report.wants.evse_state is EvseState.Unplugged
+    assert wants(report).evse_state is EvseState.Unplugged
     assert value_of(asked(report).ac_max_current_A) == 0.0
     assert report.status[0].wants_A == 0.0
 
@@ -74,7 +72,8 @@ def test_before_its_hardware_is_heard_it_asks_for_nothing_and_tells_it_nothing()
     core = evse()
     effects = core.step(at(0.0), None)
     assert actuates(effects) == []
-    assert value_of(asked(reports(effects)[0]).ac_max_current_A) == 0.0
+    assert reports(effects)[0].wants is None, "that it wants nothing would be another thing to say"
+    assert value_of(asked(reports(core.step(at(3.0), None))[0]).ac_max_current_A) == 0.0
     assert "hardware not heard" in core.report_status(at(0.0))[0].note
 
 
@@ -83,7 +82,7 @@ def test_a_car_is_announced_at_once_with_priority_and_so_is_its_leaving() -> Non
     core.step(at(1.0), unplugged(1.0))
     [arrival] = reports(core.step(at(1.1), reading(1.1)))
     assert arrival.priority
-    assert arrival.wants.priority_request
+    assert wants(arrival).priority_request
     assert value_of(asked(arrival).ac_max_current_A) == 32.0
     [departure] = reports(core.step(at(1.2), unplugged(1.2)))
     assert departure.priority
@@ -93,7 +92,7 @@ def test_a_car_that_needs_nothing_more_ends_its_session_with_priority() -> None:
     core = evse()
     charging(core)
     [report] = reports(core.step(at(1.5), reading(1.5, car_asks=False, complete=True)))
-    assert (report.priority, report.wants.evse_state) == (True, EvseState.Finished)
+    assert (report.priority, wants(report).evse_state) == (True, EvseState.Finished)
     assert value_of(asked(report).ac_max_current_A) == 0.0
 
 
@@ -101,7 +100,7 @@ def test_what_is_no_begin_or_end_of_a_session_has_no_priority() -> None:
     core = evse()
     charging(core)
     [report] = reports(core.step(at(1.5), reading(1.5, car_asks=False)))
-    assert (report.priority, report.wants.evse_state) == (False, EvseState.PausedEV)
+    assert (report.priority, wants(report).evse_state) == (False, EvseState.PausedEV)
 
 
 @pytest.mark.parametrize(("mode", "wanted"), [("AC", (6.0, None)), ("DC", (None, 6.0 * 3 * VOLT))])
@@ -272,7 +271,7 @@ def test_silent_hardware_is_disabled_and_once_its_limit_has_run_out_asks_for_not
     core = evse()
     charging(core)
     effects = core.step(at(12.0), None)
-    assert reports(effects)[0].wants.evse_state is EvseState.Disabled
+    assert wants(reports(effects)[0]).evse_state is EvseState.Disabled
     assert value_of(asked(reports(effects)[0]).ac_max_current_A) == 0.0
 
 
@@ -382,110 +381,3 @@ def test_a_source_that_falls_silent_lowers_the_hardware_at_once() -> None:
 def test_an_outcome_at_an_evse_is_a_fault_of_ours() -> None:
     with pytest.raises(AssertionError, match="nobody below"):
         evse().step(at(0.0), Outcome(id="1", origin="evse"))
-
-
-# --- properties ------------------------------------------------------------------------------------
-
-
-def play_ac(steps: list[Step]) -> None:
-    for closed in (1, 3):
-        Bench("AC", closed).play(steps)
-
-
-def play_dc(steps: list[Step]) -> None:
-    Bench("DC").play(steps)
-
-
-@given(STEPS)
-def test_the_hardware_is_never_allowed_more_or_longer_than_all_of_its_limits(steps: list[Step]) -> None:
-    play_ac(steps)
-
-
-@given(STEPS)
-def test_dc_hardware_is_never_allowed_more_or_longer_than_all_of_its_limits(steps: list[Step]) -> None:
-    play_dc(steps)
-
-
-def _without_local(
-    granted: LimitsRes, local: LimitsReq, phases: int, voltage_V: float, minimum_A: float
-) -> Draw:
-    return ac_draw(granted, LimitsReq(), phases, voltage_V, minimum_A)
-
-
-def _on_one_phase(
-    granted: LimitsRes, local: LimitsReq, phases: int, voltage_V: float, minimum_A: float
-) -> Draw:
-    return ac_draw(granted, local, 1, voltage_V, minimum_A)
-
-
-def _without_sources(request: Any, own: Any, sources: Any, stamp_us: int, now_us: int) -> Any:
-    return with_schedules(request, own, (), stamp_us, now_us)
-
-
-def _takes_any(self: Lease, now_s: float, message: Grant) -> None:
-    self.acked, self._grant, self._expires_s = message.order, message, message.t_echo_s + message.duration_s
-
-
-def _counts_from_receipt(self: Lease, now_s: float, message: Grant) -> str | None:
-    return _offer(self, now_s, replace(message, t_echo_s=now_s))
-
-
-def _always_ten(self: EvseCore, message: Grant | None) -> float:
-    return 10.0
-
-
-def _deaf_to_cable_and_car(self: EvseCore, now: Instant, event: Any) -> Any:
-    if isinstance(event, Reading):
-        event = replace(event, cable_limit_A=None, car_limit_A=None)
-    return _step(self, now, event)
-
-
-_step, _offer = EvseCore.step, Lease.offer
-
-
-@pytest.mark.parametrize(
-    ("owner", "name", "mutant"),
-    [
-        (evse_module, "ac_draw", _without_local),
-        (evse_module, "ac_draw", _on_one_phase),
-        (evse_module, "max", min),  # the fewer of the phases that are commanded and closed
-        (evse_module, "with_schedules", _without_sources),
-        (Lease, "offer", _takes_any),
-        (Lease, "offer", _counts_from_receipt),
-        (EvseCore, "_duration_s", _always_ten),
-        (EvseCore, "step", _deaf_to_cable_and_car),
-    ],
-)
-def test_each_broken_rule_is_caught_by_the_property(
-    owner: Any, name: str, mutant: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(owner, name, mutant, raising=False)
-    assert_caught(play_ac, STEPS)
-
-
-def test_silent_hardware_keeps_its_share_until_what_it_was_told_has_run_out() -> None:
-    core = evse()
-    charging(core, A=16.0)
-    wanted: dict[float, float | None] = {}
-    told_until_s = 0.0
-    for second in range(2, 25):
-        effects = core.step(at(float(second)), grant(float(second), second, enforced(A=16.0)))
-        for told in actuates(effects):
-            assert second <= 6, "whoever does not answer is not renewed"
-            told_until_s = told.t_echo_s + told.duration_s
-        for report in reports(effects):
-            wanted[float(second)] = value_of(asked(report).ac_max_current_A)
-            if second > 7:
-                assert "hardware not heard for" in report.status[0].note
-                assert report.status[0].in_force_A is None
-    assert {value for s, value in wanted.items() if 7 < s < told_until_s} == {16.0}
-    assert {value for s, value in wanted.items() if s > told_until_s} == {0.0}
-
-
-def test_silent_hardware_is_still_lowered_but_for_no_longer() -> None:
-    core = evse()
-    told = charging(core, A=16.0)
-    lower = command("evse", SetLimits(source="grid", limits=short(ac_max_current_A=8.0)))
-    [lowered] = actuates(core.step(at(7.5), lower))
-    assert lowered.limit_A == 8.0
-    assert lowered.t_echo_s + lowered.duration_s <= told.t_echo_s + told.duration_s + 1e-9

@@ -4,12 +4,16 @@ from typing import Any
 
 import pytest
 
+from actors.energy.amount import Amount
 from actors.energy.effects import RunMarket
 from actors.energy.external import Heartbeat, SetLimits, SourceConfig
-from actors.energy.manager import SHORTEST_GAP_S, ManagerCore, MarketAnswer
-from actors.energy.messages import OptimizerStatus, Outcome
+from actors.energy.ledger import STRETCH, Ledger, Planned
+from actors.energy.manager import ManagerCore
+from actors.energy.messages import EpochKept, MarketAnswer, OptimizerStatus, Outcome
+from actors.energy.trunk import SHORTEST_GAP_S
 from actors.energy.types import EnergyManagerConfig, value_of
 from tests.energy.builders import (
+    VOLT,
     at,
     child,
     command,
@@ -29,7 +33,8 @@ ANSWER = MarketAnswer(limits=(enforced("a", A=16.0), enforced("b", A=10.0)), sta
 def manager(interval_s: int = 1, **more: Any) -> ManagerCore:
     """A root with two EVSEs; its first run, at second 0, is over."""
     site = EnergyManagerConfig(update_interval=interval_s)
-    core = ManagerCore(trunk("root", child("a"), child("b"), site=site, **more), at(0.0))
+    core = ManagerCore(trunk("root", child("a"), child("b"), site=site, **more), at(0.0), kept_epoch=0)
+    core.branch.ledger.kept(1)
     assert len(runs(core.step(at(0.0), None))) == 1
     return core
 
@@ -106,7 +111,7 @@ def test_a_source_that_falls_silent_wakes_it() -> None:
 def test_a_child_that_is_gone_frees_its_share_at_once() -> None:
     core = manager(interval_s=60)
     core.step(at(1.0), report("a", 1.0, settle_time_s=0.0))
-    quiet_s = 1.0 + 14 * 60 * 1.1 / 0.9 + 1.0
+    quiet_s = 1.0 + 3 * 60 + 1.0
     core.step(at(quiet_s - 30.0), None)
     [run] = runs(core.step(at(quiet_s), report("b", 1.0)))
     assert [wants.uuid for wants in run.request.children] == ["b"]
@@ -123,10 +128,58 @@ def test_its_status_is_that_of_the_whole_tree() -> None:
         ("a", False),
         ("b", False),
     ]
-    assert core.report_status(at(0.0))[0].limit is None
+    assert core.report_status(at(0.0))[0].granted is None
     both_heard(core, 1.0)
     core.step(at(1.0), ANSWER)
-    limit = core.report_status(at(1.0))[0].limit
-    assert limit is not None
-    assert value_of(limit.ac_max_current_A) == 26.0
-    assert limit.total_power_W is None
+    assert core.report_status(at(1.0))[0].granted == Amount(26.0, 26.0 * 3 * VOLT)
+
+
+# --- the ledger --------------------------------------------------------------------------------------
+
+
+def test_what_waits_for_a_decrease_is_granted_as_soon_as_that_is_confirmed() -> None:
+    core = manager(interval_s=60, fuse_A=26.0)
+    both_heard(core, 1.0)
+    first = grants(core.step(at(1.5), ANSWER))
+    for name, given in first.items():
+        core.step(at(1.6), report(name, 1.6, acked=given.order, committed=given.amount))
+    other = MarketAnswer(limits=(enforced("a", A=10.0), enforced("b", A=16.0)))
+    second = grants(core.step(at(2.0), other))
+    assert {name: g.amount.import_A for name, g in second.items()} == {"a": 10.0, "b": 10.0}
+    assert core.branch.status(2.0) != ()
+    effects = core.step(at(2.5), report("a", 2.5, acked=second["a"].order, committed=Amount(10.0, 6900.0)))
+    assert runs(effects) == [], "the market has answered that already"
+    assert grants(effects)["b"].amount.import_A == 16.0
+
+
+def test_a_root_that_lost_its_epoch_grants_nothing_until_all_former_grants_are_over_and_says_so() -> None:
+    core = ManagerCore(trunk("root", child("a"), child("b")), at(0.0), kept_epoch=None)
+    core.step(at(0.0), None)
+    core.step(at(0.1), EpochKept(epoch=1, ok=True))
+    both_heard(core, 1.0)
+    assert grants(core.step(at(1.0), ANSWER)) == {}
+    assert "its epoch was lost" in core.report_status(at(1.0))[0].note
+    over_s = 14.0 * STRETCH
+    both_heard(core, over_s)
+    core.step(at(over_s), None)
+    core.step(at(over_s), EpochKept(epoch=1, ok=True))
+    assert set(grants(core.step(at(over_s), ANSWER))) == {"a", "b"}
+
+
+def test_a_broken_invariant_grants_only_fallbacks_until_all_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    core = manager(fuse_A=20.0)
+    both_heard(core, 1.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            Ledger, "plan", lambda self, now_s, wishes, room: {n: Planned(a) for n, a in wishes.items()}
+        )
+        effects = core.step(at(1.5), ANSWER)
+    assert grants(effects) == {}
+    assert "exposures of 26 in import_A exceed 20" in said(effects)[0]
+    assert "an invariant was broken" in core.report_status(at(1.5))[0].note
+    passed = grants(core.step(at(1.6), ANSWER))
+    assert {name: g.amount.import_A for name, g in passed.items()} == {"a": 0.0, "b": 0.0}
+    later_s = 1.5 + 14.0 * STRETCH + 11.0 * 1.1
+    both_heard(core, later_s)
+    passed = grants(core.step(at(later_s), ANSWER))
+    assert sum(g.amount.import_A for g in passed.values()) == 20.0

@@ -15,14 +15,15 @@ from itertools import count
 from random import Random
 from typing import Any
 
-from actors.energy.effects import Effect, RunMarket, ToChild, ToDriver, ToParent
+from actors.energy.amount import Amount
+from actors.energy.effects import Effect, KeepEpoch, RunMarket, ToChild, ToDriver, ToParent
 from actors.energy.evse import EvseCore
-from actors.energy.manager import ManagerCore, MarketAnswer
+from actors.energy.manager import ManagerCore
 from actors.energy.market import Memory, allocate
-from actors.energy.messages import Actuate
+from actors.energy.messages import Actuate, EpochKept, MarketAnswer
 from actors.energy.node import NodeCore
 from actors.energy.types import EnergyFlowRequest, EnergyManagerConfig, EnforcedLimits, value_of
-from tests.energy.builders import at, child, evse, reading, trunk, unplugged
+from tests.energy.builders import VOLT, at, child, evse, reading, trunk
 
 SITE = EnergyManagerConfig()
 FALLBACK_A = 6.0
@@ -39,13 +40,14 @@ class Hardware:
         self._shift_s = clock_shift_s
         self._ends_s = 0.0
         self._limit_A = FALLBACK_A
+        self._mark = ""
         self.car = True
 
     def take(self, now_s: float, told: Actuate) -> None:
         """Put a limit in force unless it is over already."""
         ends_s = told.t_echo_s - self._shift_s + told.duration_s
         if now_s < ends_s:
-            self._limit_A, self._ends_s = told.limit_A, ends_s
+            self._limit_A, self._ends_s, self._mark = told.limit_A, ends_s, told.mark
 
     def limit_A(self, now_s: float) -> float:
         """In force."""
@@ -54,9 +56,16 @@ class Hardware:
     def reading(self, now_s: float) -> Any:
         """What it says now."""
         limit_A = self.limit_A(now_s)
-        if not self.car:
-            return unplugged(now_s + self._shift_s)
-        return reading(now_s + self._shift_s, currents_A=(limit_A,) * 3, limit_A=limit_A)
+        ends_in_s = max(0.0, self._ends_s - now_s)
+        return reading(
+            now_s + self._shift_s,
+            plugged_in=self.car,
+            car_asks=self.car,
+            currents_A=(limit_A if self.car else 0.0,) * 3,
+            limit_A=limit_A,
+            limit_ends_in_s=ends_in_s,
+            mark=self._mark if ends_in_s else "",
+        )
 
 
 class Tree:
@@ -73,7 +82,8 @@ class Tree:
         self._order = count()
         self._under_way: list[tuple[float, int, str, Any]] = []
         self._lives = count(1)
-        self._memory: Memory | None = None
+        self._memories: dict[str, Memory] = {}
+        self._epochs = {"root": 0, "left": 0, "right": 0}
         self._next_reading_s = 0.0
         self.cores: dict[str, Core] = {}
         for name in ("root", "left", "right", *EVSES):
@@ -87,13 +97,18 @@ class Tree:
         now = at(self.now_s)
         if name == "root":
             settings = trunk("root", self._child("left"), self._child("right"), fuse_A=60.0, site=SITE)
-            self.cores[name], self._memory = ManagerCore(settings, now), None
+            self.cores[name] = ManagerCore(settings, now, kept_epoch=self._epochs[name])
+            self._memories.pop(name, None)
         elif name in EVSES:
-            core = evse(evse_id=name, boot=boot, fallback_limit_A=FALLBACK_A, site=SITE)
+            core = evse(evse_id=name, boot=boot, fallback_limit_A=FALLBACK_A, site=SITE, born_s=self.now_s)
             self.cores[name] = core
         else:
             below = [child(e, fallback_A=FALLBACK_A) for e in EVSES if PARENTS[e] == name]
-            self.cores[name] = NodeCore(trunk(name, *below, fuse_A=32.0, site=SITE), boot, now)
+            fallback_A = FALLBACK_A * len(below)
+            settings = trunk(
+                name, *below, fuse_A=32.0, site=SITE, fallback=Amount(fallback_A, fallback_A * 3 * VOLT)
+            )
+            self.cores[name] = NodeCore(settings, boot, now, kept_epoch=self._epochs[name])
 
     def stop(self, name: str) -> None:
         """End a life of a module."""
@@ -141,9 +156,15 @@ class Tree:
                 self._over_link(child_id, message)
             case ToDriver(message):
                 self.hardware[name].take(self.now_s, message)
-            case RunMarket(request, start_us, _):
-                self.last_request = request
-                allocation, self._memory = allocate(request, SITE, start_us, self._memory)
+            case KeepEpoch(epoch):
+                self._epochs[name] = epoch
+                self._step(name, EpochKept(epoch=epoch, ok=True))
+            case RunMarket(request, config, start_us, _):
+                if name == "root":
+                    self.last_request = request
+                allocation, self._memories[name] = allocate(
+                    request, config, start_us, self._memories.get(name)
+                )
                 self._step(name, MarketAnswer(limits=tuple(allocation)))
             case _:
                 pass

@@ -1,0 +1,110 @@
+"""What an EVSE's hardware may be letting through: the EvseManager's own account of it.
+
+What the hardware was told may be in force until it has run out on the hardware's clock, or until a
+reading bears the mark of something told later: messages to hardware keep their order, so nothing told
+before can come after it. What was in force lately may still flow, since cars need their settle time;
+only an open contactor proves that nothing does. A low current proves nothing: the car may not have
+reacted yet, and take all that it was offered.
+
+A reading may be old when it comes. So its mark and its contactor are proof of what was before it was
+made, and its limit, which may be over, of nothing that was not told.
+
+A new life of an EvseManager knows neither what was in force just before it nor what is still under
+way to the hardware. Both are over, a settle time after the first reading that bears a mark of its own.
+"""
+
+from __future__ import annotations
+
+import math
+
+from msgspec import Struct
+
+from actors.energy.amount import Amount, largest
+from actors.energy.ledger import RHO, STRETCH
+from actors.energy.messages import Reading
+
+TOLD_MAX = 64
+"""Told and not confirmed; beyond it the two oldest count as one."""
+
+
+class _Told(Struct, frozen=True):
+    mark: str
+    amount: Amount
+    until_s: float
+    """When it has surely run out."""
+
+
+class _Past(Struct, frozen=True):
+    amount: Amount
+    until_s: float
+    """When it has surely settled."""
+    replaced: bool
+    """A reading showed that something else was in force; else it ran out unseen."""
+
+
+class Actuator:
+    """Times are the EvseManager's monotonic seconds."""
+
+    def __init__(self, fallback: Amount, settle_time_s: float) -> None:
+        self._fallback = fallback
+        self._settle_s = settle_time_s * (1 + RHO)
+        self._told: tuple[_Told, ...] = ()
+        self._past: tuple[_Past, ...] = ()
+        self._known_s = math.inf
+        """From when on what stands here bounds what flows."""
+
+    def tell(self, mark: str, amount: Amount, ends_s: float, read_at_s: float) -> None:
+        """The hardware is told to let this through until `ends_s`, in answer to a reading."""
+        until_s = read_at_s + (ends_s - read_at_s) * STRETCH
+        self._told = (*self._told, _Told(mark, amount, until_s))
+        if len(self._told) > TOLD_MAX:
+            one, other, *rest = self._told
+            both = _Told(other.mark, largest(one.amount, other.amount), max(one.until_s, other.until_s))
+            self._told = (both, *rest)
+
+    def read(self, now_s: float, reading: Reading) -> None:
+        """The newest reading came."""
+        self._forget(now_s)
+        own = next((i for i, told in enumerate(self._told) if told.mark == reading.mark), None)
+        if own is not None:
+            if self._known_s == math.inf:
+                self._known_s = now_s + self._settle_s
+            for told in self._told[:own]:
+                self._leave(now_s, told.amount, self._told[own].amount, replaced=True)
+            self._told = self._told[own:]
+        if not reading.contactor_closed or not reading.plugged_in:
+            self._past = tuple(past for past in self._past if not past.replaced)
+            if self._known_s < math.inf:
+                self._known_s = now_s
+
+    def _leave(self, over_s: float, amount: Amount, after: Amount, *, replaced: bool) -> None:
+        """An amount is not in force any more, `after` is; what that covers need not be remembered."""
+        if not (amount == after or amount.fits(self._fallback)):
+            self._past = (*self._past, _Past(amount, over_s + self._settle_s, replaced))
+
+    def _forget(self, now_s: float) -> None:
+        """What has run out leaves its settle time behind; what has settled is gone."""
+        over = [told for told in self._told if told.until_s <= now_s]
+        if over:
+            self._told = tuple(told for told in self._told if told.until_s > now_s)
+            for told in over:
+                self._leave(told.until_s, told.amount, self._fallback, replaced=False)
+        if self._past:
+            self._past = tuple(past for past in self._past if past.until_s > now_s)
+
+    def committed(self, now_s: float) -> Amount | None:
+        """The most that may flow now; None while that is not known."""
+        if now_s < self._known_s:
+            return None
+        self._forget(now_s)
+        most = self._fallback
+        for told in self._told:
+            most = largest(most, told.amount)
+        for past in self._past:
+            most = largest(most, past.amount)
+        return most
+
+    def due_s(self, now_s: float) -> float | None:
+        """When `committed` changes by itself; None when it does not."""
+        times_s = (*(past.until_s for past in self._past), self._known_s)
+        return min((t for t in times_s if now_s < t < math.inf), default=None)

@@ -1,0 +1,125 @@
+"""What may flow through one place: current per phase and power, imported and exported.
+
+Import and export never make up for each other: a car that gives back may stop at any moment. So
+each of the four is added, compared and limited by itself.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+from msgspec import Struct
+
+from actors.energy.types import LimitsRes
+
+CRUMB = 1e-6
+"""Of floating point: sums that differ by no more are equal. Ampere or watt."""
+
+
+class Amount(Struct, frozen=True, omit_defaults=True):
+    """Ampere per phase and watt, none of them negative; infinite is without limit, and never travels."""
+
+    import_A: float = 0.0
+    import_W: float = 0.0
+    export_A: float = 0.0
+    export_W: float = 0.0
+
+    def __add__(self, other: Amount) -> Amount:
+        return Amount(
+            self.import_A + other.import_A,
+            self.import_W + other.import_W,
+            self.export_A + other.export_A,
+            self.export_W + other.export_W,
+        )
+
+    def less(self, other: Amount) -> Amount:
+        """What is left after `other`; nothing rather than less than nothing."""
+        return Amount(
+            _left(self.import_A, other.import_A),
+            _left(self.import_W, other.import_W),
+            _left(self.export_A, other.export_A),
+            _left(self.export_W, other.export_W),
+        )
+
+    def fits(self, room: Amount) -> bool:
+        """Whether it is within `room`, crumbs aside."""
+        return (
+            self.import_A <= room.import_A + CRUMB
+            and self.import_W <= room.import_W + CRUMB
+            and self.export_A <= room.export_A + CRUMB
+            and self.export_W <= room.export_W + CRUMB
+        )
+
+    def with_efficiency(self, import_factor: float, export_factor: float) -> Amount:
+        """With its powers multiplied: from one side of a converter to the other."""
+        if import_factor == 1.0 and export_factor == 1.0:
+            return self
+        return Amount(
+            self.import_A, self.import_W * import_factor, self.export_A, self.export_W * export_factor
+        )
+
+    def text(self) -> str:
+        """For logs: the parts that are not nothing."""
+        parts = [
+            f"{value:.2f}".rstrip("0").rstrip(".") + f" {unit}"
+            for value, unit in (
+                (self.import_A, "A"),
+                (self.import_W, "W"),
+                (self.export_A, "A export"),
+                (self.export_W, "W export"),
+            )
+            if value > 0.0
+        ]
+        return " ".join(parts) or "nothing"
+
+
+NOTHING = Amount()
+UNLIMITED = Amount(math.inf, math.inf, math.inf, math.inf)
+
+
+def largest(one: Amount, other: Amount) -> Amount:
+    """Of each part the larger."""
+    return Amount(
+        max(one.import_A, other.import_A),
+        max(one.import_W, other.import_W),
+        max(one.export_A, other.export_A),
+        max(one.export_W, other.export_W),
+    )
+
+
+def smallest(one: Amount, other: Amount) -> Amount:
+    """Of each part the smaller."""
+    return Amount(
+        min(one.import_A, other.import_A),
+        min(one.import_W, other.import_W),
+        min(one.export_A, other.export_A),
+        min(one.export_W, other.export_W),
+    )
+
+
+def total(amounts: Iterable[Amount]) -> Amount:
+    """Their sum."""
+    result = NOTHING
+    for amount in amounts:
+        result = result + amount
+    return result
+
+
+def of_limits(limits: LimitsRes, voltage_V: float) -> Amount:
+    """What these limits of an EVSE allow at most: a unit in which they set none follows from the other,
+    with as many phases as they may be for power, and with one for current. None at all is nothing."""
+    current_A = None if limits.ac_max_current_A is None else limits.ac_max_current_A.value
+    power_W = None if limits.total_power_W is None else limits.total_power_W.value
+    if current_A is None:
+        if power_W is None:
+            return NOTHING
+        current_A = power_W / voltage_V
+    if power_W is None:
+        phases = 3 if limits.ac_max_phase_count is None else limits.ac_max_phase_count.value
+        power_W = current_A * phases * voltage_V
+    return Amount(max(0.0, current_A), max(0.0, power_W), max(0.0, 0.0 - current_A), max(0.0, 0.0 - power_W))
+
+
+def _left(of: float, taken: float) -> float:
+    return of if of == math.inf else max(0.0, of - taken)
