@@ -17,6 +17,8 @@ from actors import clock
 from actors.build import build_core
 from actors.drivers import Driver
 from actors.drivers.plant import PlantDriver
+from actors.energy.lease import longest_grant_s
+from actors.energy.ledger import STRETCH
 from actors.energy.modules import EvseManagerConfig
 from actors.evse import EvseManager
 from actors.gateways.control import ControlGateway
@@ -131,12 +133,29 @@ class Controller:
     def _begin(self, module_id: str) -> None:
         """Begin a life of a module's actor."""
         saved = self._state.load(module_id)
-        core = build_core(self.site, module_id, secrets.token_hex(8), clock.now(), saved)
+        epoch = self._epoch(module_id)
+        core = build_core(self.site, module_id, secrets.token_hex(8), clock.now(), saved, epoch)
         handle = self._handles[module_id]
         actor_type = KINDS[self.site.modules[module_id].kind]
         ref = actor_type.start(core, handle, self._switchboard)
         handle.attach(ref)
         self._cores[module_id] = core
+
+    def _epoch(self, module_id: str) -> int | None:
+        """The last epoch of a node; an EVSE grants nothing, and has none."""
+        if isinstance(self.site.modules[module_id].config, EvseManagerConfig):
+            return None
+        epoch = self._state.load_epoch(module_id)
+        if epoch is None:
+            wait_s = longest_grant_s(self.site.manager_config()) * STRETCH
+            LOG.warning(
+                "%s grants nothing for %.0f s, until all that a former life may have granted is over: "
+                "there is no last epoch of it in %s",
+                module_id,
+                wait_s,
+                self._state.folder,
+            )
+        return epoch
 
     def _supervise(self, stop: Stop) -> int:
         watch_due_s = driver_due_s = clock.steady_s()

@@ -38,8 +38,9 @@ class Handle:
             self._waiting.clear()
             self._ref = ref
 
-    def tell(self, message: Any, key: Hashable = None) -> bool:
-        """Put a message into the inbox; one with an equal `key` replaces one that is still unread.
+    def tell(self, message: Any, key: Hashable = None, after: Hashable = None) -> bool:
+        """Put a message into the inbox; one with an equal `key` replaces one that is still unread,
+        and takes its place, or the last place where one with the key `after` is unread.
 
         False when the actor is dead or its inbox full.
         """
@@ -52,6 +53,8 @@ class Handle:
             slot: Hashable = ("one", self._count) if key is None else ("newest", key)
             replaces = slot in self._waiting
             self._waiting[slot] = message
+            if replaces and after is not None and ("newest", after) in self._waiting:
+                self._waiting.move_to_end(slot)
         try:
             if not replaces:
                 ref.tell(WAKE)

@@ -15,6 +15,7 @@ from actors.energy.external import SavedSources
 from actors.energy.messages import Actuate, Command, Grant, Outcome, Reading, Report
 from actors.gateways.control import ControlGateway
 from actors.handle import Handle
+from actors.market_runner import Sessions
 from actors.site import Site
 from actors.state import StateFolder
 from transport import Delivery, Port
@@ -46,15 +47,15 @@ class Switchboard:
             return  # an outcome that went astray: the root has nobody above it
         if not self._tell(parent, message, module_id):
             port = self.links_up[self._site.controller_of(parent).name]
-            port.send(message, target=parent, source=module_id, key=_key(message, module_id))
+            key, after = _keys(message, module_id)
+            port.send(message, target=parent, source=module_id, key=key, after=after)
 
     def to_child(self, module_id: str, child: str, message: Grant | Command) -> None:
         """Down one branch."""
         if not self._tell(child, message, module_id) and self.links_down is not None:
             peer = self._site.controller_of(child).name
-            self.links_down.send(
-                message, target=child, source=module_id, peer=peer, key=_key(message, module_id, child)
-            )
+            key, _ = _keys(message, module_id, child)
+            self.links_down.send(message, target=child, source=module_id, peer=peer, key=key)
 
     def to_driver(self, module_id: str, message: Actuate) -> None:
         """To the hardware of an EVSE."""
@@ -69,6 +70,18 @@ class Switchboard:
         """Keep over a restart; whether that could be done."""
         return self._state.save(module_id, sources)
 
+    def keep_epoch(self, module_id: str, epoch: int) -> str | None:
+        """Put a node's epoch on stable storage; returns why that could not be done."""
+        return self._state.keep_epoch(module_id, epoch)
+
+    def load_sessions(self, module_id: str) -> Sessions:
+        """What a market kept of each EVSE's session."""
+        return self._state.load_sessions(module_id)
+
+    def keep_sessions(self, module_id: str, sessions: Sessions) -> bool:
+        """Keep them over a restart; whether that could be done."""
+        return self._state.keep_sessions(module_id, sessions)
+
     def from_hardware(self, evse_id: str, reading: Reading) -> None:
         """A driver read its hardware."""
         self._handles[evse_id].tell(reading, key="reading")
@@ -82,15 +95,16 @@ class Switchboard:
                 "from %s: %s from %r for %r: not its place", delivery.peer, delivery.kind, source, target
             )
             return
-        self._handles[target].tell(message, key=_key(message, source))
+        self._handles[target].tell(message, *_keys(message, source))
 
     def _neighbours(self, delivery: Delivery) -> bool:
         source, modules = delivery.source, self._site.modules
         if source not in modules or self._site.controller_of(source).name != delivery.peer:
             return False
         match delivery.message:
-            case Report(wants=wants):
-                return modules[source].parent == delivery.target and wants.uuid == source
+            case Report(child=child, wants=wants):
+                told_by_itself = child == source and (wants is None or wants.uuid == source)
+                return modules[source].parent == delivery.target and told_by_itself
             case Outcome():
                 return modules[source].parent == delivery.target
             case Grant() | Command():
@@ -103,10 +117,20 @@ class Switchboard:
         handle = self._handles.get(target)
         if handle is None:
             return False
-        handle.tell(message, key=_key(message, source))
+        handle.tell(message, *_keys(message, source))
         return True
 
 
-def _key(message: Any, *names: str) -> Hashable:
-    """Newer state replaces older; commands and outcomes are each delivered."""
-    return (type(message).__name__, *names) if isinstance(message, Report | Grant) else None
+def _keys(message: Any, *names: str) -> tuple[Hashable, Hashable]:
+    """Newer state replaces older; commands and outcomes are each delivered. A report without what was
+    told before (`wants`, `status`) does not replace one with it, nor overtake it: the older would be
+    dropped as late."""
+    match message:
+        case Report(status=()):
+            return ("short report", *names), ("report", *names)
+        case Report():
+            return ("report", *names), None
+        case Grant():
+            return ("grant", *names), None
+        case _:
+            return None, None

@@ -14,11 +14,22 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from actors import clock
-from actors.energy.effects import Effect, RunMarket, Save, Say, ToChild, ToDriver, ToGateway, ToParent
+from actors.energy.effects import (
+    Effect,
+    KeepEpoch,
+    RunMarket,
+    Save,
+    Say,
+    ToChild,
+    ToDriver,
+    ToGateway,
+    ToParent,
+)
 from actors.energy.external import SavedSources
 from actors.energy.messages import (
     Actuate,
     Command,
+    EpochKept,
     Grant,
     Instant,
     ModuleStatus,
@@ -27,6 +38,7 @@ from actors.energy.messages import (
     Report,
 )
 from actors.handle import WAKE, Handle
+from actors.market_runner import Sessions
 
 NOT_KEPT = "it could not be written to disk and will not outlive a restart; see the log of its controller"
 
@@ -57,6 +69,9 @@ class Outlets(Protocol):
     def to_driver(self, module_id: str, message: Actuate) -> None: ...
     def to_gateway(self, message: Outcome) -> None: ...
     def save(self, module_id: str, sources: SavedSources) -> bool: ...
+    def keep_epoch(self, module_id: str, epoch: int) -> str | None: ...
+    def load_sessions(self, module_id: str) -> Sessions: ...
+    def keep_sessions(self, module_id: str, sessions: Sessions) -> bool: ...
 
 
 class Tick(Struct, frozen=True):
@@ -137,5 +152,8 @@ class TreeActor(pykka.ThreadingActor):
                 self._outlets.to_gateway(message)
             case Say(level, text):
                 self._log.log(LEVELS[level], "%s", text)
+            case KeepEpoch(epoch):
+                fault = self._outlets.keep_epoch(self.core.id, epoch)
+                self.step(EpochKept(epoch=epoch, ok=fault is None, fault=fault or ""))
             case Save() | RunMarket():
                 raise AssertionError(f"{self.core.id} cannot {effect}")

@@ -19,7 +19,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--controller", required=True, metavar="NAME", help="which of the site's controllers")
     parser.add_argument("--plant", metavar="ADDRESS", help="where the simulated plant listens")
     parser.add_argument(
-        "--state", metavar="DIR", type=Path, help="keeps external limits over restarts (default: per user)"
+        "--state",
+        metavar="DIR",
+        type=Path,
+        help="what must outlive a restart (default: that of a running `up`, else per user)",
     )
     parser.add_argument("--parent", type=int, metavar="PID", help="end when this process, its parent, ends")
     logs.add_arguments(parser)
@@ -32,7 +35,7 @@ def run(options: argparse.Namespace) -> int:
     if name not in site.controllers:
         raise UserError(f"no controller {name!r} in {options.file}; known: {', '.join(site.controllers)}")
     logs.set_up(options, debug=site.manager_config().debug)
-    state = options.state or state_dir() / site.name
+    state = options.state or _state_of_up(site.name) or state_dir() / site.name
     hosted = site.controllers[name].modules
     try:
         where = addresses(site, name, options.plant)
@@ -49,3 +52,9 @@ def run(options: argparse.Namespace) -> int:
             return Controller(site, name, where, state).run(stop)
     except (AddressError, RunDirError, AlreadyRunningError) as error:
         raise UserError(str(error)) from error
+
+
+def _state_of_up(site_name: str) -> Path | None:
+    """Where a running `up` of this site has its controllers keep their state."""
+    state = RunDir(site_name).holders().get("up", {}).get("state")
+    return Path(state) if isinstance(state, str) else None

@@ -21,7 +21,8 @@ from rich.console import Console
 
 from actors.controller import addresses
 from actors.rundir import AlreadyRunningError, RunDir, RunDirError
-from actors.site import Site
+from actors.site import EvseManagerConfig, Site
+from actors.state import StateFolder
 from actors.stop import Stop
 from tools import logs
 from tools.client import Client, SiteStatus
@@ -113,9 +114,11 @@ def run(options: argparse.Namespace) -> int:
     try:
         with ExitStack() as stack:
             stop = stack.enter_context(stop_on_signals())
-            facts = {"file": str(Path(options.file).resolve())}
-            stack.enter_context(RunDir(site.name).lock("up", f"site {site.name}", **facts))
-            code = _run(site, options, stop, stack)
+            run_dir = RunDir(site.name)
+            scratch = run_dir.path / "scratch"
+            facts = {"file": str(Path(options.file).resolve()), "state": str(scratch / "state")}
+            stack.enter_context(run_dir.lock("up", f"site {site.name}", **facts))
+            code = _run(site, options, stop, stack, scratch)
     except AlreadyRunningError as error:
         raise UserError(f"{error}; end it with: amptree stop --site {site.name}") from error
     except RunDirError as error:
@@ -125,14 +128,12 @@ def run(options: argparse.Namespace) -> int:
     return code
 
 
-def _run(site: Site, options: argparse.Namespace, stop: Stop, stack: ExitStack) -> int:
-    run_dir = RunDir(site.name)
-    if others := [name for name in run_dir.holders() if name != "up"]:
+def _run(site: Site, options: argparse.Namespace, stop: Stop, stack: ExitStack, scratch: Path) -> int:
+    if others := [name for name in RunDir(site.name).holders() if name != "up"]:
         raise UserError(
             f"parts of site {site.name} run already: {', '.join(others)}; "
             f"end them with: amptree stop --site {site.name}"
         )
-    scratch = run_dir.path / "scratch"
     shutil.rmtree(scratch, ignore_errors=True)  # of a run that was killed
     scratch.mkdir(mode=0o700)
     stack.callback(shutil.rmtree, scratch, ignore_errors=True)
@@ -154,14 +155,18 @@ def _folder(path: Path) -> Path:
 
 
 def _begin(site: Site, options: argparse.Namespace, processes: Processes, scratch: Path) -> None:
+    state = scratch / "state"
+    # No part of the site runs, its hardware neither: nothing can hold a grant of a former life.
+    nodes = [m.id for m in site.modules.values() if not isinstance(m.config, EvseManagerConfig)]
+    if fault := StateFolder(state).begin_without_former_life(nodes):
+        raise UserError(fault)
     common = [*logs.arguments(options), "--parent", str(os.getpid())]
     plant = addresses(site, next(iter(site.controllers))).plant
     record = ["--record", str(options.record / "plant.jsonl")] if options.record else []
     processes.begin("plant", ["plant", options.file, "--listen", plant, *record, *common])
     for name in site.controllers:
-        state = ["--state", str(scratch / "state")]
-        arguments = ["run", options.file, "--controller", name, "--plant", plant, *state, *common]
-        processes.begin(name, arguments)
+        arguments = ["run", options.file, "--controller", name, "--plant", plant, "--state", str(state)]
+        processes.begin(name, [*arguments, *common])
 
 
 def _dead(processes: Processes, console: Console, *, starting: bool) -> bool:

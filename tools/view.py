@@ -12,14 +12,16 @@ import io
 from collections.abc import Callable, Iterable, Sequence
 from typing import Literal, NamedTuple, TypeVar
 
+from msgspec.structs import replace
 from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from actors.energy.amount import Amount
 from actors.energy.external import SourceStatus
 from actors.energy.messages import ModuleStatus, OptimizerStatus
-from actors.energy.types import LimitsRes, ScheduleReqEntry, value_of
+from actors.energy.types import ScheduleReqEntry, value_of
 from tools.client import SiteStatus
 
 PLAIN_WIDTH = 200
@@ -29,6 +31,8 @@ LEAST_LINES = 3
 _GAP = 2
 """Spaces between two columns."""
 _HEAD_LINES = 2
+_UNFOLDED = 18
+"""Characters of a name that fit on one line of the screen."""
 _DEEP_INDENT_WIDTH = 120
 """From here on each step into the tree is two spaces, not one."""
 
@@ -71,6 +75,8 @@ def render(
     below: list[RenderableType] = []
     notes = [f"{m.id}: {m.note}" for m in status.modules if m.note]
     notes += [f"controller {name} does not answer" for name in status.silent_controllers]
+    if height is None:
+        notes += [f"{m.id} waits for: {m.waits_for}" for m in status.modules if m.waits_for]
     if notes:
         shown, more = _first(notes, most)
         below.append(Text("\n".join([printable(n) for n in shown] + more), style="yellow"))
@@ -82,7 +88,25 @@ def render(
     if below:
         below.insert(0, Text())
     left = None if height is None else height - _lines(Group(*below), width)
-    return Group(_tree(status.modules, depths, width, left), *below)
+    return Group(_tree(_without_stale(status.modules, depths), depths, width, left), *below)
+
+
+def _without_stale(modules: Sequence[ModuleStatus], depths: dict[str, int]) -> list[ModuleStatus]:
+    """What a silent module was granted and may still draw is known by its parent; all else that it and
+    those below it said last may no longer be true."""
+    shown = []
+    silent_depth: int | None = None
+    for module in modules:
+        depth = depths.get(module.id, 0)
+        if silent_depth is not None and depth > silent_depth:
+            shown.append(replace(module, limit=None, granted=None, exposure=None, committed=None))
+        elif module.alive:
+            silent_depth = None
+            shown.append(module)
+        else:
+            silent_depth = depth
+            shown.append(replace(module, committed=None))
+    return shown
 
 
 def _first(items: Sequence[_Item], most: int | None) -> tuple[Sequence[_Item], list[str]]:
@@ -127,7 +151,7 @@ class _Row(NamedTuple):
 def _tree(
     modules: Sequence[ModuleStatus], depths: dict[str, int], width: int, height: int | None
 ) -> RenderableType:
-    columns, widths, rows = _layout(modules, depths, width)
+    columns, widths, rows = _layout(modules, depths, width, folds=height is None)
     hidden = set() if height is None else _hidden(rows, widths, height - _HEAD_LINES)
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, _GAP - 1, 0, 0))
     for column, characters in zip(columns, widths, strict=True):
@@ -139,15 +163,16 @@ def _tree(
 
 
 def _layout(
-    modules: Sequence[ModuleStatus], depths: dict[str, int], width: int
+    modules: Sequence[ModuleStatus], depths: dict[str, int], width: int, *, folds: bool
 ) -> tuple[Sequence[_Column], list[int], list[_Row]]:
-    """The columns that fit into `width`, their widths, and the rows."""
+    """The columns that fit into `width`, their widths, and the rows. Where lines are scarce fewer
+    columns are better than rows that take two."""
     indent = 2 if width >= _DEEP_INDENT_WIDTH else 1
     cells = {column.heading: [column.cell(m) for m in modules] for column in _ALL}
     names = [Text(" " * indent * depths.get(m.id, 0)) + Text(printable(m.id)) for m in modules]
     cells[_MODULE.heading] = names
     for columns in _LAYOUTS:
-        widths = [_natural(column, cells[column.heading]) for column in columns]
+        widths = [_natural(column, cells[column.heading], folds=folds) for column in columns]
         spare = width - sum(widths) - _GAP * (len(columns) - 1)
         if spare >= 0:
             break
@@ -158,10 +183,10 @@ def _layout(
     return columns, widths, rows
 
 
-def _natural(column: _Column, cells: Iterable[Text]) -> int:
+def _natural(column: _Column, cells: Iterable[Text], *, folds: bool) -> int:
     longest = max((cell.cell_len for cell in cells), default=0)
     if column.most is not None:
-        longest = min(longest, column.most)
+        longest = min(longest, column.most if folds else max(column.most, _UNFOLDED))
     return max(longest, column.room, len(column.heading))
 
 
@@ -211,12 +236,34 @@ def _amount(current_A: float | None, power_W: float | None) -> str:
     return " ".join(parts) or "-"
 
 
-def _limit(limit: LimitsRes | None) -> str:
-    if limit is None:
+def _flow(module: ModuleStatus, amount: Amount) -> str:
+    """In ampere, in watt for DC: of each amount the other follows."""
+    if module.wants_A is None and module.wants_W is not None:
+        return f"{(amount.import_W or -amount.export_W or 0.0) / 1000:.1f} kW"
+    return f"{amount.import_A or -amount.export_A or 0.0:.1f} A"
+
+
+def _granted(module: ModuleStatus) -> str:
+    limit = module.limit
+    if module.granted is not None:
+        text = _flow(module, module.granted)
+    elif limit is not None:  # of an EVSE whose parent is not heard here
+        text = _amount(value_of(limit.ac_max_current_A), value_of(limit.total_power_W))
+    else:
         return "-"
-    current, power, phases = limit.ac_max_current_A, limit.total_power_W, limit.ac_max_phase_count
-    text = _amount(value_of(current), value_of(power))
+    phases = None if limit is None else limit.ac_max_phase_count
     return text if phases is None else f"{text} x{phases.value}"
+
+
+def _may_flow(module: ModuleStatus, amount: Amount | None) -> str:
+    """What is not known of a module that is there is no dash."""
+    if amount is None:
+        return "?" if module.alive else "-"
+    return _flow(module, amount)
+
+
+def _exposure(module: ModuleStatus) -> str:
+    return "-" if module.kind == "EnergyManager" else _may_flow(module, module.exposure)
 
 
 def _in_force(module: ModuleStatus) -> str:
@@ -243,6 +290,8 @@ def _capacity(module: ModuleStatus) -> str:
 
 
 def _bound_by(module: ModuleStatus) -> str:
+    if module.waits_for:
+        return f"waits for {module.waits_for.partition(',')[0]}"
     if module.kind != "EvseManager" or module.limit is None:
         return ""
     bound = module.limit.ac_max_current_A or module.limit.total_power_W
@@ -282,7 +331,9 @@ _MODULE = _Column("module", _plain(lambda m: m.id), "left", 12, most=26)
 _CONTROLLER = _Column("controller", _plain(lambda m: m.controller), "left", 12, most=20)
 _STATE = _Column("state", _state, "left", 15)
 _WANTS = _Column("wants", _plain(lambda m: _amount(m.wants_A, m.wants_W)), "right", 8)
-_LIMIT = _Column("limit", _plain(lambda m: _limit(m.limit)), "right", 10)
+_GRANTED = _Column("granted", _plain(_granted), "right", 10)
+_EXPOSURE = _Column("exposure", _plain(_exposure), "right", 8)
+_COMMITTED = _Column("committed", _plain(lambda m: _may_flow(m, m.committed)), "right", 9)
 _IN_FORCE = _Column("in force", _plain(_in_force), "right", 8)
 _CURRENTS = _Column("current L1 L2 L3", _plain(_currents), "right", 16)
 _CURRENT = _Column("current", _plain(_largest_current), "right", 7)
@@ -291,15 +342,33 @@ _CAPACITY = _Column("capacity", _plain(_capacity), "left", 11, most=28)
 _BOUND_BY = _Column("bound by", _plain(_bound_by), "left", 12, most=12)
 """Takes what the others leave."""
 
-_ALL = (_MODULE, _CONTROLLER, _STATE, _WANTS, _LIMIT, _IN_FORCE, _CURRENTS, _CURRENT, _CAPACITY, _BOUND_BY)
+_ALL = (
+    _MODULE,
+    _CONTROLLER,
+    _STATE,
+    _WANTS,
+    _GRANTED,
+    _EXPOSURE,
+    _COMMITTED,
+    _IN_FORCE,
+    _CURRENTS,
+    _CURRENT,
+    _CAPACITY,
+    _BOUND_BY,
+)
+_FLOWS = (_GRANTED, _EXPOSURE, _COMMITTED)
 _LAYOUTS = (
-    (_MODULE, _CONTROLLER, _STATE, _WANTS, _LIMIT, _IN_FORCE, _CURRENTS, _CAPACITY, _BOUND_BY),
-    (_MODULE, _STATE, _WANTS, _LIMIT, _IN_FORCE, _CURRENTS, _CAPACITY, _BOUND_BY),
-    (_MODULE, _STATE, _LIMIT, _IN_FORCE, _CURRENTS, _CAPACITY, _BOUND_BY),
-    (_MODULE, _STATE, _LIMIT, _IN_FORCE, _CURRENT, _CAPACITY, _BOUND_BY),
-    (_MODULE, _STATE, _LIMIT, _IN_FORCE, _CURRENT, _BOUND_BY),
-    (_MODULE, _STATE, _LIMIT, _CURRENT, _BOUND_BY),
-    (_MODULE, _STATE, _LIMIT, _CURRENT),
-    (_MODULE, _LIMIT, _CURRENT),
+    (_MODULE, _CONTROLLER, _STATE, _WANTS, *_FLOWS, _IN_FORCE, _CURRENTS, _CAPACITY, _BOUND_BY),
+    (_MODULE, _STATE, _WANTS, *_FLOWS, _IN_FORCE, _CURRENTS, _CAPACITY, _BOUND_BY),
+    (_MODULE, _STATE, _WANTS, *_FLOWS, _IN_FORCE, _CURRENT, _CAPACITY, _BOUND_BY),
+    (_MODULE, _STATE, _WANTS, *_FLOWS, _IN_FORCE, _CURRENTS, _BOUND_BY),
+    (_MODULE, _STATE, _WANTS, *_FLOWS, _IN_FORCE, _CURRENT, _BOUND_BY),
+    (_MODULE, _STATE, _WANTS, *_FLOWS, _CURRENT, _BOUND_BY),
+    (_MODULE, _STATE, _WANTS, _GRANTED, _EXPOSURE, _CURRENT, _BOUND_BY),
+    (_MODULE, _STATE, *_FLOWS, _CURRENT, _BOUND_BY),
+    (_MODULE, _STATE, _GRANTED, _EXPOSURE, _CURRENT, _BOUND_BY),
+    (_MODULE, _STATE, _GRANTED, _CURRENT, _BOUND_BY),
+    (_MODULE, _STATE, _GRANTED, _CURRENT),
+    (_MODULE, _GRANTED, _CURRENT),
 )
 """From the widest on; the first that fits is shown."""

@@ -18,14 +18,25 @@ from transport.options import OUTBOX_MAX, OUTBOX_MAX_B, PEER_SHARE
 class Item:
     """One message that waits. Identity is its key when it was given none."""
 
-    __slots__ = ("body", "key", "kind", "source", "target")
+    __slots__ = ("after", "body", "key", "kind", "source", "target")
 
-    def __init__(self, *, kind: str, source: str, target: str, body: bytes, key: Hashable | None) -> None:
+    def __init__(
+        self,
+        *,
+        kind: str,
+        source: str,
+        target: str,
+        body: bytes,
+        key: Hashable | None,
+        after: Hashable | None = None,
+    ) -> None:
         self.kind = kind
         self.source = source
         self.target = target
         self.body = body
         self.key: Hashable = self if key is None else ("key", key)
+        self.after: Hashable = ("key", after)
+        """It stays behind the one with this key."""
 
 
 class Put(Enum):
@@ -53,7 +64,8 @@ class Outbox:
         return self._items
 
     def put(self, peer: str | None, item: Item) -> Put:
-        """Append `item` for `peer`, or put it in the place of the older one with its key."""
+        """Append `item` for `peer`, or put it in the place of the older one with its key; behind all
+        where one waits that it must not overtake."""
         queue = self._queues.get(peer)
         elder = None if queue is None else queue.get(item.key)
         growth_B = len(item.body) - (0 if elder is None else len(elder.body))
@@ -70,6 +82,8 @@ class Outbox:
         if queue is None:
             queue = self._queues[peer] = OrderedDict()
         queue[item.key] = item
+        if elder is not None and item.after in queue:
+            queue.move_to_end(item.key)
         self._items += elder is None
         self._size_B += growth_B
         self._peer_sizes_B[peer] = peer_size_B + growth_B

@@ -98,11 +98,13 @@ class Port:
         source: str = "",
         peer: str | None = None,
         key: Hashable | None = None,
+        after: Hashable | None = None,
     ) -> bool:
         """Queue `message` as it is now; never blocks. False: it was dropped at once, and counted.
 
         `peer` is the `Delivery.peer` of one heard before; a connecting port has only one and ignores
-        it. A message with a `key` replaces the one with the same peer and key that still waits. True
+        it. A message with a `key` replaces the one with the same peer and key that still waits, and
+        takes its place, but stays behind one whose key is `after`. True
         is no promise that it arrives. Raises TypeError or ValueError for what is our own mistake: a
         type that is not registered, a name that is too long, a listening port without `peer`.
         """
@@ -114,7 +116,7 @@ class Port:
         body = msgspec.msgpack.encode(message)
         drop = Drop.TOO_BIG if len(body) > self.message_max_B else body_fault(body)
         if drop is None:
-            item = Item(kind=kind, source=source, target=target, body=body, key=key)
+            item = Item(kind=kind, source=source, target=target, body=body, key=key, after=after)
             drop = self._enqueue(peer if self.listening else None, item)
         if drop is None:
             return True

@@ -260,6 +260,8 @@ class Evse:
             limit_A=limit.limit_A,
             limit_W=limit.limit_W,
             limit_ends_in_s=self.watchdog.ends_in_s(now_s),
+            mark=limit.mark,
+            contactor_closed=self.contactor_closed,
             cable_limit_A=None if car is None or self.config.charge_mode == "DC" else car.car.cable_A,
             car_limit_A=round(car.told_limit_A, 1) if talks and car is not None else None,
             fault=self.fault if self.supplied else "no supply",

@@ -4,7 +4,9 @@
 
 A limit runs out `duration_s` after `t_echo_s`, the hardware's own time in the reading that it
 answers: one that was long under way arrives short or dead. Whoever answers an older reading than
-the limit in force did, or one that the hardware has not sent yet, is refused.
+the limit in force did, or one that the hardware has not sent yet, is refused. Of those that answer the
+same reading a connection that was lost and found again may bring the newer first: a mark is the sender's
+life and a number, and of one life a lower number is refused.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ class Limit(Struct, frozen=True, kw_only=True):
     """None: as they are."""
     cp_state: Literal["on", "X1", "E", "F"] = "on"
     ends_s: float = math.inf
+    mark: str = ""
 
 
 class Watchdog:
@@ -34,6 +37,7 @@ class Watchdog:
     def __init__(self, fallback_A: float) -> None:
         self._fallback = Limit(limit_A=fallback_A)
         self._newest_echo_s = -math.inf
+        self._newest_mark = ("", 0)
         self.limit = self._fallback
 
     def take(self, now_s: float, command: Actuate) -> str | None:
@@ -44,19 +48,23 @@ class Watchdog:
             return f"echo of {command.t_echo_s:.3f} s is from the future, now is {now_s:.3f} s"
         if command.t_echo_s < self._newest_echo_s:
             return f"echo of {command.t_echo_s:.3f} s is older than {self._newest_echo_s:.3f} s"
+        life, number = _parts(command.mark)
+        if life == self._newest_mark[0] and number < self._newest_mark[1]:
+            return f"number {number} came after {self._newest_mark[1]}"
         if not now_s < ends_s < math.inf:
             return f"limit ran out {now_s - ends_s:.3f} s ago"
         if not _is_current(command.limit_A) or not (command.limit_W is None or _is_current(command.limit_W)):
             return f"limit of {command.limit_A} A, {command.limit_W} W is none"
         if not 1 <= command.phase_count <= 3:
             return f"{command.phase_count} phases are none"
-        self._newest_echo_s = command.t_echo_s
+        self._newest_echo_s, self._newest_mark = command.t_echo_s, (life, number)
         self.limit = Limit(
             limit_A=command.limit_A,
             limit_W=command.limit_W,
             phase_count=command.phase_count,
             cp_state=command.cp_state,
             ends_s=ends_s,
+            mark=command.mark,
         )
         return None
 
@@ -68,6 +76,12 @@ class Watchdog:
     def ends_in_s(self, now_s: float) -> float:
         """Until it falls back; 0 in fallback."""
         return 0.0 if self.limit is self._fallback else max(0.0, self.limit.ends_s - now_s)
+
+
+def _parts(mark: str) -> tuple[str, int]:
+    """The life and the number; a mark without a number is a life of its own."""
+    life, _, number = mark.rpartition(":")
+    return (life, int(number)) if number.isdecimal() and number.isascii() else (mark, 0)
 
 
 def _is_current(value: float) -> bool:

@@ -75,6 +75,15 @@ def test_newer_state_replaces_older_state_that_is_unread(rig: Rig) -> None:
     assert len(taken) <= 5  # the actor may have taken one of the first before it met the gate
 
 
+def test_a_short_report_neither_replaces_nor_overtakes_a_full_one(rig: Rig) -> None:
+    rig.handle.tell("first")  # the actor may take it before it meets the gate
+    rig.handle.tell(("short", 1), "short", "full")
+    rig.handle.tell(("full", 2), "full")
+    rig.handle.tell(("short", 3), "short", "full")
+    rig.handle.tell(("short", 4), "short", "full")
+    assert rig.settle()[1:] == [("full", 2), ("short", 4)]
+
+
 def test_a_full_inbox_refuses(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(handle_module, "INBOX_MAX", 3)
     answers = [rig.handle.tell(number) for number in range(6)]

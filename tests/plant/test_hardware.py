@@ -138,6 +138,24 @@ def test_the_watchdog_falls_back_exactly_at_expiry() -> None:
     assert watchdog.ends_in_s(110.0) == 0.0
 
 
+def test_of_limits_that_answer_the_same_reading_an_overtaken_one_is_refused() -> None:
+    watchdog = Watchdog(fallback_A=0.0)
+
+    def take(mark: str, limit_A: float, echo_s: float = 5.0) -> str | None:
+        command = Actuate(t_echo_s=echo_s, duration_s=60.0, limit_A=limit_A, phase_count=3, mark=mark)
+        return watchdog.take(6.0, command)
+
+    assert take("life:9", 16.0) is None
+    assert take("life:10", 8.0) is None
+    assert "came after" in (take("life:9", 16.0) or "")
+    assert (watchdog.limit.limit_A, watchdog.limit.mark) == (8.0, "life:10")
+    assert take("life:10", 8.0) is None  # said again
+    assert take("other:1", 9.0) is None  # a new life counts anew
+    for mark in ("", "no number", "a:b", "a:²", "a:"):
+        assert take(mark, 7.0) is None
+        assert watchdog.limit.mark == mark
+
+
 @pytest.mark.parametrize(("fallback_A", "in_force_A"), [(8.0, 8.0), (4.0, 0.0), (0.0, 0.0)])
 def test_in_fallback_an_evse_draws_its_fallback_or_nothing_below_its_minimum(
     fallback_A: float, in_force_A: float

@@ -14,7 +14,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
-from itertools import pairwise
+from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,7 @@ from actors.plant.messages import (
 )
 from actors.plant.process import Plant, with_seed
 from actors.plant.story import StoryError
-from tests.plant.helpers import command, make_installation, make_site, steps, wait_until
+from tests.plant.helpers import STEP_s, command, make_installation, make_site, steps, wait_until
 from transport import AddressError, Delivery, Registry, Wire
 
 FAST: dict[str, Any] = {"reaction_time_s": 0.1, "ramp_A_per_s": 200}
@@ -177,6 +177,41 @@ def test_readings_are_due_at_least_each_second_and_for_currents_at_most_five_tim
     assert min(ramp_gaps_s) >= 0.2 - 1e-6
     assert max(ramp_gaps_s) <= 0.25 + 1e-6
     assert sum(at_s > 7.0 for at_s in sent_s) <= 6
+
+
+def test_a_reading_is_due_at_once_when_a_new_limit_holds_or_the_contactor_opens() -> None:
+    slow = {"evse": "evse_1", "reaction_time_s": 3, "battery_kWh": 1000}
+    installation = make_installation({"cars": [slow]}, evse_1={"fallback_limit_A": 6})
+    outlet = process.Outlet(installation.evses["evse_1"])
+    evse = outlet.evse
+    told: list[tuple[float, str, bool]] = []
+    for now_s in steps(installation, 30.0):
+        for at_s, limit_A, duration_s in ((2.0, 16.0, 60.0), (10.02, 0.0, 60.0), (20.02, 10.0, 3.01)):
+            if at_s <= now_s < at_s + STEP_s:
+                command(installation, limit_A=limit_A, duration_s=duration_s, mark=f"life:{at_s}")
+        if outlet.due(now_s):
+            outlet.sent(now_s, evse.reading(now_s))
+            told.append((now_s, evse.reading(now_s).mark, evse.reading(now_s).contactor_closed))
+        # Whoever waits for it knows it in the step in which it came.
+        assert told[-1][1:] == (evse.watchdog.limit.mark, evse.contactor_closed)
+    assert [mark for mark, _ in groupby(mark for _, mark, _ in told)] == [
+        "",
+        "life:2.0",
+        "life:10.02",
+        "life:20.02",
+        "",
+    ]
+
+
+def test_commands_to_one_evse_keep_their_order_through_the_driver(stack: ExitStack) -> None:
+    plant = begin(stack, {"cars": []})
+    driver = client(stack, "level_1", plant)
+    for number in range(1, 300):
+        driver.actuate(limit_A=6.0 + number % 20, mark=f"life:{number}")
+    driver.wait(lambda reading: reading.mark == "life:299", "the last")
+    marks = [r.mark for r in driver.readings["evse_1"] if r.mark]
+    numbers = [int(mark.partition(":")[2]) for mark in marks]
+    assert numbers == sorted(numbers)
 
 
 def test_only_the_driver_that_began_last_is_told_and_obeyed(stack: ExitStack) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import io
+import re
 
 import pytest
+from msgspec.structs import replace
 from rich.console import Console
 
+from actors.energy.amount import Amount
 from actors.energy.external import ShortLimits, SourceStatus, short_form
 from actors.energy.messages import ModuleStatus, OptimizerStatus
 from actors.energy.types import IntegerWithSource, LimitsRes, NumberWithSource
@@ -37,6 +40,9 @@ def evse(
         wants_A=32.0 if charging else 0.0,
         wants_W=50e3 if charging else None,
         limit=granted(32.0, 50e3, source),
+        granted=Amount(32.0, 50e3),
+        exposure=Amount(132.5, 91e3),
+        committed=Amount(131.5, 90e3),
         in_force_A=31.5,
         in_force_W=49.5e3,
         currents_A=(30.1, 30.2, 30.3) if charging else (0.0, 0.0, 0.0),
@@ -52,10 +58,25 @@ def node(name: str, **more: object) -> ModuleStatus:
         kind="EnergyNode",
         controller=name,
         state="ok",
-        limit=granted(125.0, 86.2e3, "sum of its EVSEs", None),
+        granted=Amount(125.0, 86.2e3),
+        exposure=Amount(126.5, 87e3),
         capacity_A=63.0,
         capacity_source=f"{name}/fuse",
-        **more,  # type: ignore[arg-type]
+        **{"committed": Amount(127.5, 88e3), **more},  # type: ignore[arg-type]
+    )
+
+
+def dc(name: str) -> ModuleStatus:
+    return ModuleStatus(
+        id=name,
+        kind="EvseManager",
+        controller="floor_1_node",
+        state="Charging",
+        wants_W=150e3,
+        limit=LimitsRes(total_power_W=NumberWithSource(100e3, "floor_1_node/fuse")),
+        granted=Amount(145.0, 100e3),
+        exposure=Amount(160.0, 110.4e3),
+        committed=Amount(150.0, 103.5e3),
     )
 
 
@@ -114,10 +135,13 @@ def test_numbers_are_never_cut(width: int, source: str) -> None:
     assert all(len(line) <= width for line in text.splitlines())
     cells = row(text, name)
     assert "PrepareCharging" in cells
-    assert "32.0 A 50.0 kW x3" in cells
+    assert "32.0 A x3" in cells
     assert ("30.1 30.2 30.3" in cells) or ("30.3" in cells and "30.1" not in cells)
     assert "bound by" in text
-    assert "125.0 A 86.2 kW" in row(text, "floor_1_node")
+    assert "125.0 A" in row(text, "floor_1_node")
+    assert "126.5 A" in row(text, "floor_1_node")
+    assert "132.5 A" in cells
+    assert ("131.5 A" in cells) == ("committed" in text)
     assert ("31.5 A 49.5 kW" in cells) == ("in force" in text)
     assert ("33.0 A 50.5 kW" in cells) == ("capacity" in text)
 
@@ -144,7 +168,6 @@ def test_a_capacity_names_its_source_without_the_own_name() -> None:
     text = drawn(site(node("floor_1_node")), 200)
     assert "63.0 A fuse" in text
     assert "floor_1_node/fuse" not in text
-    assert "sum of its EVSEs" not in text  # nodes leave `bound by` empty
 
 
 def test_an_evse_names_what_bound_it() -> None:
@@ -157,6 +180,40 @@ def test_a_silent_module_shows_no_stale_numbers() -> None:
         assert "silent 12 s" in cells
         assert "30." not in cells
         assert "31.5" not in cells
+        assert "132.5 A" in cells  # what it may still draw its parent knows
+
+
+def test_what_was_told_by_a_silent_node_of_those_below_it_is_not_shown() -> None:
+    silent = replace(node("panel_1"), alive=False, age_s=12.0)
+    modules = (node("root"), silent, evse("evse_1", alive=False), node("panel_2"), evse("evse_2"))
+    depths = {"panel_1": 1, "evse_1": 2, "panel_2": 1, "evse_2": 2}
+    text = drawn(site(*modules), 200, depths=depths)
+    assert "126.5 A" in row(text, "panel_1")
+    assert "127.5 A" not in row(text, "panel_1")
+    assert not {"32.0 A x3", "132.5 A", "131.5 A"} & set(re.split(r"\s{2,}", row(text, "evse_1")))
+    assert {"32.0 A x3", "132.5 A", "131.5 A"} <= set(re.split(r"\s{2,}", row(text, "evse_2")))
+
+
+def test_what_is_not_known_is_no_dash() -> None:
+    unknown = replace(node("panel_1"), exposure=None, committed=None)
+    cells = re.split(r"\s{2,}", row(drawn(site(unknown), 200), "panel_1").strip())
+    assert cells.count("?") == 2
+    root = replace(node("root"), kind="EnergyManager", exposure=None, committed=None)
+    assert re.split(r"\s{2,}", row(drawn(site(root), 200), "root").strip()).count("?") == 1
+
+
+def test_dc_is_shown_in_watt() -> None:
+    cells = re.split(r"\s{2,}", row(drawn(site(dc("dc_1")), 200), "dc_1"))
+    assert {"150.0 kW", "100.0 kW", "110.4 kW", "103.5 kW"} <= set(cells)
+
+
+def test_a_raise_that_waits_says_for_what() -> None:
+    waiting = replace(evse("evse_1"), waits_for="evse_2, which may still draw 16 A 11040 W")
+    status = site(node("panel"), waiting, evse("evse_2"))
+    for width in WIDTHS:
+        assert "waits for" in row(drawn(status, width, 40), "evse_1")
+        assert "which may still draw" not in drawn(status, width, 40)
+    assert "evse_1 waits for: evse_2, which may still draw 16 A 11040 W" in drawn(status, 200)
 
 
 def tall(**more: object) -> SiteStatus:

@@ -27,6 +27,20 @@ def test_order_is_kept_and_a_newer_state_takes_the_place_of_the_older() -> None:
     assert outbox.peers() == []
 
 
+def test_what_must_stay_behind_another_does_not_overtake_it_in_the_place_of_an_older() -> None:
+    outbox = Outbox(shared=False)
+
+    def put(text: str, key: str, after: str | None = None) -> None:
+        outbox.put(None, Item(kind="k", source="", target="", body=text.encode(), key=key, after=after))
+
+    for text, key, after in (("a", "short", "full"), ("b", "full", None), ("c", "short", "full")):
+        put(text, key, after)
+    assert bodies(outbox.take(None, 9)) == ["b", "c"]
+    for text, key, after in (("a", "short", "full"), ("b", "other", None), ("c", "short", "full")):
+        put(text, key, after)
+    assert bodies(outbox.take(None, 9)) == ["c", "b"]
+
+
 def test_keys_of_different_peers_do_not_meet() -> None:
     outbox = Outbox(shared=True)
     assert outbox.put("p", item("a", "x")) is Put.QUEUED
