@@ -7,6 +7,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 from tools.errors import UserError
 
@@ -19,6 +20,7 @@ VERBS = {
     "limit": "set or clear an external limit on a node",
     "status": "show every module of a running site",
     "stop": "stop a running site",
+    "simulate-faults": "run drawn sites in simulated time while everything goes wrong that may",
 }
 
 
@@ -32,8 +34,12 @@ def build_parser(verb: str | None = None) -> argparse.ArgumentParser:
     for name, summary in VERBS.items():
         sub = verbs.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
         if name == verb:
-            importlib.import_module(f"tools.{name}").configure(sub)
+            _module(name).configure(sub)
     return parser
+
+
+def _module(verb: str) -> Any:
+    return importlib.import_module(f"tools.{verb.replace('-', '_')}")
 
 
 def _version() -> str:
@@ -49,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     verb = arguments[0] if arguments and arguments[0] in VERBS else None
     options = build_parser(verb).parse_args(arguments)
     try:
-        code: int = importlib.import_module(f"tools.{options.verb}").run(options)
+        code: int = _module(options.verb).run(options)
     except UserError as error:
         print(f"amptree {options.verb}: {error}", file=sys.stderr)
         return 1

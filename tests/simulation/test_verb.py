@@ -1,0 +1,84 @@
+"""`amptree simulate-faults`."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from actors.simulation.checker import Violation
+from actors.simulation.liveness import Liveness
+from actors.simulation.run import Result
+from tools import simulate_faults
+from tools.main import main
+
+SHORT = ("simulate-faults", "--evses", "2", "--hours", "0.01", "--seed", "8")
+
+
+def result(seed: int, *violations: Violation, live_after_s: float = 3.0) -> Result:
+    return Result(
+        seed=seed,
+        events=10,
+        sim_s=1800.0,
+        cpu_s=2.0,
+        hash="",
+        evses=3,
+        interval_s=1.0,
+        violations=violations,
+        violation_count=len(violations),
+        highest_share=1.0,
+        liveness=Liveness(live_after_s=live_after_s),
+    )
+
+
+OVERLOAD = Violation(kind="overload", at_s=12.34, where="n0", text="41 A flow through n0, 40 A may")
+
+
+def test_a_short_run_holds(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(SHORT) == 0
+    out = capsys.readouterr().out
+    assert "overloads" in out
+    assert "failed" not in out
+
+
+def test_as_json_with_several_processes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main((*SHORT, "--json", "--jobs", "2")) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["overloads"], found["failed"], found["stories"]) == (0, {}, [])
+    assert found["runs"] >= 1
+
+
+def test_a_replay_is_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main((*SHORT, "--replay")) == 0
+    assert "twice the same" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("wrong", [("--evses", "0"), ("--jobs", "0"), ("--hours", "0")])
+def test_wrong_numbers_are_told(wrong: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main((*SHORT, *wrong)) == 1
+    assert wrong[0] in capsys.readouterr().err
+
+
+def test_a_failure_stands_in_the_table_and_ends_with_1(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(simulate_faults, "run_seed", lambda seed, knobs: result(seed, OVERLOAD))
+    assert main(("simulate-faults", "--hours", "1", "--no-shrink")) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split() for line in lines if line.startswith("overloads")] == [["overloads", "2"]]
+    assert "seed 1 failed: overload at 12.3 s: 41 A flow through n0, 40 A may" in lines
+
+
+def test_ctrl_c_prints_what_is_done(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(seed: int, knobs: object) -> Result:
+        if seed == 2:
+            raise KeyboardInterrupt
+        return result(seed, live_after_s=float(seed))
+
+    monkeypatch.setattr(simulate_faults, "run_seed", stopped)
+    assert main(("simulate-faults", "--hours", "9")) == 130
+    out = capsys.readouterr().out
+    assert "simulated hours      1.00" in out
+    assert "worst 1 s (seed 1)" in out
