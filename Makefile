@@ -1,10 +1,12 @@
-# Two commands: `make run` and `make test`. Both make .venv and install what they need.
+# `make run` and `make test`; `make faults` simulates sites that go wrong, on new seeds. All make .venv and install what they need.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SITE ?= configs/hierarchical.yaml
 
-.PHONY: run test lint check clean
+CPU_MINUTES ?= 5
+
+.PHONY: run test faults lint check clean
 
 run: $(VENV)/.installed
 	$(BIN)/amptree up $(SITE)
@@ -12,13 +14,16 @@ run: $(VENV)/.installed
 test: $(VENV)/.installed-test
 	$(BIN)/pytest $(PYTEST_ARGS)
 
+faults: $(VENV)/.installed
+	$(BIN)/amptree simulate-faults --seed new --cpu-minutes $(CPU_MINUTES) --jobs 2
+
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-check: lint test
+check: lint test faults
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
