@@ -53,7 +53,7 @@ class MarketRunner:
         memory = self._memory or _remembered(self._kept, run.start_us)
         try:
             allocation, self._memory = allocate(
-                run.request, run.config, run.start_us, memory, trace=run.trace
+                run.request, run.config, run.start_us, memory, trace=run.trace, forecast=run.forecast
             )
         except RequestError as error:
             return MarketAnswer(error=str(error))

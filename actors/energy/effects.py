@@ -64,6 +64,8 @@ class RunMarket(Struct, frozen=True):
     config: EnergyManagerConfig
     start_us: int
     trace: bool
+    forecast: bool = True
+    """Also for the slots to come."""
 
 
 Effect = ToParent | ToChild | ToDriver | ToGateway | Say | Save | KeepEpoch | RunMarket

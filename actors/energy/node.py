@@ -134,7 +134,8 @@ class NodeCore(Trunk):
             lambda: tightened(asked, at_root, source),
             lambda: FOREVER_US,
         )
-        return [RunMarket(request, config, now.wall_us, self.settings.site.debug)]
+        debug = self.settings.site.debug
+        return [RunMarket(request, config, now.wall_us, debug, forecast=False)]
 
     def _hand_down_own(self, now: Instant, answer: MarketAnswer) -> list[Effect]:
         if answer.error is not None:

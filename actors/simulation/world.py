@@ -225,7 +225,9 @@ class World:
             self.step(slot, MarketAnswer(limits=slot.last_answer))
             return
         try:
-            allocation, slot.memory = allocate(run.request, run.config, run.start_us, slot.memory)
+            allocation, slot.memory = allocate(
+                run.request, run.config, run.start_us, slot.memory, forecast=False
+            )
         except RequestError as error:
             self._violation("exception", slot.id, f"the market refuses its request: {error}")
             self.step(slot, MarketAnswer(error=str(error)))

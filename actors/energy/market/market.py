@@ -39,12 +39,14 @@ def allocate(
     memory: Memory | None = None,
     *,
     trace: bool = False,
+    forecast: bool = True,
 ) -> tuple[Allocation, Memory]:
     """Share what the tree allows among its EVSEs.
 
     `start_time_us` is "now", in microseconds since the epoch; `memory` is what the last run
     returned (None at first): it carries phase switching over, and the compiled tree. The
-    allocation has one EnforcedLimits for each EVSE, in depth-first order.
+    allocation has one EnforcedLimits for each EVSE, in depth-first order; without `forecast` it is
+    worked out for the active slot alone.
 
     Raises RequestError, with the JSON path, for a value of the request that is not accepted, for
     one of the configuration (its path starts with `config.`), and for work without bound.
@@ -59,6 +61,8 @@ def allocate(
         tree = compile_tree(request)
         tiers = tiers_of(tree)
     slots = slots_of(tree, config, start_time_us)
+    if not forecast:
+        slots = slots.without_forecast()
     if len(slots.times_us) * len(tree.nodes) > MOST_CELLS:
         raise RequestError("", f"{len(slots.times_us)} slots of {len(tree.nodes)} nodes are too many")
     heeded = heeded_targets(tree, slots.columns_us)

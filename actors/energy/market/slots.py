@@ -35,6 +35,16 @@ class Slots:
         """The column of the active slot."""
         return int(self.column_of[self.active])
 
+    def without_forecast(self) -> Slots:
+        """The active slot alone."""
+        column = self.active_column
+        return Slots(
+            times_us=self.times_us[self.active : self.active + 1],
+            active=0,
+            column_of=np.zeros(1, dtype=np.intp),
+            columns_us=self.columns_us[column : column + 1],
+        )
+
 
 def slots_of(tree: CompiledTree, config: EnergyManagerConfig, start_us: int) -> Slots:
     """The slots from `start_us` on; RequestError where they would be too many."""
