@@ -2,7 +2,7 @@
 
 What may flow below each is the ledger's to know (ledger.py). A child that falls silent is no longer
 in the market with what it wanted last, but as a fixed load of its exposure, so that others get what
-its fallback frees once that is certain.
+it had beyond its fallback once that is surely over.
 """
 
 from __future__ import annotations
@@ -129,11 +129,11 @@ class Branch:
         for name, child in self._children.items():
             if child.wants is not None and self.alive(now_s, name):
                 wants.append(child.wants)
-            elif (load := self._fixed_load(now_s, name)) != NOTHING:
+            elif (load := self._load_of_silent(now_s, name)) != NOTHING:
                 wants.append(_fixed_load(f"{name}{NOT_HEARD}", load, timestamps.format_utc(stamp_us)))
         return tuple(wants)
 
-    def _fixed_load(self, now_s: float, name: str) -> Amount:
+    def _load_of_silent(self, now_s: float, name: str) -> Amount:
         """The most that a silent child may draw; while that is not known nobody is raised anyway."""
         if self.ledger.is_known(now_s, name):
             return self.ledger.exposure(now_s, name)
@@ -167,7 +167,7 @@ class Branch:
         """Whether there is capacity for what the market gives. Where it is below the sum of the fallbacks
         only what the EVSEs are given must keep within it."""
         desired = self.desired(now_s, limits)
-        outside = total(self._fixed_load(now_s, name) for name in self._children if name not in desired)
+        outside = total(self._load_of_silent(now_s, name) for name in self._children if name not in desired)
         together = total(desired.values()) + outside
         if together.fits(capacity):
             return True
@@ -253,10 +253,11 @@ class Branch:
         for name, child in self._children.items():
             alive = self.alive(now_s, name)
             if child.report is None or not child.status:
-                statuses += (
+                own, *below = (
                     ModuleStatus(id=i, kind=k, controller=c, alive=False, note="not heard")
                     for i, k, c in child.settings.expected
                 )
+                statuses += (self._with_account(now_s, own, child), *below)
                 continue
             age_s = now_s - self.ledger.accounts[name].heard_s
             own, *below = child.status
@@ -273,7 +274,9 @@ class Branch:
             granted=None if account.newest is None else self.ledger.latest(now_s, status.id),
             exposure=exposure,
             committed=None if child.report is None else child.report.committed,
-            waits_for=account.doubt or ("" if child.planned is None else child.planned.waits_for),
+            waits_for=f"raised no more: {account.doubt}"
+            if account.doubt
+            else ("" if child.planned is None else child.planned.waits_for),
         )
 
     def settle_time_s(self) -> float:
@@ -290,7 +293,7 @@ def factors_to_root(wants: EnergyFlowRequest) -> tuple[float, float]:
 
 
 def _fixed_load(uuid: str, load: Amount, stamp: str) -> EnergyFlowRequest:
-    """Something that asks for nothing and may draw its fallback at any time."""
+    """Something that asks for nothing and may draw `load` at any time."""
     nothing = LimitsReq(ac_max_current_A=NumberWithSource(0.0, uuid))
     entry = ScheduleReqEntry(timestamp=stamp, limits_to_root=nothing, limits_to_leaves=LimitsReq())
     return EnergyFlowRequest(

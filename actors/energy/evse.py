@@ -68,6 +68,7 @@ class EvseCore(Member):
         self._told: Actuate | None = None
         self._told_until_s = now.mono_s
         self._report_due_s = now.mono_s
+        self._appetite_told: Appetite = "nothing"
         self._committed: Amount | None = None
         """As reported last."""
         self.due_s = now.mono_s
@@ -246,7 +247,8 @@ class EvseCore(Member):
         before = self._states.state
         state = self._states.step(now.mono_s, self._reading, self._read_at_s, self._offered())
         changed = state is not before
-        priority = hurry or (changed and ((state in _IDLE) != (before in _IDLE) or state in _OVER))
+        wants_other = self._appetite(now.mono_s) != self._appetite_told
+        priority = hurry or wants_other or (changed and state in _OVER)
         effects: list[Effect] = [Say("info", f"{before.value} -> {state.value}")] if changed else []
         if priority or changed or now.mono_s >= self._report_due_s:
             self._report_due_s = now.mono_s + self.settings.site.update_interval
@@ -261,7 +263,8 @@ class EvseCore(Member):
 
     def _make_report(self, now: Instant, priority: bool) -> Report:
         """With what the car wants, unless the hardware has only not been heard yet."""
-        wants = self._wishes.request(now, self._situation(now.mono_s), self._appetite(now.mono_s), priority)
+        self._appetite_told = appetite = self._appetite(now.mono_s)
+        wants = self._wishes.request(now, self._situation(now.mono_s), appetite, priority)
         silence_s = SILENT_INTERVALS * self.settings.site.update_interval
         heard = self._reading is not None or now.mono_s >= self._born_s + silence_s
         return replace(

@@ -403,23 +403,26 @@ class Ledger:
         reasons = {}
         for name in short:
             if doubt := self.accounts[name].doubt:
-                reasons[name] = doubt
+                reasons[name] = f"raised no more: {doubt}"
                 continue
             if unknown:
-                reasons[name] = f"what {unknown[0]} holds from before a restart is not known yet"
+                reasons[name] = f"{unknown[0]}, whose limits from before a restart are not known yet"
                 continue
             slow = next(
                 (
                     other
                     for other, exposure in exposures.items()
-                    if other != name and not exposure.fits(amounts.get(other) or self.latest(now_s, other))
+                    if other != name
+                    and not exposure.fits(
+                        largest(amounts.get(other, NOTHING), self.accounts[other].fallback)
+                        if other in amounts
+                        else self.latest(now_s, other)
+                    )
                 ),
                 None,
             )
             reasons[name] = (
-                "room that others may still use"
-                if slow is None
-                else f"{slow}, which may still draw {exposures[slow].text()}"
+                "room above" if slow is None else f"{slow}, which may still draw {exposures[slow].text()}"
             )
         return reasons
 

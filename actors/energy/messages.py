@@ -1,7 +1,8 @@
 """What travels between the actors of the tree, on one machine or over links.
 
-Up goes a Report, down a Grant, both every update interval and at once on a priority request. Both
-carry their whole state, so that any of them may be lost, late or doubled:
+Up goes a Report, down a Grant, both every update interval and at once when something urgent happened
+or room was made. Both carry all that the ledger needs, so that any of them may be lost, late or doubled;
+what a short report leaves out (`wants`, `status`) comes again with the next full one:
 
 - `boot` names one life of the sender's actor; a grant answers exactly one life.
 - A grant expires `duration_s` after the report that it echoes was *sent*, on the child's own clock:

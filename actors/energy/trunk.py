@@ -217,7 +217,7 @@ class Trunk(Member):
         silent = sum(not s.alive for s in below)
         alone = EnergyFlowRequest(uuid=self.id, node_type=NodeType.Generic)
         capacity = import_limits(self._with_limits(alone, now.wall_us, now).schedule_import[0])
-        tightest = capacity.ac_max_current_A or capacity.total_power_W
+        lowest = capacity.ac_max_current_A or capacity.total_power_W
         L1, L2, L3 = (sum(s.currents_A[phase] for s in evses) for phase in range(3))
         own = ModuleStatus(
             id=self.id,
@@ -233,7 +233,7 @@ class Trunk(Member):
             power_W=sum(s.power_W for s in evses),
             capacity_A=value_of(capacity.ac_max_current_A),
             capacity_W=value_of(capacity.total_power_W),
-            capacity_source=tightest.source if tightest else "",
+            capacity_source=lowest.source if lowest else "",
             sources=self.sources.status(now.mono_s),
             note="; ".join(text for text in (note, self._trouble(now)) if text),
         )

@@ -124,13 +124,6 @@ class Checker:
         """Time went by: less may be allowed now."""
         self._check(now_s, self.nodes[name])
 
-    def below_fallbacks(self) -> str:
-        """A node whose external limit is below the fallback of what is below it, if there is one."""
-        for node in self.nodes.values():
-            if node.limit[0] < node.fallback_A or node.limit[1] < node.fallback_W:
-                return node.id
-        return ""
-
     def note(self, violation: Violation) -> None:
         """Something else that must not be."""
         self.count += 1

@@ -1,18 +1,19 @@
 """Once all is mended, the site must soon be at work again: what the market gives is in force.
 
 A run is *alive* while what is in force at the hardware is at least LIVE_SHARE of what the market gives
-in all, no EVSE counting for more than its own part, and every car that is there is in the market. While
-an external limit is below what must be kept for fallbacks, it cannot be divided as the market does:
-then what is in force is not compared.
+in all, no EVSE counting for more than its own part, and every car that is there is in the market. An
+external limit may still move by its own schedule; then the time is counted from there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 from msgspec import Struct
 
+from actors.energy.amount import Amount
+from actors.energy.trunk import Trunk
 from actors.energy.types import EnergyFlowRequest, EnforcedLimits
 from actors.simulation.checker import Violation
 from actors.simulation.world import World
@@ -21,6 +22,8 @@ LIVE_SHARE = 0.95
 LIVE_WITHIN_S = 30.0
 EXACT_AFTER_S = 60.0
 """Later than what LIVE_WITHIN_S is counted from."""
+LONGEST_WATCH_S = 390.0
+"""However often limits move."""
 SAMPLE_S = 1.0
 SAME_A = 1e-3
 
@@ -29,7 +32,7 @@ class Liveness(Struct, kw_only=True):
     """How a run came back to work; seconds after all was mended."""
 
     live_after_s: float = 0.0
-    """When it was alive for good; beyond the end of the run where it never was."""
+    """When it was alive for good, since a limit moved last; beyond the end of the run where it never was."""
     allowed_s: float = LIVE_WITHIN_S
     """LIVE_WITHIN_S, or more where state was lost."""
     share: float = 1.0
@@ -44,13 +47,17 @@ def watch(world: World) -> Liveness:
     result = Liveness()
     result.allowed_s = max(0.0, world.lost_state_until_s - mended_s) + LIVE_WITHIN_S
     exact_s = result.allowed_s - LIVE_WITHIN_S + EXACT_AFTER_S
-    after_s = 0.0
-    while after_s < exact_s:
+    after_s = moved_s = 0.0
+    limits = _limits(world)
+    missing = ""
+    while after_s < min(moved_s + exact_s, LONGEST_WATCH_S):
         after_s += SAMPLE_S
         world.run_until(mended_s + after_s)
+        if (now := _limits(world)) != limits:
+            limits, moved_s, result.live_after_s = now, after_s, 0.0
         missing = "; ".join(_missing(world))
         if missing:
-            result.live_after_s, result.why = after_s + SAMPLE_S, missing
+            result.live_after_s, result.why = after_s - moved_s + SAMPLE_S, missing
     result.share = share_in_force(world)
     root = world.site.root
     if result.live_after_s > result.allowed_s:
@@ -60,6 +67,12 @@ def watch(world: World) -> Liveness:
     for evse, text in _differences(world):
         world.checker.note(Violation(kind="wrong", at_s=world.now_s, where=evse, text=text))
     return result
+
+
+def _limits(world: World) -> list[Amount]:
+    """What fuse and external limits of every node allow now."""
+    slots = [slot for slot in world.slots.values() if isinstance(slot.core, Trunk)]
+    return [cast(Trunk, s.core).own_capacity(s.process.clocks.now(world.now_s))[0] for s in slots]
 
 
 def share_in_force(world: World) -> float:

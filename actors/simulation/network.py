@@ -77,8 +77,11 @@ class Link:
         else:
             at_s = now_s + self._delay_s(first)
         if self._in_order:
-            at_s = self._last_s = max(at_s, self._last_s)
-            return (at_s,) if self._arrives(at_s) else ()
+            at_s = max(at_s, self._last_s)
+            if not self._arrives(at_s):
+                return ()
+            self._last_s = at_s
+            return (at_s,)
         times = (at_s, at_s + self._delay_s(second)) if twice < quality.repeat else (at_s,)
         return tuple(t for t in times if self._arrives(t))
 

@@ -44,14 +44,9 @@ class Result(Struct, kw_only=True):
         return sum(v.kind == "overload" for v in self.violations)
 
 
-def run(
-    seed: int, hours: float | None = None, knobs: Knobs | None = None, build: Build = build_core
-) -> Result:
-    """The run of a seed; `hours` of faults instead of what would be drawn."""
-    knobs = knobs or Knobs()
-    if hours is not None:
-        knobs = Knobs(evses=knobs.evses, hurt_s=hours * HOUR_S, deep=knobs.deep, lost_state=knobs.lost_state)
-    return run_plan(draw_plan(seed, knobs), build)
+def run(seed: int, knobs: Knobs | None = None, build: Build = build_core) -> Result:
+    """The run of a seed."""
+    return run_plan(draw_plan(seed, knobs or Knobs()), build)
 
 
 def run_plan(plan: Plan, build: Build = build_core, *, record: bool = False) -> Result:

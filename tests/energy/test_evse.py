@@ -96,11 +96,20 @@ def test_a_car_that_needs_nothing_more_ends_its_session_with_priority() -> None:
     assert value_of(asked(report).ac_max_current_A) == 0.0
 
 
-def test_what_is_no_begin_or_end_of_a_session_has_no_priority() -> None:
+def test_a_car_that_pauses_or_goes_on_is_told_with_priority_since_it_wants_something_else() -> None:
     core = evse()
     charging(core)
     [report] = reports(core.step(at(1.5), reading(1.5, car_asks=False)))
-    assert (report.priority, wants(report).evse_state) == (False, EvseState.PausedEV)
+    assert (report.priority, wants(report).evse_state) == (True, EvseState.PausedEV)
+    [report] = reports(core.step(at(1.6), reading(1.6)))
+    assert (report.priority, wants(report).evse_state) == (True, EvseState.Charging)
+
+
+def test_a_change_that_leaves_what_is_wanted_as_it_is_has_no_priority() -> None:
+    core = evse()
+    charging(core)
+    told = reports(core.step(at(1.5), reading(1.5, car_limit_A=10.0))) + reports(core.step(at(2.1), None))
+    assert [report.priority for report in told] == [False] * len(told)
 
 
 @pytest.mark.parametrize(("mode", "wanted"), [("AC", (6.0, None)), ("DC", (None, 6.0 * 3 * VOLT))])

@@ -230,7 +230,7 @@ def test_two_lives_in_turn_are_no_late_reports() -> None:
     assert [doubt for doubt in doubts if doubt] == ["two lives of it speak in turn"]
     family.tell("b", flows_A=0.0)
     assert family.give(a=10.0, b=10.0) == {"a": 0.0, "b": 10.0}
-    assert family.waits["a"] == "two lives of it speak in turn"
+    assert family.waits["a"] == "raised no more: two lives of it speak in turn"
     family.now_s += LONGEST_S * STRETCH + 1.0
     family.tell("a", 99.0, boot="x")
     assert family.give(a=10.0, b=10.0) == {"a": 10.0, "b": 10.0}
@@ -288,7 +288,7 @@ def test_who_differs_from_the_configuration_is_raised_no_more(told: dict[str, An
     family.now_s = 1.0
     assert family.tell("a", **told).doubt == doubt
     assert family.give(a=12.0) == {"a": 10.0}, "renewed, not raised"
-    assert family.waits["a"] == doubt
+    assert family.waits["a"] == f"raised no more: {doubt}"
     assert family.ledger.epoch == 1
     family.now_s = 2.0
     assert family.tell("a", **told).doubt == "", "said once"
@@ -323,7 +323,7 @@ def test_after_a_restart_nobody_is_raised_until_all_have_taken_a_fence_and_told_
     fences = {name: family.fence() for name in ("a", "b")}
     family.tell("a", acked=fences["a"], holds_A=20.0, flows_A=15.0)
     assert family.give(a=32.0) == {"a": 20.0}, "renewed"
-    assert family.waits["a"] == "what b holds from before a restart is not known yet"
+    assert family.waits["a"] == "b, whose limits from before a restart are not known yet"
     family.now_s = 1.0
     family.tell("b", acked=Order(1, 7), holds_A=12.0, flows_A=12.0)
     assert family.ledger.exposure(1.0, "b") is UNLIMITED, "a grant of a former life proves nothing"
@@ -361,3 +361,16 @@ def test_what_a_child_took_from_this_life_changes_no_epoch() -> None:
     family = Family()
     family.charging("a", 10.0)
     assert family.ledger.epoch == 1
+
+
+def test_nobody_waits_for_one_that_only_keeps_its_fallback() -> None:
+    ledger = Ledger(
+        {"idle": (ampere(6.0), 11.0), "car": (ampere(0.0), 11.0)},
+        longest_s=14.0,
+        silent_s=3.0,
+        now_s=0.0,
+        kept_epoch=0,
+    )
+    planned = ledger.plan(0.0, {"idle": ampere(0.0), "car": ampere(20.0)}, ampere(20.0))
+    assert planned["car"].amount == ampere(14.0)
+    assert planned["car"].waits_for == "room above"

@@ -37,7 +37,7 @@ class Bound:
 
     def text(self) -> str:
         """For a log line or a screen."""
-        kept = f"{self.kept:g} kept for fallbacks, " if self.kept else ""
+        kept = f"{self.kept:g} kept free, " if self.kept else ""
         limit = f"{self.limit:g} {self.unit} {self.direction}"
         return f"{self.source} ({self.node}: {limit}, {kept}{self.left:g} left)"
 

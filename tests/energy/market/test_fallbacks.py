@@ -155,7 +155,7 @@ def test_the_fuse_is_named_with_what_is_kept_of_it() -> None:
     number = allocation.now("car").ac_max_current_A
     assert number is not None
     assert number.source == "root/A"
-    assert "root/A (root: 32 A import, 6 kept for fallbacks, 0 left)" in allocation.report.why("car").text()
+    assert "root/A (root: 32 A import, 6 kept free, 0 left)" in allocation.report.why("car").text()
     assert [(bound.node, bound.limit, bound.kept) for bound in allocation.report.used_up()] == [
         ("root", 32.0, 6.0)
     ]
