@@ -267,11 +267,13 @@ class Branch:
 
     def _with_account(self, now_s: float, status: ModuleStatus, child: _Child) -> ModuleStatus:
         """A child's status with what stands in the ledger."""
-        account = self.ledger.accounts[status.id]
-        exposure = self.ledger.exposure(now_s, status.id) if self.ledger.is_known(now_s, status.id) else None
+        name = child.settings.id
+        account = self.ledger.accounts[name]
+        exposure = self.ledger.exposure(now_s, name) if self.ledger.is_known(now_s, name) else None
         return replace(
             status,
-            granted=None if account.newest is None else self.ledger.latest(now_s, status.id),
+            id=name,
+            granted=None if account.newest is None else self.ledger.latest(now_s, name),
             exposure=exposure,
             committed=None if child.report is None else child.report.committed,
             waits_for=f"raised no more: {account.doubt}"

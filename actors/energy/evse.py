@@ -144,6 +144,7 @@ class EvseCore(Member):
             t_echo_s=reading.t_hardware_s,
             duration_s=reading.limit_ends_in_s if inherits else self._duration_s(grant),
             mark=f"{self._lease.boot}:{next(self._marks)}",
+            takes_over=reading.mark if inherits else None,
             limit_A=draw.current_A,
             limit_W=draw.power_W,
             phase_count=self._switch.commanded,
@@ -190,7 +191,7 @@ class EvseCore(Member):
         current, power = limits.ac_max_current_A, limits.total_power_W
         if current is None and power is None:
             return limits  # nothing said is nothing granted
-        if current is not None and current.value > amount.import_A + CRUMB:
+        if current is None or current.value > amount.import_A + CRUMB:
             current = NumberWithSource(amount.import_A, source)
         full_W = math.inf if current is None else self._amount(current.value, phases).import_W
         if amount.import_W + CRUMB < (full_W if power is None else min(full_W, power.value)):

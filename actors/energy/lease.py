@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import math
 
+from actors.energy.amount import Amount
 from actors.energy.ledger import STRETCH
 from actors.energy.messages import Grant, Order
 from actors.energy.types import EnergyManagerConfig, valid_for_s
@@ -61,6 +62,8 @@ class Lease:
             return f"{grant.order} is not newer than {self.acked}"
         if not (0 < grant.duration_s <= self._longest_s and grant.t_echo_s <= now_s + SAME_INSTANT_S):
             return f"it lasts {grant.duration_s:g} s from {grant.t_echo_s - now_s:+g} s"
+        if not all(0.0 <= getattr(grant.amount, part) < math.inf for part in Amount.__struct_fields__):
+            return f"it allows {grant.amount}"
         expires_s = grant.t_echo_s + grant.duration_s
         if expires_s <= now_s:
             return f"it was over {now_s - expires_s:.1f} s ago"

@@ -64,6 +64,11 @@ RHO = 0.1
 STRETCH = (1 + RHO) / (1 - RHO)
 MAX_EPOCH_JUMP = 1_000_000
 """A child that claims a later epoch than this ahead of ours is not believed."""
+JUMPS_MAX = 3
+"""Within the time of the longest grant."""
+BELIEVABLE = 1e9
+"""Ampere or watt: more is a lie or a fault, and would drown the sums of all others."""
+BELIEVABLE_SETTLE_S = 3600.0
 FORMER_LIVES_MAX = 16
 """Former lives of a child that are remembered, to tell their late reports from a new life's."""
 TURNS_MAX = 3
@@ -71,12 +76,15 @@ TURNS_MAX = 3
 
 
 class Entry(Struct, frozen=True):
-    """A grant that the child may be following."""
+    """A grant that the child may be following, or what a former life of it left behind."""
 
     order: Order
+    """What a former life left has that of the last grant before the new life was heard."""
     until_s: float
     """When it is surely over; currents may still have to settle."""
     amount: Amount
+    left: bool = False
+    """It was no grant, so no `acked` means it."""
 
 
 class Account(Struct, kw_only=True):
@@ -173,6 +181,8 @@ class Ledger:
         """No grant before."""
         self._over_s = now_s + self._longest_s
         """When every grant of former lives is surely over."""
+        self._jumps: tuple[float, ...] = ()
+        """When epochs had to be begun beyond what was kept."""
         self.to_keep: int | None = self.epoch
         """An epoch that must be on stable storage before it is used."""
         self.accounts = {
@@ -196,8 +206,16 @@ class Ledger:
         """Whether anything may be granted or fenced."""
         return self.to_keep is None and now_s >= self.quiet_until_s
 
+    def _is_of_a_later_life(self, now_s: float, acked: Order) -> bool:
+        """Whether there was a life of ours that we know nothing of. A child that says so again and again,
+        or names an epoch far ahead, is not believed."""
+        if not Order(self.epoch, self._seq) < acked < Order(self.epoch + MAX_EPOCH_JUMP + 1, 0):
+            return False
+        return sum(now_s < jumped_s + self._longest_s for jumped_s in self._jumps) < JUMPS_MAX
+
     def _begin_epoch(self, now_s: float, epoch: int) -> None:
         """There was a life of ours that we know nothing of: come after it."""
+        self._jumps = (*self._jumps[1 - JUMPS_MAX :], now_s)
         self.epoch, self._seq, self.to_keep = epoch, 0, epoch
         self._over_s = now_s + self._longest_s
         for account in self.accounts.values():
@@ -215,6 +233,9 @@ class Ledger:
     def hear(self, now_s: float, report: Report) -> Heard:
         """Take a child's report. KeyError for a stranger."""
         account = self.accounts[report.child]
+        if not _is_believable(report):
+            account.doubt = "what it tells of itself is beyond belief"
+            return Heard(stale=True, doubt=account.doubt)
         before = self.exposure(now_s, report.child)
         first = not account.boot
         restarted = False
@@ -262,7 +283,8 @@ class Ledger:
             while len(account.former) > FORMER_LIVES_MAX:
                 del account.former[next(iter(account.former))]
             # What the former life told is struck out as a grant is, by an `acked` of the new one.
-            left = Entry(Order(self.epoch, self._seq), account.committed_until_s, account.committed)
+            until_s, amount = account.committed_until_s, account.committed
+            left = Entry(Order(self.epoch, self._seq), until_s, amount, left=True)
             account.entries = (*account.entries, left)
             account.committed, account.committed_until_s = NOTHING, -math.inf
         account.former.pop(report.boot, None)
@@ -273,7 +295,11 @@ class Ledger:
         """Judge the child anew; returns what is new about it."""
         before = account.doubt
         acked = report.acked
-        if acked is not None and acked.epoch > self.epoch + MAX_EPOCH_JUMP:
+        if (
+            acked is not None
+            and acked > Order(self.epoch, self._seq)
+            and not self._is_of_a_later_life(now_s, acked)
+        ):
             account.doubt = f"it claims to follow epoch {acked.epoch}, here is {self.epoch}"
         elif account.turns >= TURNS_MAX and now_s - account.turned_s < self._longest_s:
             account.doubt = "two lives of it speak in turn"
@@ -288,16 +314,17 @@ class Ledger:
     def _strike_out(self, now_s: float, account: Account, report: Report) -> None:
         acked, committed = report.acked, report.committed
         if acked is not None:
-            if Order(self.epoch, self._seq) < acked < Order(self.epoch + MAX_EPOCH_JUMP + 1, 0):
+            if self._is_of_a_later_life(now_s, acked):
                 self._begin_epoch(now_s, acked.epoch + 1)
             account.acked = acked
         if acked is not None and acked.epoch != self.epoch:
             acked = None
-        if acked is not None and not any(entry.order == acked for entry in account.entries):
+        if acked is not None and not any(e.order == acked and not e.left for e in account.entries):
             # A fence, or a grant that is forgotten: what the child holds by a former one goes on.
             holds = Entry(acked, now_s + self._longest_s, report.holds)
             account.entries = (*account.entries, holds)
-            account.newest = max(account.entries, key=lambda entry: entry.order)
+            grants = (entry for entry in account.entries if not entry.left)
+            account.newest = max(grants, key=lambda entry: entry.order)
             account.fenced = True
         if committed is None:
             return
@@ -455,3 +482,10 @@ class Ledger:
     def exposures(self, now_s: float) -> dict[str, Amount]:
         """Of all children."""
         return {name: self.exposure(now_s, name) for name in self.accounts}
+
+
+def _is_believable(report: Report) -> bool:
+    """Whether the figures of a report can be true."""
+    amounts = (report.holds, report.fallback, report.committed or NOTHING)
+    figures = (getattr(amount, part) for amount in amounts for part in Amount.__struct_fields__)
+    return 0.0 <= report.settle_time_s <= BELIEVABLE_SETTLE_S and all(0.0 <= f <= BELIEVABLE for f in figures)

@@ -85,6 +85,7 @@ class ManagerCore(Trunk):
         runs = self.optimizer.runs + 1
         if answer.error is not None:
             # No new limits are better than wrong ones: those in force run out into the fallback.
+            self._limits = {}
             self.optimizer = replace(self.optimizer, runs=runs, error=answer.error)
             return [Say("error", f"no allocation: {answer.error}")]
         self.optimizer = replace(answer.status, runs=runs)

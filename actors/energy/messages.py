@@ -76,6 +76,8 @@ class Actuate(Struct, frozen=True, kw_only=True, tag=True):
     duration_s: float
     mark: str = ""
     """Names this one; a reading that bears it says that it, and none before it, is in force."""
+    takes_over: str | None = None
+    """Refused unless this is the mark that is in force: for taking over what an earlier life told."""
     limit_A: float
     limit_W: float | None = None
     phase_count: int

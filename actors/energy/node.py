@@ -90,7 +90,7 @@ class NodeCore(Trunk):
                 elif pass_on:
                     self._limits = {entry.uuid: entry for entry in event.limits}
             case MarketAnswer():
-                return self._hand_down_own(now, event)
+                effects += self._hand_down_own(now, event)
             case EpochKept():
                 effects += self.epoch_kept(event)
                 pass_on = True

@@ -51,6 +51,8 @@ class Watchdog:
         life, number = _parts(command.mark)
         if life == self._newest_mark[0] and number < self._newest_mark[1]:
             return f"number {number} came after {self._newest_mark[1]}"
+        if command.takes_over is not None and command.takes_over != self.limit.mark:
+            return f"mark {self.limit.mark!r} is in force, not {command.takes_over!r}"
         if not now_s < ends_s < math.inf:
             return f"limit ran out {now_s - ends_s:.3f} s ago"
         if not _is_current(command.limit_A) or not (command.limit_W is None or _is_current(command.limit_W)):
