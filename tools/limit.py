@@ -167,6 +167,7 @@ def event_of(options: argparse.Namespace) -> SourceEvent:
     if options.json is not None:
         source, limits = from_json(options.json, options.source)
         return SetLimits(source=source, limits=limits, for_s=options.for_s)
+    _check_quantities(options)
     try:
         return SetLimits(source=source, limits=short_form(short, source), for_s=options.for_s)
     except SourceRefusedError as error:
@@ -184,6 +185,15 @@ def _check_usage(options: argparse.Namespace, *, gives_limits: bool) -> None:
         options.parser.error("--for is for limits; it does not go with --clear or --heartbeat")
     if not 0 < options.for_s < math.inf:
         options.parser.error(f"--for needs a time above 0 s, got {options.for_s:g} s")
+
+
+def _check_quantities(options: argparse.Namespace) -> None:
+    """As `short_form` does, in the words of the options."""
+    for name in ("power", "current", "export_power", "export_current"):
+        value = getattr(options, name)
+        if value is not None and not 0 <= value < math.inf:
+            flag = f"--{name.replace('_', '-')}"
+            raise UserError(f"{flag} must be finite and not negative, got {value:g}")
 
 
 def from_json(file: str, source: str | None) -> tuple[str, ExternalLimits]:

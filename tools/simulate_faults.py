@@ -8,9 +8,11 @@ import secrets
 import signal
 import statistics
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
-from multiprocessing import get_context
+from contextlib import closing, contextmanager
+from multiprocessing import active_children, get_context
 from typing import Any
 
 import msgspec
@@ -27,6 +29,8 @@ MOST_JOBS = 256
 AHEAD = 2
 """Runs handed to each process before it needs them."""
 NEW_SEEDS = 2**48
+PROGRESS_S = 10.0
+"""Between two lines of progress where there is no terminal."""
 MOST_STORIES = 3
 """Failing seeds that are made small and told."""
 
@@ -46,7 +50,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--evses", type=int, metavar="N", help="EVSEs of each site (default: 1 to 20, drawn)")
     parser.add_argument("--jobs", type=int, default=1, metavar="J", help="processes that run at once")
     parser.add_argument(
-        "--replay", action="store_true", help="run one seed twice, and compare all that happened"
+        "--replay",
+        action="store_true",
+        help="run one seed twice, and compare all that happened; "
+        "--hours, --cpu-minutes, --jobs and --shrink do not apply",
     )
     parser.add_argument(
         "--shrink",
@@ -72,15 +79,22 @@ def run(options: argparse.Namespace) -> int:
         return _replay(options, knobs)
     results: list[Result] = []
     stopped = False
+    progress = _Progress(options)
     try:
-        for result in _results(options, knobs):
-            results.append(result)
-            _progress(results, options)
+        with closing(_results(options, knobs)) as runs:
+            for result in runs:
+                results.append(result)
+                progress.tell(results)
     except KeyboardInterrupt:
         stopped = True
-    print(file=sys.stderr)
+    progress.end()
     failed = [r for r in results if r.violation_count]
-    stories = [] if stopped or not options.shrink else _stories(failed[:MOST_STORIES], knobs)
+    stories: list[list[str]] = []
+    if options.shrink and not stopped:
+        try:
+            stories.extend(_stories(failed[:MOST_STORIES], knobs))
+        except KeyboardInterrupt:
+            stopped = True
     if options.json:
         print(json.dumps({**summary(results), "stories": stories}, indent=2))
     else:
@@ -92,7 +106,7 @@ def run(options: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
-def _results(options: argparse.Namespace, knobs: Knobs) -> Iterator[Result]:
+def _results(options: argparse.Namespace, knobs: Knobs) -> Generator[Result, None, None]:
     """Runs of consecutive seeds, in their order, until there are hours enough."""
     seed = options.seed
     left_s = options.hours * HOUR_S if options.cpu_minutes is None else options.cpu_minutes * 60.0
@@ -102,23 +116,32 @@ def _results(options: argparse.Namespace, knobs: Knobs) -> Iterator[Result]:
             yield result
             left_s, seed = left_s - _spent_s(result, options), seed + 1
         return
-    context = get_context("spawn")
-    pool = ProcessPoolExecutor(options.jobs, mp_context=context, initializer=_ignore_interrupts)
+    others = active_children()
+    pool = ProcessPoolExecutor(options.jobs, mp_context=get_context("spawn"))
     under_way: list[Future[Result]] = []
     try:
         while left_s > 0:
             while len(under_way) < AHEAD * options.jobs:
-                under_way.append(pool.submit(run_seed, seed, None, knobs))
+                with _interrupts_wait():  # also in the process begun here: we end it
+                    under_way.append(pool.submit(run_seed, seed, knobs))
                 seed += 1
             result = under_way.pop(0).result()
             yield result
             left_s -= _spent_s(result, options)
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        with _interrupts_wait():
+            for process in active_children():
+                if process not in others:
+                    process.terminate()
+            pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _seed(text: str) -> int:
-    return secrets.randbelow(NEW_SEEDS) if text == "new" else int(text)
+    if text == "new":
+        return secrets.randbelow(NEW_SEEDS)
+    if not (text.isascii() and text.isdecimal()):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a whole number from 0 on nor `new`")
+    return int(text)
 
 
 def _spent_s(result: Result, options: argparse.Namespace) -> float:
@@ -126,32 +149,55 @@ def _spent_s(result: Result, options: argparse.Namespace) -> float:
     return result.sim_s if options.cpu_minutes is None else result.cpu_s
 
 
-def _ignore_interrupts() -> None:
-    """Ctrl-C is for the parent, which ends its processes itself."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+@contextmanager
+def _interrupts_wait() -> Iterator[None]:
+    """Ctrl-C comes at the end of this; in processes begun meanwhile, which inherit it, never."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _progress(results: list[Result], options: argparse.Namespace) -> None:
-    of = f" of {options.hours:g}" if options.cpu_minutes is None else ""
-    done = sum(r.sim_s for r in results) / HOUR_S
-    failed = sum(r.violation_count > 0 for r in results)
-    line = f"from seed {options.seed}: {done:.2f}{of} simulated hours, {len(results)} runs, {failed} failed"
-    end = "" if sys.stderr.isatty() else "\n"
-    if end == "" or len(results) % 20 == 0:
-        print(f"\r{line}", end=end, file=sys.stderr, flush=True)
+class _Progress:
+    """Tells on stderr how far it is: in one line of a terminal, else in a new line now and then."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self._seed = options.seed
+        self._of = f" of {options.hours:g}" if options.cpu_minutes is None else ""
+        self._terminal = sys.stderr.isatty()
+        self._told_s: float | None = None
+
+    def tell(self, results: list[Result]) -> None:
+        """After each run."""
+        now_s = time.monotonic()
+        if not self._terminal and self._told_s is not None and now_s - self._told_s < PROGRESS_S:
+            return
+        self._told_s = now_s
+        done = sum(r.sim_s for r in results) / HOUR_S
+        failed = sum(r.violation_count > 0 for r in results)
+        runs = "1 run" if len(results) == 1 else f"{len(results)} runs"
+        line = f"from seed {self._seed}: {done:.2f}{self._of} simulated hours, {runs}, {failed} failed"
+        if self._terminal:
+            print(f"\r{line}", end="", file=sys.stderr, flush=True)
+        else:
+            print(line, file=sys.stderr, flush=True)
+
+    def end(self) -> None:
+        """What comes next has a line of its own."""
+        if self._terminal and self._told_s is not None:
+            print(file=sys.stderr)
 
 
-def _stories(failed: list[Result], knobs: Knobs) -> list[list[str]]:
-    stories = []
+def _stories(failed: list[Result], knobs: Knobs) -> Iterator[list[str]]:
     for result in failed:
         print(f"making the run of seed {result.seed} small …", file=sys.stderr)
         small = shrink(draw_plan(result.seed, knobs))
         if small is None:
-            stories.append([f"seed {result.seed}: it does not fail again"])
+            yield [f"seed {result.seed}: it does not fail again"]
             continue
         head = f"seed {result.seed}: {len(small.plan.happenings)} of {small.before} happenings are enough"
-        stories.append([head, *small.result.story])
-    return stories
+        yield [head, *small.result.story]
 
 
 def _replay(options: argparse.Namespace, knobs: Knobs) -> int:
@@ -174,6 +220,7 @@ def summary(results: list[Result]) -> dict[str, Any]:
     for violation in (v for r in results for v in r.violations):
         kinds[violation.kind] = kinds.get(violation.kind, 0) + 1
     return {
+        "seeds": [results[0].seed, results[-1].seed] if results else [],
         "simulated_hours": sum(r.sim_s for r in results) / HOUR_S,
         "cpu_s": sum(r.cpu_s for r in results),
         "runs": len(results),
@@ -193,6 +240,7 @@ def as_text(results: list[Result]) -> Iterator[str]:
         ("simulated hours", f"{found['simulated_hours']:.2f}"),
         ("CPU seconds", f"{found['cpu_s']:.1f}"),
         ("runs", str(found["runs"])),
+        ("seeds", " to ".join(map(str, found["seeds"])) or "-"),
         ("events", str(found["events"])),
         ("overloads", str(found["overloads"])),
     ]

@@ -24,12 +24,14 @@ from actors.rundir import AlreadyRunningError, RunDir, RunDirError
 from actors.site import EvseManagerConfig, Site
 from actors.state import StateFolder
 from actors.stop import Stop
+from actors.wiring import tree_registry
 from tools import logs
 from tools.client import Client, SiteStatus
 from tools.errors import UserError
 from tools.processes import load, stop_on_signals
 from tools.screen import Screen, screen_for
 from tools.status import all_alive
+from transport import AddressError, Wire
 
 START_TIMEOUT_S = 30.0
 """For all modules to be heard."""
@@ -121,7 +123,7 @@ def run(options: argparse.Namespace) -> int:
             code = _run(site, options, stop, stack, scratch)
     except AlreadyRunningError as error:
         raise UserError(f"{error}; end it with: amptree stop --site {site.name}") from error
-    except RunDirError as error:
+    except (RunDirError, AddressError) as error:
         raise UserError(str(error)) from error
     if not options.no_screen:
         print(f"site {site.name} has stopped")
@@ -134,6 +136,7 @@ def _run(site: Site, options: argparse.Namespace, stop: Stop, stack: ExitStack, 
             f"parts of site {site.name} run already: {', '.join(others)}; "
             f"end them with: amptree stop --site {site.name}"
         )
+    _check_addresses(site)
     shutil.rmtree(scratch, ignore_errors=True)  # of a run that was killed
     scratch.mkdir(mode=0o700)
     stack.callback(shutil.rmtree, scratch, ignore_errors=True)
@@ -144,6 +147,21 @@ def _run(site: Site, options: argparse.Namespace, stop: Stop, stack: ExitStack, 
     deadline_s = None if options.for_s is None else time.monotonic() + options.for_s
     with Client(site.name, timeout_s=2.0) as client, screen_for(site, silent=options.no_screen) as screen:
         return _watch(site, screen, client, processes, stop, deadline_s)
+
+
+def _check_addresses(site: Site) -> None:
+    """Listen for a moment wherever the site will. Raises AddressError where that fails.
+
+    Told by the controllers it would be too late: those below have found, and disturbed, whoever is there.
+    """
+    all_addresses = [addresses(site, name) for name in site.controllers]
+    for address in dict.fromkeys([all_addresses[0].plant, *(a.listen for a in all_addresses)]):
+        if address is not None:
+            wire = Wire(name="up", registry=tree_registry())
+            try:
+                wire.listen(address, lambda _: None, name="check")
+            finally:
+                wire.stop()
 
 
 def _folder(path: Path) -> Path:

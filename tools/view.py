@@ -36,6 +36,11 @@ _UNFOLDED = 18
 _DEEP_INDENT_WIDTH = 120
 """From here on each step into the tree is two spaces, not one."""
 
+_MEASURE = Console(file=io.StringIO(), width=PLAIN_WIDTH, color_system=None)
+"""Wraps text that is not shown yet."""
+_REFUSED = "raised no more: "
+"""How a reason begins that is no wait for anything."""
+
 _Item = TypeVar("_Item")
 
 STATE_STYLES = {
@@ -73,22 +78,48 @@ def render(
     """
     most = None if height is None else max(LEAST_LINES, height // 3)
     below: list[RenderableType] = []
-    notes = [f"{m.id}: {m.note}" for m in status.modules if m.note]
+    modules = _without_stale(status.modules, depths)
+    notes = _notes(modules, depths)
     notes += [f"controller {name} does not answer" for name in status.silent_controllers]
     if height is None:
-        notes += [f"{m.id} waits for: {m.waits_for}" for m in status.modules if m.waits_for]
+        notes += [_waiting(m) for m in modules if m.waits_for]
     if notes:
         shown, more = _first(notes, most)
         below.append(Text("\n".join([printable(n) for n in shown] + more), style="yellow"))
     if sources := [(m.id, s) for m in status.modules for s in m.sources]:
         shown_sources, more = _first(sources, most)
+        if below:
+            below.append(Text())
         below += [_sources(shown_sources), *map(Text, more)]
     if status.optimizer is not None:
         below.append(_optimizer(status.optimizer))
     if below:
         below.insert(0, Text())
     left = None if height is None else height - _lines(Group(*below), width)
-    return Group(_tree(_without_stale(status.modules, depths), depths, width, left), *below)
+    return Group(_tree(modules, depths, width, left), *below)
+
+
+def _notes(modules: Sequence[ModuleStatus], depths: dict[str, int]) -> list[str]:
+    """A line for each; where all below a silent module is as silent, its own says it for all."""
+    notes = []
+    silent: ModuleStatus | None = None
+    for module in modules:
+        if silent is not None and depths.get(module.id, 0) <= depths.get(silent.id, 0):
+            silent = None
+        if silent is not None and not module.alive and module.note == silent.note:
+            continue
+        if silent is None and not module.alive:
+            silent = module
+        if module.note:
+            notes.append(f"{module.id}: {module.note}")
+    return notes
+
+
+def _waiting(module: ModuleStatus) -> str:
+    """Why a module is not raised, on a line of its own."""
+    if module.waits_for.startswith(_REFUSED):
+        return f"{module.id}: {module.waits_for}"
+    return f"{module.id} waits for {module.waits_for}"
 
 
 def _without_stale(modules: Sequence[ModuleStatus], depths: dict[str, int]) -> list[ModuleStatus]:
@@ -99,7 +130,9 @@ def _without_stale(modules: Sequence[ModuleStatus], depths: dict[str, int]) -> l
     for module in modules:
         depth = depths.get(module.id, 0)
         if silent_depth is not None and depth > silent_depth:
-            shown.append(replace(module, limit=None, granted=None, exposure=None, committed=None))
+            shown.append(
+                replace(module, limit=None, granted=None, exposure=None, committed=None, waits_for="")
+            )
         elif module.alive:
             silent_depth = None
             shown.append(module)
@@ -124,13 +157,17 @@ def _lines(shown: RenderableType, width: int) -> int:
 def _optimizer(run: OptimizerStatus) -> Text:
     text = (
         f"market: run {run.runs} at {run.last_run[11:19]} UTC, {run.duration_ms:.1f} ms, "
-        f"{run.slots} slots, {run.sales} sales"
+        f"{_counted(run.slots, 'slot')}, {_counted(run.sales, 'sale')}"
     )
     if run.binding:
         text += f"; used up: {', '.join(run.binding)}"
     if run.error:
         text += f"; FAILED: {run.error}"
     return Text(printable(text), style="red" if run.error else "dim")
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 class _Column(NamedTuple):
@@ -151,7 +188,7 @@ class _Row(NamedTuple):
 def _tree(
     modules: Sequence[ModuleStatus], depths: dict[str, int], width: int, height: int | None
 ) -> RenderableType:
-    columns, widths, rows = _layout(modules, depths, width, folds=height is None)
+    columns, widths, rows = _layout(modules, depths, width)
     hidden = set() if height is None else _hidden(rows, widths, height - _HEAD_LINES)
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, _GAP - 1, 0, 0))
     for column, characters in zip(columns, widths, strict=True):
@@ -163,31 +200,40 @@ def _tree(
 
 
 def _layout(
-    modules: Sequence[ModuleStatus], depths: dict[str, int], width: int, *, folds: bool
+    modules: Sequence[ModuleStatus], depths: dict[str, int], width: int
 ) -> tuple[Sequence[_Column], list[int], list[_Row]]:
-    """The columns that fit into `width`, their widths, and the rows. Where lines are scarce fewer
-    columns are better than rows that take two."""
+    """The columns that fit into `width`, their widths, and the rows. Fewer columns are better
+    than rows that take two lines."""
     indent = 2 if width >= _DEEP_INDENT_WIDTH else 1
     cells = {column.heading: [column.cell(m) for m in modules] for column in _ALL}
     names = [Text(" " * indent * depths.get(m.id, 0)) + Text(printable(m.id)) for m in modules]
     cells[_MODULE.heading] = names
     for columns in _LAYOUTS:
-        widths = [_natural(column, cells[column.heading], folds=folds) for column in columns]
+        widths = [_natural(column, cells[column.heading]) for column in columns]
         spare = width - sum(widths) - _GAP * (len(columns) - 1)
         if spare >= 0:
             break
     if columns[-1] is _BOUND_BY and spare > 0:
         longest = max((cell.cell_len for cell in cells[_BOUND_BY.heading]), default=0)
         widths[-1] = min(widths[-1] + spare, max(widths[-1], longest))
-    rows = [_Row(m, [cells[column.heading][i] for column in columns]) for i, m in enumerate(modules)]
+    wide = list(zip(columns, widths, strict=True))
+    rows = [_Row(m, [_folded(cells[c.heading][i], w) for c, w in wide]) for i, m in enumerate(modules)]
     return columns, widths, rows
 
 
-def _natural(column: _Column, cells: Iterable[Text], *, folds: bool) -> int:
+def _natural(column: _Column, cells: Iterable[Text]) -> int:
     longest = max((cell.cell_len for cell in cells), default=0)
     if column.most is not None:
-        longest = min(longest, column.most if folds else max(column.most, _UNFOLDED))
+        longest = min(longest, max(column.most, _UNFOLDED))
     return max(longest, column.room, len(column.heading))
+
+
+def _folded(cell: Text, width: int) -> Text:
+    """A word that is too long, in lines of about the same length: no character stands alone."""
+    if cell.cell_len <= width or " " in cell.plain:
+        return cell
+    lines = -(-cell.cell_len // width)
+    return Text("\n").join(cell.wrap(_MEASURE, -(-cell.cell_len // lines), overflow="fold"))
 
 
 def _hidden(rows: Sequence[_Row], widths: Sequence[int], height: int) -> set[int]:
@@ -196,9 +242,8 @@ def _hidden(rows: Sequence[_Row], widths: Sequence[int], height: int) -> set[int
     Idle EVSEs go first, then the others, silent ones last, then nodes; always from the end. The
     root stays.
     """
-    measure = Console(file=io.StringIO(), width=sum(widths), color_system=None)
     lines = [
-        max(len(cell.wrap(measure, w, overflow="fold")) for cell, w in zip(row.cells, widths, strict=True))
+        max(len(cell.wrap(_MEASURE, w, overflow="fold")) for cell, w in zip(row.cells, widths, strict=True))
         for row in rows
     ]
     surplus = sum(lines) - height
@@ -243,16 +288,35 @@ def _flow(module: ModuleStatus, amount: Amount) -> str:
     return f"{amount.import_A or -amount.export_A or 0.0:.1f} A"
 
 
+def _wants(module: ModuleStatus) -> str:
+    return _amount(module.wants_A, module.wants_W) if module.alive else "-"
+
+
 def _granted(module: ModuleStatus) -> str:
     limit = module.limit
     if module.granted is not None:
-        text = _flow(module, module.granted)
+        text = _lower_limit(module, module.granted) or _flow(module, module.granted)
     elif limit is not None:  # of an EVSE whose parent is not heard here
         text = _amount(value_of(limit.ac_max_current_A), value_of(limit.total_power_W))
     else:
         return "-"
     phases = None if limit is None else limit.ac_max_phase_count
     return text if phases is None else f"{text} x{phases.value}"
+
+
+def _lower_limit(module: ModuleStatus, granted: Amount) -> str:
+    """What an EVSE is limited to, where its parent counts it with more: with its fallback at least."""
+    if module.kind != "EvseManager" or not module.alive or module.limit is None:
+        return ""
+    if module.wants_A is None and module.wants_W is not None:
+        power_W = value_of(module.limit.total_power_W)
+        if power_W is None or power_W >= (granted.import_W or -granted.export_W or 0.0):
+            return ""
+        return f"{power_W / 1000:.1f} kW"
+    current_A = value_of(module.limit.ac_max_current_A)
+    if current_A is None or current_A >= (granted.import_A or -granted.export_A or 0.0):
+        return ""
+    return f"{current_A:.1f} A"
 
 
 def _may_flow(module: ModuleStatus, amount: Amount | None) -> str:
@@ -290,6 +354,8 @@ def _capacity(module: ModuleStatus) -> str:
 
 
 def _bound_by(module: ModuleStatus) -> str:
+    if module.waits_for.startswith(_REFUSED):
+        return module.waits_for
     if module.waits_for:
         return f"waits for {module.waits_for.partition(',')[0]}"
     if module.kind != "EvseManager" or module.limit is None:
@@ -330,7 +396,7 @@ def _plain(text_of: Callable[[ModuleStatus], str]) -> Callable[[ModuleStatus], T
 _MODULE = _Column("module", _plain(lambda m: m.id), "left", 12, most=26)
 _CONTROLLER = _Column("controller", _plain(lambda m: m.controller), "left", 12, most=20)
 _STATE = _Column("state", _state, "left", 15)
-_WANTS = _Column("wants", _plain(lambda m: _amount(m.wants_A, m.wants_W)), "right", 8)
+_WANTS = _Column("wants", _plain(_wants), "right", 8)
 _GRANTED = _Column("granted", _plain(_granted), "right", 10)
 _EXPOSURE = _Column("exposure", _plain(_exposure), "right", 8)
 _COMMITTED = _Column("committed", _plain(lambda m: _may_flow(m, m.committed)), "right", 9)

@@ -105,6 +105,7 @@ def test_a_port_in_use_is_named_and_nothing_is_left_running(tmp_path: Path) -> N
     assert done.returncode == 1
     assert f"{address} is in use by another process" in done.stderr
     assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "record").exists()  # no process was begun
     assert RunDir("garage").holders() == {}
 
 

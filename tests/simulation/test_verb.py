@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -53,6 +58,14 @@ def test_a_replay_is_the_same(capsys: pytest.CaptureFixture[str]) -> None:
     assert "twice the same" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("seed", ["x", "-1", "1.5", ""])
+def test_a_seed_that_is_none_is_told(seed: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main((*SHORT, f"--seed={seed}"))
+    assert caught.value.code == 2
+    assert f"{seed!r} is neither a whole number from 0 on nor `new`" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("wrong", [("--evses", "0"), ("--jobs", "0"), ("--hours", "0")])
 def test_wrong_numbers_are_told(wrong: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main((*SHORT, *wrong)) == 1
@@ -64,7 +77,10 @@ def test_a_failure_stands_in_the_table_and_ends_with_1(
 ) -> None:
     monkeypatch.setattr(simulate_faults, "run_seed", lambda seed, knobs: result(seed, OVERLOAD))
     assert main(("simulate-faults", "--hours", "1", "--no-shrink")) == 1
-    lines = capsys.readouterr().out.splitlines()
+    told = capsys.readouterr()
+    assert told.err == "from seed 0: 0.50 of 1 simulated hours, 1 run, 1 failed\n"
+    lines = told.out.splitlines()
+    assert "seeds                0 to 1" in lines
     assert [line.split() for line in lines if line.startswith("overloads")] == [["overloads", "2"]]
     assert "seed 1 failed: overload at 12.3 s: 41 A flow through n0, 40 A may" in lines
 
@@ -82,3 +98,22 @@ def test_ctrl_c_prints_what_is_done(
     out = capsys.readouterr().out
     assert "simulated hours      1.00" in out
     assert "worst 1 s (seed 1)" in out
+
+
+def test_ctrl_c_ends_all_processes_at_once() -> None:
+    command = [sys.executable, "-m", "tools.main", "simulate-faults", "--hours", "1e6", "--jobs", "2"]
+    done = subprocess.Popen(
+        [*command, "--evses", "2"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        cwd=Path(__file__).resolve().parents[2],
+    )
+    assert done.stderr is not None
+    assert "1 run" in done.stderr.readline()
+    os.killpg(done.pid, signal.SIGINT)  # as a terminal does: all processes get it
+    out, errors = done.communicate(timeout=60)  # until the last of them has closed its end
+    assert done.returncode == 130
+    assert "overloads" in out
+    assert "Traceback" not in errors

@@ -139,8 +139,8 @@ def test_numbers_are_never_cut(width: int, source: str) -> None:
     assert ("30.1 30.2 30.3" in cells) or ("30.3" in cells and "30.1" not in cells)
     assert "bound by" in text
     assert "125.0 A" in row(text, "floor_1_node")
-    assert "126.5 A" in row(text, "floor_1_node")
-    assert "132.5 A" in cells
+    assert ("126.5 A" in row(text, "floor_1_node")) == ("exposure" in text)
+    assert ("132.5 A" in cells) == ("exposure" in text)
     assert ("131.5 A" in cells) == ("committed" in text)
     assert ("31.5 A 49.5 kW" in cells) == ("in force" in text)
     assert ("33.0 A 50.5 kW" in cells) == ("capacity" in text)
@@ -180,6 +180,7 @@ def test_a_silent_module_shows_no_stale_numbers() -> None:
         assert "silent 12 s" in cells
         assert "30." not in cells
         assert "31.5" not in cells
+        assert "50.0 kW" not in cells
         assert "132.5 A" in cells  # what it may still draw its parent knows
 
 
@@ -213,7 +214,56 @@ def test_a_raise_that_waits_says_for_what() -> None:
     for width in WIDTHS:
         assert "waits for" in row(drawn(status, width, 40), "evse_1")
         assert "which may still draw" not in drawn(status, width, 40)
-    assert "evse_1 waits for: evse_2, which may still draw 16 A 11040 W" in drawn(status, 200)
+    assert "evse_1 waits for evse_2, which may still draw 16 A 11040 W" in drawn(status, 200)
+
+
+def test_what_is_raised_no_more_waits_for_nothing() -> None:
+    refused = "raised no more: its fallback is 10 A, not 6 A"
+    text = drawn(site(node("panel"), replace(evse("evse_1"), waits_for=refused)), 200)
+    assert f"evse_1: {refused}" in text
+    assert "waits for" not in text
+
+
+def test_a_paused_evse_shows_its_limit_not_the_fallback_that_its_parent_counts() -> None:
+    paused = replace(evse("evse_1"), limit=granted(0.0, 0.0, "fuse"), granted=Amount(6.0, 4140.0))
+    assert "0.0 A x3" in row(drawn(site(paused), 200), "evse_1")
+    silent = replace(paused, alive=False)
+    assert "6.0 A x3" in row(drawn(site(silent), 200), "evse_1")
+    none = LimitsRes(total_power_W=NumberWithSource(0.0, "fuse"))
+    assert "0.0 kW" in row(drawn(site(replace(dc("dc_1"), limit=none)), 200), "dc_1")
+
+
+def test_a_node_that_is_not_heard_has_one_note_for_all_below_it() -> None:
+    unheard = [
+        ModuleStatus(id=i, kind=k, controller="c", alive=False, note="not heard")
+        for i, k in (("panel_1", "EnergyNode"), ("evse_1", "EvseManager"), ("panel_2", "EnergyNode"))
+    ]
+    below = replace(unheard[1], id="evse_2", note="another")
+    modules = (node("root"), *unheard[:2], below, unheard[2])
+    depths = {"panel_1": 1, "evse_1": 2, "evse_2": 2, "panel_2": 1}
+    lines = [line.strip() for line in drawn(site(*modules), 200, depths=depths).splitlines()]
+    notes = [line for line in lines if ": " in line]
+    assert notes == ["panel_1: not heard", "evse_2: another", "panel_2: not heard"]
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("length", [12, 13, 18, 19, 20, 37, 55])
+def test_no_character_of_a_source_stands_alone(width: int, length: int) -> None:
+    parts = re.findall("Q+", drawn(site(evse("evse_1", source="Q" * length)), width))
+    assert sum(map(len, parts)) == length
+    assert min(map(len, parts)) > 4
+
+
+def test_notes_stand_apart_from_the_sources_table() -> None:
+    source = SourceStatus(name="grid", state="set")
+    lines = drawn(site(node("root", note="a note", sources=(source,))), 120).splitlines()
+    at = next(i for i, line in enumerate(lines) if line.startswith("external limit at"))
+    assert [line.strip() for line in lines[at - 3 : at]] == ["", "root: a note", ""]
+
+
+def test_one_is_no_plural() -> None:
+    run = OptimizerStatus(last_run="2026-01-01T12:00:00.000Z", slots=1, sales=2)
+    assert "1 slot, 2 sales" in drawn(site(optimizer=run), 120)
 
 
 def tall(**more: object) -> SiteStatus:
