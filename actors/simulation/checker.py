@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Mapping
 
 from msgspec import Struct
 
 from actors.build import fallback
+from actors.energy.amount import Amount
 from actors.energy.external import SavedSources
 from actors.energy.types import ExternalLimits, value_of
 from actors.simulation.clocks import RHO
@@ -76,6 +78,7 @@ class Checker:
             if isinstance(m.config, EvseManagerConfig)
         }
         self._flows = dict.fromkeys(self._paths, (0.0, 0.0))
+        self._broken: set[str] = set()
         settles_s = [
             m.config.settle_time_s for m in site.modules.values() if isinstance(m.config, EvseManagerConfig)
         ]
@@ -105,6 +108,17 @@ class Checker:
         """Ampere and watt that flow through a node, or to an EVSE."""
         node = self.nodes.get(module)
         return self._flows[module] if node is None else (node.sum_A, node.sum_W)
+
+    def promises(self, now_s: float, node: str, exposures: Mapping[str, Amount]) -> None:
+        """What flows below each child of a node is no more than what the node counts with; told once."""
+        for child, exposure in exposures.items():
+            flow_A, flow_W = self.flow_below(child)
+            over = _exceeds(flow_A, exposure.import_A) or _exceeds(flow_W, exposure.import_W)
+            if over and child not in self._broken:
+                self._broken.add(child)
+                text = f"{flow_A:.6g} A, {flow_W:.6g} W flow below {child}, "
+                text += f"{node} counts with {exposure.text()}"
+                self.note(Violation(kind="promise", at_s=now_s, where=node, text=text))
 
     def limits(self, now_s: float, name: str, saved: SavedSources | None) -> float | None:
         """The external limits of a node from now on; returns when to `look` again, if ever."""

@@ -25,7 +25,7 @@ MOST_RUNS = 600
 LONGEST_S = 240.0
 """CPU seconds spent on one failing run."""
 STEP_S = 10.0
-WHILE_HURT = frozenset(("overload", "power", "limit", "invariant", "exception"))
+WHILE_HURT = frozenset(("overload", "promise", "power", "limit", "invariant", "exception"))
 """Violations that do not have to wait for the run's end."""
 Item = TypeVar("Item")
 Fails = Callable[[Plan], bool]

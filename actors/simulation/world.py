@@ -24,6 +24,7 @@ from actors.energy.effects import (
 )
 from actors.energy.market import RequestError, allocate
 from actors.energy.messages import EpochKept, Instant, MarketAnswer
+from actors.energy.trunk import Trunk
 from actors.simulation import happenings
 from actors.simulation.bench import make_bench
 from actors.simulation.checker import Checker, Violation
@@ -109,6 +110,8 @@ class World:
             self.recorder.stepped(self.now_s, slot, event, effects)
         if effects:
             self.carry_out(slot, effects)
+        if isinstance(core, Trunk) and slot.core is core:
+            self.checker.promises(self.now_s, slot.id, core.branch.ledger.exposures(now.mono_s))
         if slot.core is core and core.due_s < slot.wake_own_s and slot.process.state == "up":
             self.plan_wake(slot, now)
 

@@ -1,0 +1,114 @@
+"""Looks for a broken rule in simulated runs: how many, how long, until something that must not be is seen.
+
+Besides what the simulator looks for, the promise of each ledger is held against what truly flows, each
+time its node does anything: margins that cover each other up cannot hide that one of them is gone.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from msgspec import Struct
+
+from actors.energy.trunk import Trunk
+from actors.simulation.checker import Violation
+from actors.simulation.faults import draw_plan
+from actors.simulation.plan import Knobs, Plan
+from actors.simulation.processes import Slot
+from actors.simulation.world import World
+from tests.simulation.mutants.breaks import BY_NAME
+
+UNSAFE = frozenset(("overload", "power", "limit", "invariant", "promise"))
+"""Kinds of violations that tell of a broken protocol; others are of what is slow or raises."""
+CRUMB = 1e-5
+LIFE_S = 30.0
+"""Simulated beyond the time when all is mended."""
+
+
+class FoundError(AssertionError):
+    """Something that must not be was seen."""
+
+    def __init__(self, violation: Violation) -> None:
+        super().__init__(f"{violation.kind} at {violation.at_s:.1f} s: {violation.text}")
+        self.violation = violation
+
+
+class WatchedWorld(World):
+    """Ends at the first violation, of the promises of ledgers, too."""
+
+    def __init__(self, plan: Plan, *, promises: bool = True) -> None:
+        super().__init__(plan)
+        self._promises = promises
+        self._note = self.checker.note
+        self.checker.note = self._found  # type: ignore[method-assign]
+
+    def _found(self, violation: Violation) -> None:
+        if violation.kind in UNSAFE:
+            raise FoundError(violation)
+        self._note(violation)
+
+    def step(self, slot: Slot, event: Any) -> None:
+        super().step(slot, event)
+        if self._promises and isinstance(slot.core, Trunk):
+            self.hold_to_promise(slot, slot.core)
+
+    def hold_to_promise(self, slot: Slot, core: Trunk) -> None:
+        """What flows below a child is no more than its exposure."""
+        now_s = slot.process.clocks.now(self.now_s).mono_s
+        for name in core.branch.ledger.accounts:
+            flow_A, flow_W = self.checker.flow_below(name)
+            if flow_A == 0.0:
+                continue
+            exposure = core.branch.ledger.exposure(now_s, name)
+            if (
+                flow_A > exposure.import_A * (1 + CRUMB) + CRUMB
+                or flow_W > exposure.import_W * (1 + CRUMB) + 1.0
+            ):
+                text = f"{flow_A:.6g} A, {flow_W:.6g} W flow below {name}, {slot.id} counts with {exposure.text()}"
+                raise FoundError(Violation(kind="promise", at_s=self.now_s, where=slot.id, text=text))
+
+
+class Hunt(Struct, frozen=True, kw_only=True):
+    """What it took from one seed on."""
+
+    seeds: int
+    hours: float
+    cpu_s: float
+    found: str
+    """The kind of what was seen; empty: nothing."""
+    text: str = ""
+
+
+def knobs_of(seed: int) -> Knobs:
+    """Small sites: what can be seen at all is seen at few EVSEs, and soon."""
+    return Knobs(evses=2 + seed % 5)
+
+
+def hunt(first_seed: int, seeds: int, cpu_s: float = float("inf")) -> Hunt:
+    """Run seeds until something is found; whoever calls has broken something."""
+    begin_s, simulated_s = time.process_time(), 0.0
+    ran = 0
+    found: FoundError | None = None
+    while found is None and ran < seeds and time.process_time() - begin_s < cpu_s:
+        world = WatchedWorld(draw_plan(first_seed + ran, knobs_of(first_seed + ran)))
+        world.begin()
+        try:
+            world.run_until(world.plan.hurt_s + LIFE_S)
+        except FoundError as error:
+            found = error
+        simulated_s += world.now_s
+        ran += 1
+    return Hunt(
+        seeds=ran,
+        hours=simulated_s / 3600.0,
+        cpu_s=time.process_time() - begin_s,
+        found="" if found is None else found.violation.kind,
+        text="" if found is None else str(found),
+    )
+
+
+def hunt_broken(name: str, first_seed: int, seeds: int, cpu_s: float) -> Hunt:
+    """The same for a rule by its name."""
+    with BY_NAME[name].broken():
+        return hunt(first_seed, seeds, cpu_s)
