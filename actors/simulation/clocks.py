@@ -60,6 +60,10 @@ class WallClock:
         """It is set by somebody."""
         self._off_us += round(by_s * 1e6)
 
+    def correct(self) -> None:
+        """It is set to true civil time."""
+        self._off_us = WALL_BEGIN_US
+
     def wall_us(self, true_s: float) -> int:
         """Microseconds since the epoch, as it shows them."""
         return self._off_us + int(true_s * 1e6)

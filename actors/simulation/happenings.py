@@ -193,14 +193,16 @@ def _resume(world: World, process: Process) -> None:
 
 
 def mend(world: World, _: Any) -> None:
-    """Nothing goes wrong any more; clocks stay as they are. Cars that pause go on: an EVSE needs its time to
-    find out that one does not want what it is offered, and others would wait for that."""
+    """Nothing goes wrong any more. Clocks keep their rates, but all show the same civil time again: nodes
+    that differ there read schedules differently. Cars that pause go on: an EVSE needs its time to find out
+    that one does not want what it is offered, and others would wait for that."""
     for name, evse in world.evses.items():
         if evse.hardware.car is not None:
             evse.hardware.ask(world.now_s, True)
             world.field.touched(name)
     for process in world.processes.values():
         process.trap = None
+        process.clocks.wall.correct()
         if process.state == "paused":
             process.resume_s = world.now_s
             _resume(world, process)
