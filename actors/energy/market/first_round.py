@@ -15,10 +15,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from actors.energy.market.limits import Bools, Extra
-from actors.energy.market.phases import Counts, PhaseChoices, PhaseReason
+from actors.energy.market.arrays import Bools, Counts, Floats
+from actors.energy.market.limits import Extra
+from actors.energy.market.phases import PhaseChoices, PhaseReason
 from actors.energy.market.tiers import Tier
-from actors.energy.market.tree import Floats
 
 CRUMB = 1e-7
 """Ampere or watt: less than this is nothing."""

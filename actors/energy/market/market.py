@@ -22,7 +22,6 @@ from actors.energy.market.memory import Memory, note_single_wanted, observe
 from actors.energy.market.outcome import Outcome
 from actors.energy.market.phases import export_choices, import_choices
 from actors.energy.market.slots import slots_of
-from actors.energy.market.tiers import tiers_of
 from actors.energy.market.tight import cap_at_fallbacks
 from actors.energy.market.trace import trace_of
 from actors.energy.market.trading import trade
@@ -56,10 +55,10 @@ def allocate(
     except RequestError as error:
         raise error.below("config") from None
     memory = memory or Memory()
-    tree, tiers = memory.tree, memory.tiers
+    tree = memory.tree
     if tree is None or tree.request is not request:
-        tree = compile_tree(request)
-        tiers = tiers_of(tree)
+        tree = compile_tree(request, tree)
+    tiers = tree.shape.tiers
     slots = slots_of(tree, config, start_time_us)
     if not forecast:
         slots = slots.without_forecast()
@@ -83,9 +82,8 @@ def allocate(
         slots=slots,
         config=config,
         heeded=heeded,
-        tiers=tiers,
         trades={"import": bought, "export": given},
         imports=imports_at,
         exports=exports_at,
     )
-    return Allocation(outcome, trace_of(outcome) if trace else ()), Memory(contexts, tree, tiers)
+    return Allocation(outcome, trace_of(outcome) if trace else ()), Memory(contexts, tree)

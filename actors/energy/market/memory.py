@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from actors.energy.market.tiers import Tier
-from actors.energy.market.tree import CompiledTree, Floats
+from actors.energy.market.arrays import Floats
+from actors.energy.market.tree import CompiledTree
 from actors.energy.types import EvseState
 
 
@@ -38,7 +38,6 @@ class Memory:
 
     contexts: Mapping[str, Context] = field(default_factory=lambda: MappingProxyType({}))
     tree: CompiledTree | None = None
-    tiers: tuple[Tier, ...] = ()
 
 
 def observe(

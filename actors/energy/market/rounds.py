@@ -23,8 +23,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from actors.energy.market.arrays import Floats, Ints
 from actors.energy.market.tiers import Stage, Tier
-from actors.energy.market.tree import Floats, Ints
 
 SLACK = 1e-9
 """What two orders of adding the same sales may differ by."""

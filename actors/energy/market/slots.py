@@ -13,8 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from actors.energy import timestamps
+from actors.energy.market.arrays import Ints
 from actors.energy.market.errors import RequestError
-from actors.energy.market.tree import CompiledTree, Ints
+from actors.energy.market.tree import CompiledTree
 from actors.energy.timestamps import MICROSECONDS
 from actors.energy.types import EnergyManagerConfig
 
