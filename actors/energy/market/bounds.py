@@ -14,10 +14,10 @@ from math import isfinite
 
 from actors.energy.market.arrays import Floats
 from actors.energy.market.entries import Direction
-from actors.energy.market.first_round import CRUMB
 from actors.energy.market.outcome import USED_UP_A, USED_UP_W, Outcome
 from actors.energy.market.rounds import OWN
 from actors.energy.market.sources import Unit, joined, limit_sources, setpoint_source
+from actors.energy.market.turns import CRUMB
 
 UNITS: tuple[Unit, ...] = ("A", "W")
 

@@ -37,6 +37,11 @@ class Outcome:
     imports: Bools
     exports: Bools
 
+    @property
+    def outcome(self) -> Outcome:
+        """Itself; what is worked out in plain numbers has one, too."""
+        return self
+
     @cached_property
     def current_A(self) -> Floats:
         """Import positive, export negative."""

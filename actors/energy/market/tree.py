@@ -70,7 +70,9 @@ def _as_arrays(timetables: list[Timetable]) -> Schedules:
         columns={field: np.ascontiguousarray(table[:, i]) for i, field in enumerate(Row._fields)},
         entries=[entry for each in timetables for entry in each.entries],
         first_row=np.cumsum(counts) - counts,
-        starts=[(i, np.array(timetables[i].times_us, dtype=np.intp)) for i in np.flatnonzero(counts > 1)],
+        starts=[
+            (i, np.array(timetables[i].times_us, dtype=np.intp)) for i in np.flatnonzero(counts > 1).tolist()
+        ],
     )
 
 
