@@ -39,7 +39,7 @@ class Bound:
         """For a log line or a screen."""
         kept = f"{self.kept:g} kept free, " if self.kept else ""
         limit = f"{self.limit:g} {self.unit} {self.direction}"
-        return f"{self.source} ({self.node}: {limit}, {kept}{self.left:g} left)"
+        return f"{self.source} ({self.node}: {limit}, {kept}{round(self.left, 6):g} left)"
 
 
 def bounds_of(outcome: Outcome, column: int, evse: int) -> list[Bound]:
