@@ -86,9 +86,14 @@ class Wishes:
         return self._local.get(
             (of, self._stamp_us(now), self._sources.version),
             now.wall_us,
-            lambda: import_limits(self._make(now, of, "all", False).schedule_import[0]),
+            lambda: self._make_local(now, of),
             lambda: steady_until_us(self._sources.in_force(), now.wall_us),
         )
+
+    def _make_local(self, now: Instant, of: Situation) -> LimitsReq:
+        if not self._sources.in_force():
+            return self._own_limits(of, "all").limits_import
+        return import_limits(self._make(now, of, "all", False).schedule_import[0])
 
     def _stamp_us(self, now: Instant) -> int:
         return grid_stamp(now.wall_us, self._settings.site.schedule_interval_duration)

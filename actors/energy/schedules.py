@@ -115,6 +115,12 @@ def _merged_limits(
     now_us: int,
 ) -> tuple[ScheduleReqEntry, ...]:
     timelines = [_Timeline(entries) for entries in schedules if entries]
+    if not timelines:
+        return (
+            ScheduleReqEntry(
+                timestamp=timestamps.format_utc(stamp_us), limits_to_root=base, limits_to_leaves=NO_LIMITS
+            ),
+        )
 
     def entry(stamp: int, at: int) -> ScheduleReqEntry:
         held = [_with_current(line.at(at), watt_to_current_W) for line in timelines]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _RFC3339 = re.compile(
@@ -33,6 +34,7 @@ def parse(text: str) -> int:
     return (moment - _EPOCH) // timedelta(microseconds=1) + microseconds
 
 
+@lru_cache(maxsize=128)
 def format_utc(instant_us: int) -> str:
     """RFC 3339 in UTC with milliseconds, as EVerest writes it; microseconds only where there are any."""
     moment = _EPOCH + timedelta(microseconds=instant_us)

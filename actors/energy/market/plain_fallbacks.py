@@ -107,11 +107,14 @@ class _Unit:
             for f, low, is_tight in zip(fallbacks, least, self.tight, strict=True)
         ]
         self._matters = any_above(tree, [limit < inf for limit in limits])
+        self._plays_a_part = any(self._matters)
         self.fillers = [0.0] * len(limits)
 
     def missing(self, sold: list[float]) -> list[float]:
         """What nodes lack of their fallbacks, of the sales to EVSEs."""
         own = [0.0] * len(self._limits)
+        if not self._plays_a_part:
+            return own
         for node, amount in zip(self._tree.shape.evses, sold, strict=True):
             own[node] = amount
         below = counted_below(self._tree, own, self.fallbacks)
@@ -126,6 +129,8 @@ class _Unit:
 
     def for_sale(self, ahead: list[bool]) -> tuple[list[float], list[float]]:
         """What nodes have for sale in general, and for those who buy ahead."""
+        if not self._plays_a_part:
+            return self._limits, self._limits
         kept = sums_below(self._tree, self.fillers)
         general = [
             limit if is_tight else max(limit - k, 0.0)

@@ -399,7 +399,7 @@ BREAKS = (
         breaks="A node tells its own grant as committed at once, while those below it still hold more.",
         edits=_edit(
             f"{NODE}._short_report",
-            "self._committed = self._at_root(now, self.branch.ledger.committed(now.mono_s))\n"
+            "self._committed = None if committed is None else self._at_root(now, committed)\n"
             "    grant = self._lease.in_force(now.mono_s)",
             "grant = self._lease.in_force(now.mono_s)\n"
             "    self._committed = self.settings.fallback if grant is None else grant.amount",
