@@ -104,9 +104,9 @@ class EvseCore(Member):
         return effects
 
     def _is_news(self, now_s: float, reading: Reading) -> bool:
-        """Whether a reading asks for more than being noted. Most do not: they say the same as the last,
-        and nothing else is due. Limits of sources may follow the wall clock, and currents count while
-        phases are changed."""
+        """Whether a reading asks for more than being noted by the actuator. Most do not: they show what
+        the last did, and nothing else is due. Limits of sources may follow the wall clock, currents count
+        while phases are changed, and limits before the first grant."""
         last = self._reading
         return (
             last is None
@@ -116,7 +116,7 @@ class EvseCore(Member):
             or self._switch.due_s() is not None
             or bool(self.sources.in_force())
             or reading.t_hardware_s < last.t_hardware_s
-            or not reading.says_the_same(last)
+            or not reading.shows_the_same(last)
         )
 
     def _read(self, now_s: float, reading: Reading) -> None:
