@@ -1,7 +1,7 @@
 """Where messages of the actors go: to an actor of this process, over a link, to hardware, to a client.
 
-A message that comes over a link is taken only from the controller that hosts its sender, and only
-from the sender's neighbour in the tree.
+A message that comes over a link is taken only from the controller that hosts its sender, which its key
+tells, and only from the sender's neighbour in the tree.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import logging
 from collections.abc import Hashable, Mapping
 from typing import Any
 
+from actors import identities
 from actors.drivers import Driver
 from actors.energy.external import SavedSources
 from actors.energy.messages import Actuate, Command, Grant, Outcome, Reading, Report
@@ -53,7 +54,7 @@ class Switchboard:
     def to_child(self, module_id: str, child: str, message: Grant | Command) -> None:
         """Down one branch."""
         if not self._tell(child, message, module_id) and self.links_down is not None:
-            peer = self._site.controller_of(child).name
+            peer = identities.controller(self._site.controller_of(child).name)
             key, _ = _keys(message, module_id, child)
             self.links_down.send(message, target=child, source=module_id, peer=peer, key=key)
 
@@ -99,7 +100,9 @@ class Switchboard:
 
     def _neighbours(self, delivery: Delivery) -> bool:
         source, modules = delivery.source, self._site.modules
-        if source not in modules or self._site.controller_of(source).name != delivery.peer:
+        if source not in modules:
+            return False
+        if delivery.identity != identities.controller(self._site.controller_of(source).name):
             return False
         match delivery.message:
             case Report(child=child, wants=wants):
