@@ -101,13 +101,8 @@ def _check(identities: list[str]) -> None:
 def _new(folder: Path, identities: list[str]) -> None:
     _check(identities)
     for identity in identities:
-        if (
-            keyfiles.secret_path(folder, identity).exists()
-            or keyfiles.trusted_path(folder, identity).exists()
-        ):
-            raise UserError(
-                f"{identity} has a key in {folder}; remove it with: amptree keys revoke {identity}"
-            )
+        if any(path.exists() for path in _paths(folder, identity)):
+            raise UserError(f"{identity} has a key in {folder}; first: amptree keys revoke {identity}")
     make_keys(folder, identities)
     _show(folder, identities)
 
@@ -161,7 +156,7 @@ def _trusted(folder: Path) -> dict[str, str]:
 def _revoke(folder: Path, identities: list[str]) -> None:
     _check(identities)
     for identity in identities:
-        paths = [keyfiles.trusted_path(folder, identity), keyfiles.secret_path(folder, identity)]
+        paths = _paths(folder, identity)
         if not any(path.exists() for path in paths):
             raise UserError(f"no key of {identity} in {folder}; see: amptree keys list")
         for path in paths:
@@ -172,31 +167,33 @@ def _revoke(folder: Path, identities: list[str]) -> None:
         print(f"{identity} is revoked here; other hosts that trust it must revoke it, too")
 
 
+def _paths(folder: Path, identity: str) -> list[Path]:
+    return [keyfiles.trusted_path(folder, identity), keyfiles.secret_path(folder, identity)]
+
+
 def _list(folder: Path) -> int:
-    faults = 0
     own = set(keyfiles.identities(folder, "secret"))
     trusted = set(keyfiles.identities(folder, "trusted"))
     print(f"keys in {folder}:" if own | trusted else f"no keys in {folder}")
+    faults = 0
     for identity in sorted(own | trusted):
         try:
-            key = ""
-            if identity in trusted:
-                key = keyfiles.read_trusted(folder, identity)
-            if identity in own:
-                pair = keyfiles.read_secret(folder, identity)
-                if key and key != pair.public:
-                    raise KeyFileError(f"{folder}: the trusted key of {identity} is not that of its secret")
-                key = pair.public
-            if (wrong := fault_of(identity)) is not None:
-                raise KeyFileError(f"{folder}: {wrong}")
+            key = _usable(folder, identity, own=identity in own, trusted=identity in trusted)
         except KeyFileError as error:
             faults += 1
             print(f"amptree keys: {error}", file=sys.stderr)
             continue
-        marks = ", ".join(
-            word
-            for word, there in (("made here", identity in own), ("trusted", identity in trusted))
-            if there
-        )
-        print(f"  {identity:<{max(map(len, own | trusted))}}  {key}  {marks}")
+        marks = ["made here"] * (identity in own) + ["trusted"] * (identity in trusted)
+        print(f"  {identity:<{max(map(len, own | trusted))}}  {key}  {', '.join(marks)}")
     return 1 if faults else 0
+
+
+def _usable(folder: Path, identity: str, *, own: bool, trusted: bool) -> str:
+    """The public key. Raises KeyFileError where something is wrong with it."""
+    if (fault := fault_of(identity)) is not None:
+        raise KeyFileError(f"{folder}: {fault}")
+    keys = {keyfiles.read_trusted(folder, identity)} if trusted else set()
+    keys |= {keyfiles.read_secret(folder, identity).public} if own else set()
+    if len(keys) > 1:
+        raise KeyFileError(f"{folder}: the trusted key of {identity} is not that of its secret half")
+    return keys.pop()

@@ -60,6 +60,9 @@ PEERS_MAX = 4_096
 """Peers that a listening port remembers. At the bound the one that was silent longest is forgotten:
 it is unroutable until it is heard again, which happens with its next report."""
 
+SHARE_MAX = 64
+"""Peers that are remembered of one key that several processes share."""
+
 SEND_BATCH = 64
 """Messages handed over for one peer before the next peer's turn."""
 

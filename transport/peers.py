@@ -11,7 +11,7 @@ from collections import OrderedDict
 from enum import Enum, auto
 
 from transport.frames import Header
-from transport.options import PEERS_MAX
+from transport.options import PEERS_MAX, SHARE_MAX
 
 
 def peer_of(identity: str, header: Header, *, shared_keys: bool) -> str:
@@ -94,8 +94,12 @@ class Peers:
         link.replaced_id, link.routing_id = link.routing_id, routing_id
         return link, Heard.DOUBLED if doubled else Heard.MOVED
 
-    def one_too_many(self) -> str | None:
-        """The peer to forget, if there are more than may be remembered."""
+    def one_too_many(self, identity: str) -> str | None:
+        """The peer to forget, if there are more than may be remembered, in all or of this identity: one
+        key must not drive out the others by calling itself by many names."""
+        own = [peer for peer, link in self._links.items() if link.identity == identity]
+        if len(own) > SHARE_MAX:
+            return own[0]
         return next(iter(self._links)) if len(self._links) > self._peers_max else None
 
     def forget(self, peer: str) -> None:

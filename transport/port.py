@@ -229,7 +229,7 @@ class Port:
         gap = link.gap(header.sequence)
         self.counters.lost += max(0, gap)
         self.counters.repeated += gap < 0
-        if heard is Heard.NEW and (forgotten := self.peers.one_too_many()) is not None:
+        if heard is Heard.NEW and (forgotten := self.peers.one_too_many(identity)) is not None:
             self.counters.peers_forgotten += 1
             self._give_up(forgotten, "forgotten to remember a newer one")
         if heard in (Heard.MOVED, Heard.DOUBLED):

@@ -98,7 +98,9 @@ class Plant:
         self._wire = Wire(name="plant", registry=registry, keys=keys)
         self._recorder: Recorder | None = None
         try:
-            self._port = self._wire.listen(address, self._on_message, name="plant", admits=_may_speak)
+            self._port = self._wire.listen(
+                address, self._on_message, name="plant", admits=_may_speak, shared_keys=True
+            )
             if record is not None:
                 self._recorder = Recorder(record, self._head())
         except BaseException:
