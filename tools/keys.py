@@ -61,6 +61,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Do it; 1 when `list` finds a key that cannot be used."""
+    to_trust = _to_trust(options) if options.action == "trust" else []
     folder = options.keys or keys_folder(options.site or _only_site(), None)
     try:
         match options.action:
@@ -69,7 +70,7 @@ def run(options: argparse.Namespace) -> int:
             case "show":
                 _show(folder, options.identities)
             case "trust":
-                _trust(folder, _to_trust(options))
+                _trust(folder, to_trust)
             case "revoke":
                 _revoke(folder, options.identities)
             case _:

@@ -13,7 +13,7 @@ from typing import Any
 import zmq
 from msgspec import Struct
 
-from transport import Delivery, KeyPair, Keys, Registry, Wire
+from transport import Delivery, KeyPair, Keys, Port, Registry, Wire
 from transport.curve import expect, protect
 
 WAIT_S = 10.0
@@ -117,6 +117,18 @@ def wait_until(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < end_s, "did not happen in time"
         time.sleep(0.002)
+
+
+@contextmanager
+def is_turned_away(connecting: Port) -> Iterator[None]:
+    """Waits until a connection of the port has ended."""
+    monitor = connecting.socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
+    try:
+        yield
+        assert monitor.poll(int(WAIT_S * 1000)), "it was not turned away"
+    finally:
+        connecting.socket.disable_monitor()
+        monitor.close()
 
 
 def dropped(wire: Wire, port: str, reason: str) -> int:

@@ -18,11 +18,12 @@ from tests.transport.helpers import (
     Inbox,
     Ping,
     dropped,
+    is_turned_away,
     key_pair,
     make_registry,
     wait_until,
 )
-from transport import AddressError, Delivery, KeyPair, Port, Wire, port
+from transport import AddressError, Delivery, KeyPair, Wire, port
 from transport.curve import expect, protect
 from transport.frames import encode_header, join
 from transport.options import SHARE_MAX
@@ -101,16 +102,6 @@ def nothing_came(wire: Wire) -> bool:
     """Neither taken nor dropped: who was let in would at least have been dropped."""
     counters = wire.counters()["links"]
     return (counters.received, sum(counters.dropped.values())) == (0, 0)
-
-
-@contextmanager
-def is_turned_away(connecting: Port) -> Iterator[None]:
-    """Waits until a connection of the port has ended."""
-    monitor = connecting.socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
-    yield
-    assert monitor.poll(int(WAIT_S * 1000))
-    connecting.socket.disable_monitor()
-    monitor.close()
 
 
 @contextmanager
