@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -15,7 +20,7 @@ from actors.energy.types import EnergyFlowRequest, NodeType
 from actors.identities import make_keys
 from actors.rundir import RunDir
 from actors.wiring import MESSAGE_MAX_B, tree_registry
-from tests.integration.conftest import RunningSite, amptree, plugged, wait_for
+from tests.integration.conftest import ROOT, RunningSite, amptree, free_ports, plugged, site_data, wait_for
 from tests.integration.test_controllers import FALLBACK_A, GARAGE, VALID_FOR_S, WATCHDOG_S, limits
 from transport import Delivery, Keyring, Wire, keyfiles
 
@@ -133,3 +138,66 @@ def test_without_a_key_nothing_begins_and_the_remedy_is_told(tmp_path: Path) -> 
         assert ended.returncode == 1
         assert f"{secret}: others can read it, so it is no secret (mode 0640)" in ended.stderr
         assert ended.stderr.count("\n") == 1
+
+
+def test_hosts_exchange_their_keys_as_the_operator_guide_says(tmp_path: Path, run_dir: Path) -> None:
+    data = site_data("garage.yaml", [plugged("evse_11")])
+    (plant_port,) = free_ports(1)
+    data["plant"]["listen"] = f"tcp://127.0.0.1:{plant_port}"
+    file = tmp_path / "garage.yaml"
+    file.write_text(yaml.safe_dump(data))
+    # Two hosts: what is on one machine here shares nothing but the network.
+    hosts = {
+        name: {
+            **os.environ,
+            **{f"AMPTREE_{what}_DIR": str(run_dir / name / what) for what in ("RUN", "STATE", "KEYS")},
+        }
+        for name in ("main", "level_1")
+    }
+
+    def on(host: str, *arguments: str, **kwargs: Any) -> str:
+        done = amptree(*arguments, env=hosts[host], **kwargs)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    on("main", "keys", "new", "controller/main", "plant", "operator/anna", "--site", "garage")
+    on("level_1", "keys", "new", "controller/level_1", "operator/anna", "--site", "garage")
+    processes = []
+
+    def begin(host: str, *arguments: str) -> None:
+        command = [sys.executable, "-m", "tools.main", *arguments]
+        processes.append(
+            subprocess.Popen(
+                command, cwd=ROOT, env=hosts[host], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            )
+        )
+
+    def told(host: str, module: str) -> dict[str, Any] | None:
+        done = amptree("status", "--json", env=hosts[host])
+        modules = json.loads(done.stdout)["modules"] if done.stdout else []
+        return next((m for m in modules if m["id"] == module), None)
+
+    try:
+        begin("main", "run", str(file), "--controller", "main")
+        begin("main", "plant", str(file))
+        begin("level_1", "run", str(file), "--controller", "level_1")
+        # Each is there for its own operator, and strange to the other host.
+        wait_for("the root answers", lambda: told("main", "energy_root"))
+        wait_for("level 1 answers", lambda: told("level_1", "evse_11"))
+        level = told("main", "level_1_node")
+        assert level is None or level.get("alive") is False
+        (shown,) = on("level_1", "keys", "show", "controller/level_1").splitlines()
+        on("main", "keys", "trust", *shown.split())
+        on("level_1", "keys", "trust", "-", input=on("main", "keys", "show", "controller/main", "plant"))
+
+        def known() -> bool:
+            node, evse = told("main", "level_1_node"), told("main", "evse_11")
+            heard = node is not None and node.get("alive", True)
+            return bool(heard and evse is not None and evse.get("state") not in (None, "", "Disabled"))
+
+        wait_for("the root hears level 1, and level 1 its hardware", known)
+    finally:
+        for process in reversed(processes):
+            process.terminate()
+        codes = [process.wait(20) for process in processes]
+    assert codes == [0, 0, 0]
