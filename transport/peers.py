@@ -1,8 +1,8 @@
 """Who is at the other ends of a listening port.
 
 libzmq names a connection by a routing id that it makes up and that ends with the connection. Whose
-key speaks over it, the authenticator has said (transport/zap.py). How one is found again after a
-reconnect is decided here and only here.
+key speaks over it, the authenticator has said (transport/zap.py), and who that is, the gate of the port.
+How one is found again after a reconnect is decided here and only here.
 """
 
 from __future__ import annotations
@@ -10,17 +10,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from enum import Enum, auto
 
-from transport.frames import Header
 from transport.options import PEERS_MAX, SHARE_MAX
-
-
-def peer_of(identity: str, header: Header, *, shared_keys: bool) -> str:
-    """Under which name the sender of a message with this header is remembered and answered.
-
-    THE ONE PLACE that decides it: the identity of its key. `header.sender`, which it chose itself, is
-    a label; only where several processes may use one key does it tell them apart, and never more.
-    """
-    return f"{identity} {header.sender}" if shared_keys else identity
 
 
 class Heard(Enum):

@@ -26,8 +26,9 @@ from msgspec import Struct
 
 from transport.bodies import body_fault
 from transport.counters import BoundedLog, Counters, Drop, PortCounters
-from transport.curve import Keys, expect
+from transport.curve import expect
 from transport.frames import Header, check_name, encode_header, join, split
+from transport.gate import Gate
 from transport.inbound import Delivery, OnMessage, Refused, open_message
 from transport.options import (
     RECEIVE_BATCH,
@@ -39,7 +40,7 @@ from transport.options import (
     ZmqSocket,
 )
 from transport.outbox import Item, Outbox, Put
-from transport.peers import Heard, Link, Peers, peer_of
+from transport.peers import Heard, Link, Peers
 from transport.recording import Direction, Tap
 from transport.registry import Registry
 
@@ -49,7 +50,6 @@ class Host(Protocol):
 
     name: str
     registry: Registry
-    keys: Keys
     tap: Tap | None
     log: BoundedLog
     lock: threading.Lock
@@ -67,19 +67,6 @@ class _Rest(NamedTuple):
     pause_s: float
 
 
-class Who(NamedTuple):
-    """With whom a port talks."""
-
-    peer: str = ""
-    """Of a connecting port: whose key must answer."""
-    server_key: str | None = None
-    """Of a connecting port: that key, to which it is connected; None: to nobody yet."""
-    admits: Callable[[str], bool] | None = None
-    """Of a listening port: whether somebody may speak here; None: whoever is known may."""
-    shared_keys: bool = False
-    """Of a listening port: several processes use one key, and each is answered by itself."""
-
-
 class Port:
     """A listening or connecting socket. Made by `Wire.listen` and `Wire.connect`."""
 
@@ -92,7 +79,8 @@ class Port:
         socket: ZmqSocket,
         on_message: OnMessage,
         message_max_B: int,
-        who: Who,
+        gate: Gate,
+        server_key: str | None,
     ) -> None:
         self.name = name
         self.address = address
@@ -106,8 +94,9 @@ class Port:
         self.wants_pollout = False
         self._host = host
         self._on_message = on_message
-        self._who = who
-        self._link = Link(b"", who.server_key or "", who.peer)
+        self.gate = gate
+        self._server_key = server_key
+        self._link = Link(b"", server_key or "", gate.peer or "")
         self._stuck_since_s: float | None = None
         self._resting: dict[str | None, _Rest] = {}
 
@@ -176,7 +165,7 @@ class Port:
                 return
             routing_id = frames.pop(0).bytes if self.listening else b""
             key = self._key(frames[-1]) if frames else None
-            identity = None if key is None else self._identity(key)
+            identity = None if key is None else self.gate.identity(key)
             if key is None or identity is None:
                 self._refuse(Refused(Drop.STRANGER, f"from the key {key or 'of nobody'}"))
             else:
@@ -214,7 +203,7 @@ class Port:
         if isinstance(message, Refused):
             self._refuse(message)
             return
-        peer = peer_of(identity, message.header, shared_keys=self._who.shared_keys)
+        peer = self.gate.name_of_sender(identity, message.header)
         self._heard(peer, routing_id, key, identity, message.header)
         self._deliver(peer, identity, message.header, message.body, len(parts[1]))
 
@@ -281,7 +270,7 @@ class Port:
         if link is None:
             self._give_up(peer, "unknown")
             return
-        if peer is not None and self._identity(link.key) != link.identity:
+        if peer is not None and self.gate.identity(link.key) != link.identity:
             self._give_up(peer, "trusted no more", Drop.STRANGER)
             return
         with self._host.lock:
@@ -340,26 +329,22 @@ class Port:
 
     # --- the I/O thread: with whom we talk ---------------------------------------------------------
 
-    def admits(self, key: str) -> bool:
-        """Whether whoever has this public key may speak here now."""
-        return self._identity(key) is not None
-
     def tend(self, now_s: float) -> None:
         """See to it that a connecting port is connected to the key that its peer has now, to nobody where
         it has none, and anew where nothing has gone out for long."""
         if self.listening:
             return
-        key = self._host.keys.key_of(self._who.peer)
+        key = self.gate.key_of_peer()
         stuck = self._stuck_since_s is not None and now_s - self._stuck_since_s >= STUCK_S
-        if key == self._who.server_key and not (stuck and key is not None):
+        if key == self._server_key and not (stuck and key is not None):
             return
-        if self._who.server_key is not None:
+        if self._server_key is not None:
             self._connect_or_not(self.socket.disconnect)
         if key is not None:
             expect(self.socket, key)
             self._connect_or_not(self.socket.connect)
-        self._who = self._who._replace(server_key=key)
-        self._link = Link(b"", key or "", self._who.peer)
+        self._server_key = key
+        self._link = Link(b"", key or "", self.gate.peer or "")
         self.wants_pollout, self._stuck_since_s = False, None
 
     def _connect_or_not(self, change: Callable[[str], object]) -> None:
@@ -367,18 +352,6 @@ class Port:
             change(self.address)
         except zmq.ZMQError as error:
             self._warn("connection", "%s: %s", self.address, error)
-
-    def _identity(self, key: str) -> str | None:
-        """Whose key it is; None if nobody's, or nobody's who may speak here."""
-        try:
-            identity = self._host.keys.name_of(key)
-            if not self.listening:
-                return identity if identity == self._who.peer else None
-            admits = self._who.admits
-            return identity if identity is not None and (admits is None or admits(identity)) else None
-        except Exception:  # whatever fails while we judge, the answer is no
-            self._warn("identity", "judging a key failed", traceback=True)
-            return None
 
     # --- outcomes ---------------------------------------------------------------------------------
 

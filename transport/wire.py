@@ -28,9 +28,10 @@ from transport.addresses import PathLock
 from transport.counters import LOG, BoundedLog, Drop, PortCounters
 from transport.curve import Keys
 from transport.frames import check_name
+from transport.gate import Gate
 from transport.inbound import OnMessage
 from transport.options import MESSAGE_DEFAULT_B, MESSAGE_HARD_B, PORTS_MAX, TEND_S, Role
-from transport.port import Port, Who
+from transport.port import Port
 from transport.recording import Tap
 from transport.registry import Registry
 from transport.sockets import ZmqContext, open_socket
@@ -135,8 +136,8 @@ class Wire:
         Only who is known to our keys may speak there, and of these only whom `admits` (given their
         identity) lets. With `shared_keys` several processes may use one key at once.
         """
-        who = Who(admits=admits, shared_keys=shared_keys)
-        return self._open("listen", address, on_message, name, message_max_B, who)
+        gate = Gate(self.keys, self.log, admits=admits, shared_keys=shared_keys)
+        return self._open("listen", address, on_message, name, message_max_B, gate)
 
     def connect(
         self,
@@ -150,8 +151,8 @@ class Wire:
         """Open a port to one peer, which may appear, go and come back at any time, and so may its key.
         Raises `AddressError` only if the address is malformed. Peers should agree on `message_max_B`:
         libzmq ends the connection over which a larger frame comes."""
-        who = Who(peer=peer, server_key=self.keys.key_of(peer))
-        return self._open("connect", address, on_message, name, message_max_B, who)
+        gate = Gate(self.keys, self.log, peer=peer)
+        return self._open("connect", address, on_message, name, message_max_B, gate)
 
     def counters(self) -> dict[str, PortCounters]:
         """What each port has sent, received and dropped until now."""
@@ -165,7 +166,7 @@ class Wire:
         on_message: OnMessage,
         name: str,
         message_max_B: int,
-        who: Who,
+        gate: Gate,
     ) -> Port:
         check_name("the name of a port", name, empty=False)
         if not 0 < message_max_B <= MESSAGE_HARD_B:
@@ -177,6 +178,7 @@ class Wire:
                 raise ValueError(f"the wire {self.name} has two ports named {name!r}")
             if len(self._ports) >= PORTS_MAX:
                 raise ValueError(f"the wire {self.name} has {PORTS_MAX} ports; that is the most")
+            server_key = gate.key_of_peer()
             opened = open_socket(
                 self._context,
                 role,
@@ -184,7 +186,7 @@ class Wire:
                 message_max_B=message_max_B,
                 own=self.keys.own,
                 domain=name,
-                server_key=who.server_key,
+                server_key=server_key,
             )
             port = self._ports[name] = Port(
                 self,
@@ -193,7 +195,8 @@ class Wire:
                 socket=opened.socket,
                 on_message=on_message,
                 message_max_B=message_max_B,
-                who=who,
+                gate=gate,
+                server_key=server_key,
             )
             if opened.path_lock is not None:
                 self._path_locks.append(opened.path_lock)
@@ -246,7 +249,7 @@ class Wire:
             if self._bell_heard.fileno() in ready:
                 self._bell_heard.recv(16)
             if self._authenticator.socket in ready:
-                self._authenticator.serve({port.name: port.admits for port in ports if port.listening})
+                self._authenticator.serve({port.name: port.gate.admits for port in ports if port.listening})
             for port in ports:
                 port.tend(time.monotonic())
                 if ready.get(port.socket, 0) & zmq.POLLOUT:
