@@ -13,7 +13,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from actors import clock
+from actors import clock, identities
 from actors.build import build_core
 from actors.drivers import Driver
 from actors.drivers.plant import PlantDriver
@@ -32,7 +32,7 @@ from actors.stop import Stop
 from actors.switchboard import Switchboard
 from actors.tree_actor import Core, Leave, Tick, TreeActor
 from actors.wiring import MESSAGE_MAX_B, tree_registry
-from transport import Wire
+from transport import Keys, Wire
 
 LOG = logging.getLogger("amptree.controller")
 
@@ -85,10 +85,11 @@ def addresses(site: Site, name: str, plant: str | None = None) -> Addresses:
 class Controller:
     """Runs the modules that a site gives to one of its controllers."""
 
-    def __init__(self, site: Site, name: str, where: Addresses, state_folder: Path) -> None:
+    def __init__(self, site: Site, name: str, where: Addresses, state_folder: Path, keys: Keys) -> None:
         self.site = site
         self.name = name
         self._where = where
+        self._keys = keys
         self._state = StateFolder(state_folder)
         self._handles = {m: Handle(m) for m in site.controllers[name].modules}
         self._cores: dict[str, Core] = {}
@@ -99,7 +100,7 @@ class Controller:
     def run(self, stop: Stop) -> int:
         """Until `stop`; returns the exit code. Raises AddressError when an address cannot be had."""
         with ExitStack() as stack:
-            wire = Wire(name=self.name, registry=tree_registry())
+            wire = Wire(name=self.name, registry=tree_registry(), keys=self._keys)
             stack.callback(wire.stop, drain_s=FAREWELL_S)
             self._open(wire)
             wire.start()
@@ -112,17 +113,30 @@ class Controller:
     def _open(self, wire: Wire) -> None:
         gateway = ControlGateway(self.site, self.name, self._handles)
         gateway.port = wire.listen(
-            self._where.control, gateway.on_message, name="control", message_max_B=MESSAGE_MAX_B
+            self._where.control,
+            gateway.on_message,
+            name="control",
+            message_max_B=MESSAGE_MAX_B,
+            admits=identities.is_client,
+            shared_keys=True,
         )
         board = self._switchboard
         board.gateway = gateway
         if self._where.listen is not None:
             board.links_down = wire.listen(
-                self._where.listen, board.from_link, name="links", message_max_B=MESSAGE_MAX_B
+                self._where.listen,
+                board.from_link,
+                name="links",
+                message_max_B=MESSAGE_MAX_B,
+                admits=identities.is_controller,
             )
         for parent, address in self._where.parents.items():
             board.links_up[parent] = wire.connect(
-                address, board.from_link, name=f"to {parent}", message_max_B=MESSAGE_MAX_B
+                address,
+                board.from_link,
+                name=f"to {parent}",
+                peer=identities.controller(parent),
+                message_max_B=MESSAGE_MAX_B,
             )
         evses = [m for m in self._handles if isinstance(self.site.modules[m].config, EvseManagerConfig)]
         if evses:

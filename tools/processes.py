@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import threading
 from collections.abc import Iterator
@@ -24,6 +25,13 @@ def load(path: str) -> Site:
     except ConfigError as error:
         faults = [f"{f.path}: {f.message}" if f.path else f.message for f in error.faults]
         raise UserError(f"{path}: " + f"\n{path}: ".join(faults)) from None
+
+
+def allow_many_files() -> None:
+    """As many open files as the system lets us have. Each connection is one, also of a stranger who has
+    said nothing yet; without any left, nobody could connect, and no file be read."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 @contextmanager
