@@ -45,7 +45,7 @@ def compile_tree(request: EnergyFlowRequest) -> CompiledTree:
                     raise RequestError("uuid", f"two EVSEs are called {node.uuid!r}")
                 number_of[node.uuid] = len(evses)
                 evses.append(i)
-                priorities.append(_priority(node))
+                priorities.append(priority_of(node))
             if node.fallback_A is not None or node.fallback_W is not None:
                 fallbacks[i] = fallback_of(node)
             starts |= builder["import"].add(i, node.schedule_import)
@@ -128,7 +128,8 @@ def _path_of(node: int, parent: list[int], place: list[int]) -> str:
     return ".".join(reversed(steps))
 
 
-def _priority(node: EnergyFlowRequest) -> int:
+def priority_of(node: EnergyFlowRequest) -> int:
+    """The tier of an EVSE; RequestError at the field."""
     priority = node.priority
     if priority is None:
         return WANTED_BY_DEFAULT

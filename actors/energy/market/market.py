@@ -14,7 +14,7 @@ from __future__ import annotations
 from actors.energy.market import configuration
 from actors.energy.market.allocation import Allocation
 from actors.energy.market.compiling import compile_tree
-from actors.energy.market.errors import RequestError
+from actors.energy.market.errors import RequestError, TooMuchError
 from actors.energy.market.fallbacks import trade_imports
 from actors.energy.market.heeding import heeded_targets
 from actors.energy.market.limits import path_limits
@@ -64,7 +64,7 @@ def allocate(
     if not forecast:
         slots = slots.without_forecast()
     if len(slots.times_us) * len(tree.nodes) > MOST_CELLS:
-        raise RequestError("", f"{len(slots.times_us)} slots of {len(tree.nodes)} nodes are too many")
+        raise TooMuchError("", f"{len(slots.times_us)} slots of {len(tree.nodes)} nodes are too many")
     heeded = heeded_targets(tree, slots.columns_us)
     imports = cap_at_fallbacks(tree, path_limits(tree, slots.columns_us, "import", heeded))
     exports = path_limits(tree, slots.columns_us, "export", heeded)
