@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import secrets
 from collections import deque
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -43,6 +44,8 @@ WATCH_S = 0.25
 DEATHS_MAX = 3
 DEATHS_WINDOW_S = 10.0
 DRIVER_TICK_S = 1.0
+OVERDUE_S = 10.0
+"""An actor that did not step for so long after it was due hangs: then there is no sign of life."""
 FAREWELL_S = 0.5
 """For the last messages to go out."""
 
@@ -96,8 +99,9 @@ class Controller:
         self._switchboard = Switchboard(site, name, self._handles, self._state)
         self._drivers: list[Driver] = []
 
-    def run(self, stop: Stop) -> int:
-        """Until `stop`; returns the exit code. Raises AddressError when an address cannot be had."""
+    def run(self, stop: Stop, beat: Callable[[], None] = lambda: None) -> int:
+        """Until `stop`; returns the exit code. `beat` is called some times a second while all is well: the
+        I/O thread runs and no actor hangs. Raises AddressError when an address cannot be had."""
         with ExitStack() as stack:
             wire = Wire(name=self.name, registry=tree_registry())
             stack.callback(wire.stop, drain_s=FAREWELL_S)
@@ -107,7 +111,7 @@ class Controller:
             for module_id in self._handles:
                 self._begin(module_id)
             LOG.info("controller %s of site %s runs: %s", self.name, self.site.name, ", ".join(self._handles))
-            return self._supervise(stop)
+            return self._supervise(stop, wire, beat)
 
     def _open(self, wire: Wire) -> None:
         gateway = ControlGateway(self.site, self.name, self._handles)
@@ -157,7 +161,7 @@ class Controller:
             )
         return epoch
 
-    def _supervise(self, stop: Stop) -> int:
+    def _supervise(self, stop: Stop, wire: Wire, beat: Callable[[], None]) -> int:
         watch_due_s = driver_due_s = clock.steady_s()
         while not stop.wait(TICK_S):
             now_s = clock.steady_s()
@@ -172,6 +176,11 @@ class Controller:
                 watch_due_s = now_s + WATCH_S
                 if not self._revive(now_s):
                     return 3
+                if not wire.running():
+                    LOG.critical("the I/O thread is dead: controller %s ends", self.name)
+                    return 3
+                if all(now_s < core.due_s + OVERDUE_S for core in self._cores.values()):
+                    beat()
         LOG.info("controller %s stops", self.name)
         return 0
 

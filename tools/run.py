@@ -9,6 +9,7 @@ from actors.controller import Controller, addresses
 from actors.rundir import AlreadyRunningError, RunDir, RunDirError, state_dir
 from tools import logs
 from tools.errors import UserError
+from tools.notify import ServiceManager
 from tools.processes import load, stop_on_signals
 from transport import AddressError
 
@@ -49,7 +50,10 @@ def run(options: argparse.Namespace) -> int:
                 file=str(Path(options.file).resolve()),
             ),
         ):
-            return Controller(site, name, where, state).run(stop)
+            manager = ServiceManager()
+            code = Controller(site, name, where, state).run(stop, manager.beat)
+            manager.stopping()
+            return code
     except (AddressError, RunDirError, AlreadyRunningError) as error:
         raise UserError(str(error)) from error
 
