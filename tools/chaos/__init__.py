@@ -1,0 +1,1 @@
+"""`amptree chaos`: a site of real processes is hurt on purpose, and its plant tells what came of it."""
