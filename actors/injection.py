@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from actors import clock
-from transport.faults import Disturbance, LinkFaults
+from transport import Disturbance, LinkFaults
 
 LOG = logging.getLogger("amptree.faults")
 

@@ -9,7 +9,7 @@ from actors.controller import Controller, addresses
 from actors.rundir import AlreadyRunningError, RunDir, RunDirError, state_dir
 from tools import logs
 from tools.errors import UserError
-from tools.processes import load, stop_on_signals
+from tools.processes import add_faults_argument, injection_of, load, stop_on_signals
 from transport import AddressError
 
 
@@ -25,6 +25,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="what must outlive a restart (default: that of a running `up`, else per user)",
     )
     parser.add_argument("--parent", type=int, metavar="PID", help="end when this process, its parent, ends")
+    add_faults_argument(parser)
     logs.add_arguments(parser)
 
 
@@ -49,7 +50,7 @@ def run(options: argparse.Namespace) -> int:
                 file=str(Path(options.file).resolve()),
             ),
         ):
-            return Controller(site, name, where, state).run(stop)
+            return Controller(site, name, where, state, injection_of(options)).run(stop)
     except (AddressError, RunDirError, AlreadyRunningError) as error:
         raise UserError(str(error)) from error
 

@@ -28,6 +28,8 @@ HELD_MAX = 20_000
 HELD_MAX_B = 64 << 20
 """Messages and bytes that are held at once; what comes beyond is lost."""
 DAMAGE_TRIES = 8
+LOOK_EVERY_S = 0.1
+"""How late, at most, the end of a disturbance is noticed: nobody wakes the I/O thread for it."""
 EVERYBODY = "*"
 
 Share = Annotated[float, Meta(ge=0, le=1)]
@@ -122,11 +124,11 @@ class LinkFaults:
             self._held_B -= sum(map(len, frames))
             deliver(frames)
 
-    def pause_s(self, now_s: float) -> float | None:
-        """Until `release` has something to do; None if nothing is held."""
+    def pause_s(self, now_s: float) -> float:
+        """Until `release` is to be called again."""
         if not self._held:
-            return None
-        return 0.0 if self._ended else max(0.0, self._held[0][0] - now_s)
+            return LOOK_EVERY_S
+        return 0.0 if self._ended else min(LOOK_EVERY_S, max(0.0, self._held[0][0] - now_s))
 
 
 def _sender(frames: list[bytes]) -> str | None:
