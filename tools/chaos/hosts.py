@@ -13,10 +13,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
+from msgspec import Struct
+
 from actors.injection import Orders
 from tools.client import SiteStatus
 
 PLANT = "plant"
+
+
+class Notice(Struct, frozen=True):
+    """Something that happened to a part."""
+
+    text: str
+    by_itself: bool
+    """It died, and nobody had killed it."""
 
 
 class Hosts(Protocol):
@@ -25,9 +35,9 @@ class Hosts(Protocol):
     def begin(self) -> None:
         """Start the plant and all controllers. Raises UserError."""
 
-    def tend(self) -> list[str]:
+    def tend(self) -> list[Notice]:
         """Called some ten times a second: begin again what has died, unless `kill` or `stop` holds it
-        down; what happened, a line each. Raises UserError when the run is lost (the plant has ended)."""
+        down; what happened. Raises UserError when the run is lost (the plant has ended)."""
 
     def end(self) -> None:
         """End all that was started, the plant last; also what is paused or cut off."""
@@ -55,10 +65,14 @@ class Hosts(Protocol):
     def free_disk(self, part: str) -> None:
         """It does again."""
 
-    # --- lines and clocks ---------------------------------------------------------------------------
+    # --- lines, limits and clocks ---------------------------------------------------------------------------
 
     def cut(self, ways: frozenset[tuple[str, str]]) -> None:
         """Nothing passes from the first to the second of these pairs any more; all others are whole."""
+
+    def limit(self, module: str, current_A: float | None) -> None:
+        """Set an external limit at a module, or (None) clear it; tried again for a while where nobody
+        answers."""
 
     def inject(self, orders: Mapping[str, Orders]) -> None:
         """What each part does to what comes in, and to its wall clock; a part that is not named does
