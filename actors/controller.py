@@ -24,6 +24,7 @@ from actors.energy.modules import EvseManagerConfig
 from actors.evse import EvseManager
 from actors.gateways.control import ControlGateway
 from actors.handle import Handle
+from actors.injection import Injection
 from actors.manager import EnergyManager
 from actors.node import EnergyNode
 from actors.rundir import RunDir
@@ -88,10 +89,19 @@ def addresses(site: Site, name: str, plant: str | None = None) -> Addresses:
 class Controller:
     """Runs the modules that a site gives to one of its controllers."""
 
-    def __init__(self, site: Site, name: str, where: Addresses, state_folder: Path) -> None:
+    def __init__(
+        self,
+        site: Site,
+        name: str,
+        where: Addresses,
+        state_folder: Path,
+        injection: Injection | None = None,
+    ) -> None:
+        """`injection` are faults on purpose, for tests."""
         self.site = site
         self.name = name
         self._where = where
+        self._injection = injection
         self._state = StateFolder(state_folder)
         self._handles = {m: Handle(m) for m in site.controllers[name].modules}
         self._cores: dict[str, Core] = {}
@@ -103,7 +113,8 @@ class Controller:
         """Until `stop`; returns the exit code. `beat` is called some times a second while all is well: the
         I/O thread runs and no actor hangs. Raises AddressError when an address cannot be had."""
         with ExitStack() as stack:
-            wire = Wire(name=self.name, registry=tree_registry())
+            faults = None if self._injection is None else self._injection.links
+            wire = Wire(name=self.name, registry=tree_registry(), faults=faults)
             stack.callback(wire.stop, drain_s=FAREWELL_S)
             self._open(wire)
             wire.start()
@@ -165,6 +176,8 @@ class Controller:
         watch_due_s = driver_due_s = clock.steady_s()
         while not stop.wait(TICK_S):
             now_s = clock.steady_s()
+            if self._injection is not None:
+                self._injection.look()
             for module_id, core in self._cores.items():
                 if now_s >= core.due_s:
                     self._handles[module_id].tell(Tick(), key="tick")

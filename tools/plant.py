@@ -10,7 +10,7 @@ from actors.plant.story import StoryError
 from actors.rundir import AlreadyRunningError, RunDir, RunDirError
 from tools import logs
 from tools.errors import UserError
-from tools.processes import load, stop_on_signals
+from tools.processes import add_faults_argument, injection_of, load, stop_on_signals
 from transport import AddressError
 
 
@@ -21,6 +21,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--record", metavar="FILE", type=Path, help="write what happens as JSON lines")
     parser.add_argument("--seed", metavar="N", type=int, help="another course of chance than FILE says")
     parser.add_argument("--parent", type=int, metavar="PID", help="end when this process, its parent, ends")
+    add_faults_argument(parser)
     logs.add_arguments(parser)
 
 
@@ -39,7 +40,7 @@ def run(options: argparse.Namespace) -> int:
             stop_on_signals(parent=options.parent) as stop,
             RunDir(site.name).lock("plant", what, file=str(Path(options.file).resolve())),
         ):
-            run_plant(site, address, options.record, stop)
+            run_plant(site, address, options.record, stop, injection_of(options))
     except StoryError as error:
         faults = [f"{path}: {message}" if path else message for path, message in error.faults]
         raise UserError(f"{options.file}: " + f"\n{options.file}: ".join(faults)) from None

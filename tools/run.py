@@ -10,7 +10,7 @@ from actors.rundir import AlreadyRunningError, RunDir, RunDirError, state_dir
 from tools import logs
 from tools.errors import UserError
 from tools.notify import ServiceManager
-from tools.processes import load, stop_on_signals
+from tools.processes import add_faults_argument, injection_of, load, stop_on_signals
 from transport import AddressError
 
 
@@ -26,6 +26,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="what must outlive a restart (default: that of a running `up`, else per user)",
     )
     parser.add_argument("--parent", type=int, metavar="PID", help="end when this process, its parent, ends")
+    add_faults_argument(parser)
     logs.add_arguments(parser)
 
 
@@ -51,7 +52,7 @@ def run(options: argparse.Namespace) -> int:
             ),
         ):
             manager = ServiceManager()
-            code = Controller(site, name, where, state).run(stop, manager.beat)
+            code = Controller(site, name, where, state, injection_of(options)).run(stop, manager.beat)
             manager.stopping()
             return code
     except (AddressError, RunDirError, AlreadyRunningError) as error:

@@ -7,6 +7,7 @@ registered in a `Registry` by those who own the message types.
 
 from transport.addresses import AddressError
 from transport.counters import Drop, PortCounters
+from transport.faults import Disturbance, LinkFaults
 from transport.inbound import Delivery, OnMessage
 from transport.port import Port
 from transport.recording import Direction, Record, RecordWriter, read_records
@@ -17,7 +18,9 @@ __all__ = [
     "AddressError",
     "Delivery",
     "Direction",
+    "Disturbance",
     "Drop",
+    "LinkFaults",
     "OnMessage",
     "Port",
     "PortCounters",

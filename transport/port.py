@@ -14,6 +14,7 @@ import errno
 import threading
 import time
 from collections.abc import Hashable
+from functools import partial
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -22,6 +23,7 @@ from msgspec import Struct
 
 from transport.bodies import body_fault
 from transport.counters import BoundedLog, Counters, Drop, PortCounters
+from transport.faults import LinkFaults
 from transport.frames import Header, check_name, encode_header, join, split
 from transport.inbound import Delivery, OnMessage, Refused, open_message
 from transport.options import (
@@ -44,6 +46,7 @@ class Host(Protocol):
     name: str
     registry: Registry
     tap: Tap | None
+    faults: LinkFaults | None
     log: BoundedLog
     lock: threading.Lock
     """Guards the outboxes, the counters of drops, and `stopping`."""
@@ -152,7 +155,10 @@ class Port:
             except zmq.Again:
                 return
             routing_id = frames.pop(0) if self.listening else b""
-            self._open(routing_id, frames)
+            if (faults := self._host.faults) is None:
+                self._open(routing_id, frames)
+            else:
+                faults.meet(time.monotonic(), frames, partial(self._open, routing_id))
 
     def _receive_frames(self) -> list[bytes]:
         # A message may have any number of frames. Those beyond what is wanted are not kept.

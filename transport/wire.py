@@ -25,6 +25,7 @@ import zmq
 
 from transport.addresses import PathLock
 from transport.counters import LOG, BoundedLog, Drop, PortCounters
+from transport.faults import LinkFaults
 from transport.frames import check_name
 from transport.inbound import OnMessage
 from transport.options import MESSAGE_DEFAULT_B, MESSAGE_HARD_B, PORTS_MAX, Role, Security
@@ -43,12 +44,16 @@ FAILURE_PAUSE_S = 0.05
 class Wire:
     """All ports of a process and the thread that serves them. As a context manager it starts and stops."""
 
-    def __init__(self, *, name: str, registry: Registry, tap: Tap | None = None) -> None:
-        """`name` is this process's in headers and in the name of its thread; `tap` sees all traffic."""
+    def __init__(
+        self, *, name: str, registry: Registry, tap: Tap | None = None, faults: LinkFaults | None = None
+    ) -> None:
+        """`name` is this process's in headers and in the name of its thread; `tap` sees all traffic;
+        `faults` are brought on purpose upon what comes in."""
         check_name("the name of a wire", name, empty=False)
         self.name = name
         self.registry = registry
         self.tap = tap
+        self.faults = faults
         self.log = BoundedLog()
         self.lock = threading.Lock()
         self.stopping = False
@@ -208,6 +213,8 @@ class Wire:
             ports = list(self._ports.values())
             now_s = time.monotonic()
             pauses_s = [pause_s for port in ports if (pause_s := port.pause_s(now_s)) is not None]
+            if self.faults is not None:
+                pauses_s.append(self.faults.pause_s(now_s))
             if self.stopping:
                 if self._drain_until_s is None or now_s >= self._drain_until_s:
                     return False
@@ -231,6 +238,8 @@ class Wire:
                     port.wants_pollout = False
                 if ready.get(port.socket, 0) & zmq.POLLIN:
                     port.receive()
+            if self.faults is not None:
+                self.faults.release(time.monotonic())
             for port in ports:
                 if len(port.outbox) and not port.wants_pollout:
                     port.flush(time.monotonic())

@@ -19,6 +19,7 @@ import msgspec
 
 from actors import clock
 from actors.energy.messages import Actuate, Reading
+from actors.injection import Injection
 from actors.plant.hardware import Evse
 from actors.plant.installation import Installation, RefusedError
 from actors.plant.messages import (
@@ -83,9 +84,13 @@ class Outlet:
 class Plant:
     """A site's plant, listening at `address`; `run` once, then it is closed."""
 
-    def __init__(self, site: Site, address: str, record: Path | None) -> None:
-        """Raises StoryError, AddressError, and OSError if the record cannot be written."""
+    def __init__(
+        self, site: Site, address: str, record: Path | None, injection: Injection | None = None
+    ) -> None:
+        """Raises StoryError, AddressError, and OSError if the record cannot be written. `injection` are
+        faults on purpose, for tests."""
         self._site = site
+        self._injection = injection
         story = parse_story(site.plant.story, site)
         self.installation = Installation(site, story, clock.steady_s())
         self._outlets = {evse.id: Outlet(evse) for evse in self.installation.evses.values()}
@@ -95,7 +100,8 @@ class Plant:
         self._lost_told_s = 0.0
         registry = Registry()
         register_plant_messages(registry)
-        self._wire = Wire(name="plant", registry=registry)
+        faults = None if injection is None else injection.links
+        self._wire = Wire(name="plant", registry=registry, faults=faults)
         self._recorder: Recorder | None = None
         try:
             self._port = self._wire.listen(address, self._on_message, name="plant")
@@ -128,6 +134,8 @@ class Plant:
         flush_s = due_s = clock.steady_s()
         while not stop.is_set():
             now_s = clock.steady_s()
+            if self._injection is not None:
+                self._injection.look()
             self._turn(now_s)
             if self._recorder is not None and turn % RECORD_EVERY == 0:
                 self._recorder.write(self.installation.sample())
@@ -230,9 +238,11 @@ class Plant:
         self._port.send(reading, source=outlet.evse.id, target=outlet.evse.id, peer=peer, key=outlet.evse.id)
 
 
-def run_plant(site: Site, address: str, record: Path | None, stop: Stop) -> None:
+def run_plant(
+    site: Site, address: str, record: Path | None, stop: Stop, injection: Injection | None = None
+) -> None:
     """Run a site's plant until `stop` is set. Raises StoryError, AddressError and OSError at once."""
-    Plant(site, address, record).run(stop)
+    Plant(site, address, record, injection).run(stop)
 
 
 def with_seed(site: Site, seed: int) -> Site:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tools import notify
+
 from tools.notify import ServiceManager
 
 
@@ -46,7 +47,7 @@ def test_signs_of_life_go_out_some_times_in_the_time_that_is_waited(
     heard: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now_s = 100.0
-    monkeypatch.setattr(notify.time, "monotonic", lambda: now_s)
+    monkeypatch.setattr(time, "monotonic", lambda: now_s)
     manager = ServiceManager(environment(heard, WATCHDOG_USEC="3000000", WATCHDOG_PID=str(os.getpid())))
     for _ in range(25):
         manager.beat()
@@ -58,7 +59,7 @@ def test_a_watchdog_of_another_process_is_not_answered(
     heard: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now_s = 100.0
-    monkeypatch.setattr(notify.time, "monotonic", lambda: now_s)
+    monkeypatch.setattr(time, "monotonic", lambda: now_s)
     manager = ServiceManager(environment(heard, WATCHDOG_USEC="3000000", WATCHDOG_PID="1"))
     manager.beat()
     now_s += 60.0
