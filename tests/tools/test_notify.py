@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-
 from tools.notify import ServiceManager
 
 
