@@ -125,7 +125,7 @@ class Controller:
             return self._supervise(stop, wire, beat)
 
     def _open(self, wire: Wire) -> None:
-        gateway = ControlGateway(self.site, self.name, self._handles)
+        gateway = ControlGateway(self.site, self.name, self._handles, wire.counters)
         gateway.port = wire.listen(
             self._where.control, gateway.on_message, name="control", message_max_B=MESSAGE_MAX_B
         )

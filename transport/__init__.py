@@ -9,12 +9,14 @@ from transport.addresses import AddressError
 from transport.counters import Drop, PortCounters
 from transport.faults import Disturbance, LinkFaults
 from transport.inbound import Delivery, OnMessage
+from transport.options import OUTBOX_MAX
 from transport.port import Port
 from transport.recording import Direction, Record, RecordWriter, read_records
 from transport.registry import Registry
 from transport.wire import Wire
 
 __all__ = [
+    "OUTBOX_MAX",
     "AddressError",
     "Delivery",
     "Direction",

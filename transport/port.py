@@ -302,7 +302,9 @@ class Port:
 
     def snapshot(self) -> PortCounters:
         """The counters now; under the lock."""
-        return self.counters.snapshot(waiting=len(self.outbox), peers=len(self.peers))
+        return self.counters.snapshot(
+            waiting=len(self.outbox), waiting_most=self.outbox.most, peers=len(self.peers)
+        )
 
     def _count(self, reason: Drop, count: int = 1) -> None:
         with self._host.lock:

@@ -64,6 +64,7 @@ class Network:
         try:
             self._remove()
         finally:
+            _lock_path(self._site).unlink(missing_ok=True)
             os.close(self._lock)
 
     def _remove(self) -> None:
@@ -99,10 +100,13 @@ def _end_processes(name: str) -> None:
         time.sleep(0.05)
 
 
+def _lock_path(site: str) -> Path:
+    return Path(tempfile.gettempdir()) / f"{namespace(site)}.lock"
+
+
 def _take_lock(site: str) -> int:
     """Two benches of one site would share their namespaces."""
-    path = Path(tempfile.gettempdir()) / f"{namespace(site)}.lock"
-    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    lock = os.open(_lock_path(site), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
