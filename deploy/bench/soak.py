@@ -1,8 +1,8 @@
 """A soak: `python -m deploy.bench.soak --minutes 20` runs a large site and watches that nothing grows.
 
 It writes a site of so many EVSEs in panels, with cars that come and go, runs `amptree up` on it, and
-each few seconds notes the memory of every process and how full its queues are. After a warm-up memory must not
-grow by more than 5 %, and no queue may reach its bound. Verdict and numbers go to stdout, as JSON.
+each few seconds notes the memory of every process and how full its queues are. After a warm-up memory must
+not grow by more than 5 %, and no queue may reach its bound. Verdict and numbers go to stdout, as JSON.
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ def _total(sample: Sample) -> Sample:
 
 
 def _full(first: Mapping[str, Load], last: Mapping[str, Load]) -> Iterator[str]:
-    """Queues that reached their bound; what was refused before the first sample, actors were not there for."""
+    """Queues that reached their bound. Before the first sample actors were not there yet."""
     for name, load in last.items():
         before = first.get(name, load)
         if (refused := load.inbox_refused - before.inbox_refused) or load.inbox_most >= load.inbox_max:
