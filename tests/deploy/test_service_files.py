@@ -67,6 +67,13 @@ def test_a_controller_is_begun_again_for_ever_and_watched() -> None:
         assert line in text.splitlines()
 
 
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
+def test_units_let_threads_set_their_scheduler_which_libzmq_insists_on(unit: Path) -> None:
+    filters = [line for line in unit.read_text().splitlines() if line.startswith("SystemCallFilter=")]
+    assert filters[0] == "SystemCallFilter=@system-service"
+    assert not any("@resources" in line or "sched_setscheduler" in line for line in filters)
+
+
 def test_yaml_is_clean() -> None:
     files = [*DEPLOY.glob("**/*.yaml"), *(ROOT / "configs").glob("**/*.yaml")]
     command = [sys.executable, "-m", "yamllint", "--strict", "-c", str(ROOT / ".yamllint"), *map(str, files)]
