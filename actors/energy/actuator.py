@@ -52,9 +52,13 @@ class Actuator:
         self._past: tuple[_Past, ...] = ()
         self._known_s = math.inf
         """From when on what stands here bounds what flows."""
+        self._most = fallback
+        self._same_until_s = -math.inf
+        """Until when `_most` is what may flow, unless something is told or read."""
 
     def tell(self, mark: str, amount: Amount, ends_s: float, read_at_s: float) -> None:
         """The hardware is told to let this through until `ends_s`, in answer to a reading."""
+        self._same_until_s = -math.inf
         until_s = read_at_s + (ends_s - read_at_s) * STRETCH
         self._told = (*self._told, _Told(mark, amount, until_s))
         if len(self._told) > TOLD_MAX:
@@ -64,6 +68,7 @@ class Actuator:
 
     def read(self, now_s: float, reading: Reading) -> None:
         """The newest reading came."""
+        self._same_until_s = -math.inf
         self._forget(now_s)
         own = next((i for i, told in enumerate(self._told) if told.mark == reading.mark), None)
         if own is not None:
@@ -96,15 +101,21 @@ class Actuator:
         """The most that may flow now; None while that is not known."""
         if now_s < self._known_s:
             return None
+        if now_s < self._same_until_s:
+            return self._most
         self._forget(now_s)
-        most = self._fallback
+        most, same_until_s = self._fallback, math.inf
         for told in self._told:
-            most = largest(most, told.amount)
+            most, same_until_s = largest(most, told.amount), min(same_until_s, told.until_s)
         for past in self._past:
-            most = largest(most, past.amount)
+            most, same_until_s = largest(most, past.amount), min(same_until_s, past.until_s)
+        self._most, self._same_until_s = most, same_until_s
         return most
 
     def due_s(self, now_s: float) -> float | None:
         """When `committed` changes by itself; None when it does not."""
-        times_s = (*(past.until_s for past in self._past), self._known_s)
-        return min((t for t in times_s if now_s < t < math.inf), default=None)
+        due_s = self._known_s if now_s < self._known_s else math.inf
+        for past in self._past:
+            if now_s < past.until_s < due_s:
+                due_s = past.until_s
+        return due_s if due_s < math.inf else None

@@ -51,6 +51,15 @@ class Amount(Struct, frozen=True, omit_defaults=True):
             and self.export_W <= room.export_W + CRUMB
         )
 
+    def is_within(self, most: float) -> bool:
+        """Whether each part is from 0 to `most`; what is not a number is not."""
+        return (
+            0.0 <= self.import_A <= most
+            and 0.0 <= self.import_W <= most
+            and 0.0 <= self.export_A <= most
+            and 0.0 <= self.export_W <= most
+        )
+
     def with_efficiency(self, import_factor: float, export_factor: float) -> Amount:
         """With its powers multiplied: from one side of a converter to the other."""
         if import_factor == 1.0 and export_factor == 1.0:
@@ -80,30 +89,37 @@ UNLIMITED = Amount(math.inf, math.inf, math.inf, math.inf)
 
 def largest(one: Amount, other: Amount) -> Amount:
     """Of each part the larger."""
+    if one is other:
+        return one
     return Amount(
-        max(one.import_A, other.import_A),
-        max(one.import_W, other.import_W),
-        max(one.export_A, other.export_A),
-        max(one.export_W, other.export_W),
+        one.import_A if one.import_A >= other.import_A else other.import_A,
+        one.import_W if one.import_W >= other.import_W else other.import_W,
+        one.export_A if one.export_A >= other.export_A else other.export_A,
+        one.export_W if one.export_W >= other.export_W else other.export_W,
     )
 
 
 def smallest(one: Amount, other: Amount) -> Amount:
     """Of each part the smaller."""
+    if one is other:
+        return one
     return Amount(
-        min(one.import_A, other.import_A),
-        min(one.import_W, other.import_W),
-        min(one.export_A, other.export_A),
-        min(one.export_W, other.export_W),
+        one.import_A if one.import_A <= other.import_A else other.import_A,
+        one.import_W if one.import_W <= other.import_W else other.import_W,
+        one.export_A if one.export_A <= other.export_A else other.export_A,
+        one.export_W if one.export_W <= other.export_W else other.export_W,
     )
 
 
 def total(amounts: Iterable[Amount]) -> Amount:
     """Their sum."""
-    result = NOTHING
+    import_A = import_W = export_A = export_W = 0.0
     for amount in amounts:
-        result = result + amount
-    return result
+        import_A += amount.import_A
+        import_W += amount.import_W
+        export_A += amount.export_A
+        export_W += amount.export_W
+    return Amount(import_A, import_W, export_A, export_W)
 
 
 def of_limits(limits: LimitsRes, voltage_V: float) -> Amount:

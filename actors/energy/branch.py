@@ -55,6 +55,15 @@ class ChildSettings(Struct, frozen=True, kw_only=True):
     """(id, kind, controller) of each of these, to show those that were never heard."""
 
 
+class _Share(Struct, frozen=True):
+    """What the market gives a child, as worked out for these limits and wants."""
+
+    limits: Limits | None = None
+    wants: EnergyFlowRequest | None = None
+    entries: tuple[EnforcedLimits, ...] = ()
+    amount: Amount = NOTHING
+
+
 class _Child:
     def __init__(self, settings: ChildSettings) -> None:
         self.settings = settings
@@ -67,6 +76,7 @@ class _Child:
         self.planned: Planned | None = None
         self.sent: Grant | None = None
         self.sent_s = self.ends_s = 0.0
+        self.share = _Share()
 
 
 class Branch:
@@ -175,9 +185,20 @@ class Branch:
         for name, child in self._children.items():
             if child.wants is None or not self.alive(now_s, name):
                 continue
-            if any(module in limits for module in child.settings.modules):
-                desired[name] = self._sum(child.wants, limits, top=True)
+            share = self._share(child, child.wants, limits)
+            if share.entries:
+                desired[name] = share.amount
         return desired
+
+    def _share(self, child: _Child, wants: EnergyFlowRequest, limits: Limits) -> _Share:
+        """A child's part of the market's answer. Neither is changed once it is there, so the very same
+        objects give the same again."""
+        share = child.share
+        if share.limits is not limits or share.wants is not wants:
+            entries = tuple(limits[m] for m in child.settings.modules if m in limits)
+            share = _Share(limits, wants, entries, self._sum(wants, limits, top=True))
+            child.share = share
+        return share
 
     def _sum(self, wants: EnergyFlowRequest, limits: Limits, *, top: bool = False) -> Amount:
         """What a module needs to be granted so that all below it get their limits: of each below no
@@ -232,7 +253,7 @@ class Branch:
             if lasts_s <= 0.0 or not (fence or name in planned):
                 continue
             ends_s = ledger.accounts[name].heard_s + lasts_s
-            if not fence and self._is_held(now_s, ends_s, child, planned[name], limits):
+            if not fence and self._is_held(now_s, ends_s, child, planned[name]):
                 child.planned = planned[name]
                 continue
             order = ledger.next_order()
@@ -241,15 +262,14 @@ class Branch:
             )
             if not fence:
                 child.planned = planned[name]
-                mine = tuple(limits[m] for m in child.settings.modules if m in limits)
-                grant = replace(grant, amount=child.planned.amount, limits=mine)
+                grant = replace(grant, amount=child.planned.amount, limits=child.share.entries)
                 ledger.note(now_s, name, order, lasts_s, grant.amount)
             child.sent, child.sent_s, child.ends_s = grant, now_s, ends_s
             grants.append((name, grant))
         ledger.check(now_s, fuse, capacity, before)
         return grants
 
-    def _is_held(self, now_s: float, ends_s: float, child: _Child, planned: Planned, limits: Limits) -> bool:
+    def _is_held(self, now_s: float, ends_s: float, child: _Child, planned: Planned) -> bool:
         """Whether a child was sent just this a moment ago, to an end hardly earlier."""
         sent = child.sent
         if sent is None or sent.fence or child.report is None:
@@ -258,7 +278,7 @@ class Branch:
             return False
         if sent.boot != child.report.boot or sent.amount != planned.amount:
             return False
-        return sent.limits == tuple(limits[m] for m in child.settings.modules if m in limits)
+        return sent.limits == child.share.entries
 
     def waits(self) -> bool:
         """Whether a child waits for room, or for being known."""

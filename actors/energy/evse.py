@@ -80,7 +80,10 @@ class EvseCore(Member):
         effects = self.tick_sources(now)
         match event:
             case Reading():
+                news = self._is_news(now.mono_s, event)
                 self._read(now.mono_s, event)
+                if not (news or effects or self._eased(now.mono_s)):
+                    return effects
             case Grant():
                 first = self._lease.acked is None
                 refused = self._lease.offer(now.mono_s, event)
@@ -99,6 +102,22 @@ class EvseCore(Member):
         effects += self._report(now, hurry, prompt)
         self._plan(now)
         return effects
+
+    def _is_news(self, now_s: float, reading: Reading) -> bool:
+        """Whether a reading asks for more than being noted. Most do not: they say the same as the last,
+        and nothing else is due. Limits of sources may follow the wall clock, and currents count while
+        phases are changed."""
+        last = self._reading
+        return (
+            last is None
+            or now_s >= self.due_s
+            or now_s - self._read_at_s > SILENT_S
+            or self._lease.expires_s() is None
+            or self._switch.due_s() is not None
+            or bool(self.sources.in_force())
+            or reading.t_hardware_s < last.t_hardware_s
+            or not reading.says_the_same(last)
+        )
 
     def _read(self, now_s: float, reading: Reading) -> None:
         """Take a reading, unless it was overtaken. Hardware that restarts counts from 0 again: it is
@@ -375,11 +394,14 @@ class EvseCore(Member):
 
     def _plan(self, now: Instant) -> None:
         """When to step again without an event."""
-        ends = (
+        now_s, due_s = now.mono_s, self._report_due_s
+        for at_s in (
             self._lease.expires_s(),
             self._switch.due_s(),
             self.sources.due_s(),
-            self._actuator.due_s(now.mono_s),
-            self._report_due_s,
-        )
-        self.due_s = min(t for t in ends if t is not None and t > now.mono_s)
+            self._actuator.due_s(now_s),
+            self._states.due_s(),
+        ):
+            if at_s is not None and now_s < at_s < due_s:
+                due_s = at_s
+        self.due_s = due_s

@@ -35,6 +35,12 @@ class StateMachine:
         self.state = self._next(now_s, reading, read_at_s, offered)
         return self.state
 
+    def due_s(self) -> float | None:
+        """When the state changes by itself; None when it does not."""
+        if self.state is not EvseState.PrepareCharging or self._offered_since_s is None:
+            return None
+        return self._offered_since_s + PREPARE_S
+
     def _next(self, now_s: float, reading: Reading | None, read_at_s: float, offered: bool) -> EvseState:
         if reading is None or now_s - read_at_s > SILENT_S or reading.fault is not None:
             return EvseState.Disabled

@@ -196,6 +196,8 @@ class ExternalSources:
 
     def tick(self, now_s: float) -> list[str]:
         """End what has run out; returns lines for the log."""
+        if not self._sources and not self._refused:
+            return []
         told, self._refused = self._refused, []
         for name, source in list(self._sources.items()):
             if source.ends_s is not None and now_s >= source.ends_s:
@@ -213,6 +215,8 @@ class ExternalSources:
 
     def due_s(self) -> float | None:
         """When something runs out next; None when nothing does."""
+        if not self._sources:
+            return None
         sources = self._sources.values()
         ends = [s.ends_s for s in sources if s.ends_s is not None]
         ends += [at_s for s in sources if (at_s := s.silent_from_s()) < math.inf]

@@ -20,14 +20,16 @@ stretched already.
 from __future__ import annotations
 
 import math
+import sys
 
-from actors.energy.amount import Amount
 from actors.energy.ledger import STRETCH
 from actors.energy.messages import Grant, Order
 from actors.energy.types import EnergyManagerConfig, valid_for_s
 
 SILENT_INTERVALS = 3
 """A child that missed so many reports counts as silent, and is granted nothing."""
+MOST = sys.float_info.max
+"""Ampere or watt: beyond it is only infinity."""
 SAME_INSTANT_S = 1e-6
 """Stamps of one instant differ by less: each report has a stamp of its own."""
 
@@ -62,7 +64,7 @@ class Lease:
             return f"{grant.order} is not newer than {self.acked}"
         if not (0 < grant.duration_s <= self._longest_s and grant.t_echo_s <= now_s + SAME_INSTANT_S):
             return f"it lasts {grant.duration_s:g} s from {grant.t_echo_s - now_s:+g} s"
-        if not all(0.0 <= getattr(grant.amount, part) < math.inf for part in Amount.__struct_fields__):
+        if not grant.amount.is_within(MOST):
             return f"it allows {grant.amount}"
         expires_s = grant.t_echo_s + grant.duration_s
         if expires_s <= now_s:

@@ -196,6 +196,7 @@ class Ledger:
             )
             for name, (fallback, settle_s) in children.items()
         }
+        self._fallbacks = total(fallback for fallback, _ in children.values())
 
     # --- the epoch ---------------------------------------------------------------------------------
 
@@ -418,7 +419,7 @@ class Ledger:
     def at_least_fallbacks(self, capacity: Amount) -> Amount:
         """A limit below the sum of the fallbacks is met by what the market gives, while the children
         are heard; no promise can be made for less than what they draw when they hear nothing."""
-        return largest(capacity, total(account.configured for account in self.accounts.values()))
+        return largest(capacity, self._fallbacks)
 
     def _reasons(
         self,
@@ -471,6 +472,8 @@ class Ledger:
         capacity = self.at_least_fallbacks(capacity)
         after = {name: self.exposure(now_s, name) for name in sound}
         together = total(after.values())
+        if together.fits(smallest(fuse, capacity)):
+            return
         for part in Amount.__struct_fields__:
             raised = [n for n in sound if getattr(after[n], part) > getattr(before[n], part) + CRUMB]
             room = min(getattr(fuse, part), getattr(capacity, part))
@@ -488,6 +491,9 @@ class Ledger:
 
 def _is_believable(report: Report) -> bool:
     """Whether the figures of a report can be true."""
-    amounts = (report.holds, report.fallback, report.committed or NOTHING)
-    figures = (getattr(amount, part) for amount in amounts for part in Amount.__struct_fields__)
-    return 0.0 <= report.settle_time_s <= BELIEVABLE_SETTLE_S and all(0.0 <= f <= BELIEVABLE for f in figures)
+    return (
+        0.0 <= report.settle_time_s <= BELIEVABLE_SETTLE_S
+        and report.holds.is_within(BELIEVABLE)
+        and report.fallback.is_within(BELIEVABLE)
+        and (report.committed is None or report.committed.is_within(BELIEVABLE))
+    )

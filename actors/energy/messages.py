@@ -64,6 +64,22 @@ class Reading(Struct, frozen=True, kw_only=True):
     car_limit_A: float | None = None
     fault: str | None = None
 
+    def says_the_same(self, other: Reading) -> bool:
+        """Whether only time, currents and power differ."""
+        return (
+            self.mark == other.mark
+            and self.limit_A == other.limit_A
+            and self.limit_W == other.limit_W
+            and self.closed_phases == other.closed_phases
+            and self.plugged_in == other.plugged_in
+            and self.car_asks == other.car_asks
+            and self.complete == other.complete
+            and self.contactor_closed == other.contactor_closed
+            and self.cable_limit_A == other.cable_limit_A
+            and self.car_limit_A == other.car_limit_A
+            and self.fault == other.fault
+        )
+
 
 class Actuate(Struct, frozen=True, kw_only=True, tag=True):
     """What EVSE hardware may let through; it falls back when this runs out.

@@ -187,7 +187,7 @@ class NodeCore(Trunk):
         if hurry or now.mono_s >= self._report_due_s:
             self._report_due_s = now.mono_s + self._interval_s
             return [ToParent(self._full_report(now, hurry))]
-        if prompt or (self._eased(now) and now.mono_s >= self._reported_s + SHORTEST_GAP_S):
+        if prompt or (now.mono_s >= self._reported_s + SHORTEST_GAP_S and self._eased(now)):
             return [ToParent(self._short_report(now))]
         return []
 
@@ -204,7 +204,8 @@ class NodeCore(Trunk):
     def _short_report(self, now: Instant) -> Report:
         """What the ledger above needs, always whole."""
         self._reported_s = now.mono_s
-        self._committed = self._at_root(now, self.branch.ledger.committed(now.mono_s))
+        committed = self.branch.ledger.committed(now.mono_s)
+        self._committed = None if committed is None else self._at_root(now, committed)
         grant = self._lease.in_force(now.mono_s)
         return Report(
             child=self.id,
@@ -220,26 +221,27 @@ class NodeCore(Trunk):
 
     def _eased(self, now: Instant) -> bool:
         """Whether less may flow than was told last."""
-        flows = self._at_root(now, self.branch.ledger.committed(now.mono_s))
-        return flows is not None and (self._committed is None or not self._committed.fits(flows))
+        flows = self.branch.ledger.committed(now.mono_s)
+        if flows is None:
+            return False
+        return self._committed is None or not self._committed.fits(self._at_root(now, flows))
 
-    def _at_root(self, now: Instant, amount: Amount | None) -> Amount | None:
-        if amount is None:
-            return None
+    def _at_root(self, now: Instant, amount: Amount) -> Amount:
         _, factors = self.own_capacity(now)
         return amount.with_efficiency(*factors)
 
     def _plan(self, now: Instant) -> None:
         """When to step again without an event."""
-        times_s = [self._report_due_s, self._hand_down_due_s]
+        due_s = min(self._report_due_s, self._hand_down_due_s)
         if (source_s := self.sources.due_s()) is not None:
-            times_s.append(source_s)
-        if self._eased(now):
-            times_s.append(self._reported_s + SHORTEST_GAP_S)
-        expires_s = self._lease.expires_s()
-        if expires_s is not None:
-            times_s += [t for t in (expires_s - self._lead_s, expires_s) if t > now.mono_s]
-        self.due_s = min(times_s)
+            due_s = min(due_s, source_s)
+        if (soon_s := self._reported_s + SHORTEST_GAP_S) < due_s and self._eased(now):
+            due_s = soon_s
+        if (expires_s := self._lease.expires_s()) is not None:
+            for at_s in (expires_s - self._lead_s, expires_s):
+                if now.mono_s < at_s < due_s:
+                    due_s = at_s
+        self.due_s = due_s
 
     def farewell(self, now: Instant) -> list[Effect]:
         """What to do before the process ends in good order."""

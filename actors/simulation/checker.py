@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable
 
 from msgspec import Struct
 
@@ -109,10 +109,15 @@ class Checker:
         node = self.nodes.get(module)
         return self._flows[module] if node is None else (node.sum_A, node.sum_W)
 
-    def promises(self, now_s: float, node: str, exposures: Mapping[str, Amount]) -> None:
+    def promises(
+        self, now_s: float, node: str, children: Iterable[str], exposure_of: Callable[[str], Amount]
+    ) -> None:
         """What flows below each child of a node is no more than what the node counts with; told once."""
-        for child, exposure in exposures.items():
+        for child in children:
             flow_A, flow_W = self.flow_below(child)
+            if flow_A <= 0.0 and flow_W <= 0.0:
+                continue
+            exposure = exposure_of(child)
             over = _exceeds(flow_A, exposure.import_A) or _exceeds(flow_W, exposure.import_W)
             if over and child not in self._broken:
                 self._broken.add(child)

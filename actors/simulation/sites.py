@@ -82,7 +82,7 @@ def _grow(random: Random, count: int, knobs: Knobs) -> dict[str, _Node]:
     levels = random.randint(5, MOST_LEVELS) if deep else random.randint(1, 3)
     mode: Literal["Never", "Both"] = "Both" if random.random() < 0.25 else "Never"
     root = EnergyManagerConfig(
-        update_interval=random.choice((1, 1, 2, 2, 3, 4, 5, 7, 10)),
+        update_interval=random.randint(1, 10),
         switch_3ph1ph_while_charging_mode=mode,
         switch_3ph1ph_time_hysteresis_s=random.choice((0, 20, 600)),
         schedule_interval_duration=random.choice((15, 60)),

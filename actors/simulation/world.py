@@ -111,7 +111,10 @@ class World:
         if effects:
             self.carry_out(slot, effects)
         if isinstance(core, Trunk) and slot.core is core:
-            self.checker.promises(self.now_s, slot.id, core.branch.ledger.exposures(now.mono_s))
+            ledger = core.branch.ledger
+            self.checker.promises(
+                self.now_s, slot.id, ledger.accounts, lambda child: ledger.exposure(now.mono_s, child)
+            )
         if slot.core is core and core.due_s < slot.wake_own_s and slot.process.state == "up":
             self.plan_wake(slot, now)
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import overload
 
 from actors.energy import timestamps
 from actors.energy.market.bounds import bounds_of
 from actors.energy.market.outcome import Outcome
+from actors.energy.market.plain_run import PlainRun
 from actors.energy.market.report import Report
 from actors.energy.market.sources import joined, phases_source
-from actors.energy.market.trace import Event
+from actors.energy.market.trace import Event, trace_of
 from actors.energy.types import (
     EnforcedLimits,
     IntegerWithSource,
@@ -28,13 +30,22 @@ class Allocation(Sequence[EnforcedLimits]):
     of ten as in one of ten thousand. `report` says why; `trace` is the whole story, when asked for.
     """
 
-    def __init__(self, outcome: Outcome, trace: tuple[Event, ...] = ()):
-        self._outcome = outcome
-        self.report = Report(outcome)
-        self.trace = trace
+    def __init__(self, run: Outcome | PlainRun, *, trace: bool = False):
+        self._run = run
+        self._tree = run.tree
+        self.trace: tuple[Event, ...] = trace_of(run.outcome) if trace else ()
+
+    @property
+    def _outcome(self) -> Outcome:
+        return self._run.outcome
+
+    @cached_property
+    def report(self) -> Report:
+        """Why everyone got what they got."""
+        return Report(self._outcome)
 
     def __len__(self) -> int:
-        return len(self._outcome.tree.uuids)
+        return len(self._tree.uuids)
 
     @overload
     def __getitem__(self, index: int) -> EnforcedLimits: ...
@@ -50,18 +61,20 @@ class Allocation(Sequence[EnforcedLimits]):
     @property
     def uuids(self) -> tuple[str, ...]:
         """All EVSEs, in depth-first order."""
-        return tuple(self._outcome.tree.uuids)
+        return tuple(self._tree.uuids)
 
     def of(self, uuid: str) -> EnforcedLimits:
         """The limits of one EVSE; KeyError for one that is not in the request."""
-        return self._limits(self._outcome.tree.number_of[uuid])
+        return self._limits(self._tree.number_of[uuid])
 
     def now(self, uuid: str) -> LimitsRes:
         """Only what holds now: `limits_root_side` without the forecast."""
-        return self._at(self._outcome.slots.active_column, self._outcome.tree.number_of[uuid])
+        return self._at(self._run.slots.active_column, self._tree.number_of[uuid])
 
     def active(self, *, named: bool = True) -> tuple[EnforcedLimits, ...]:
         """What holds now for every EVSE, without the forecast; without the sources unless `named`."""
+        if isinstance(self._run, PlainRun) and not named:
+            return self._run.bare()
         outcome = self._outcome
         column, valid_for = outcome.slots.active_column, valid_for_s(outcome.config)
         return tuple(

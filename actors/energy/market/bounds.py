@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from math import isfinite
 
+from actors.energy.market.arrays import Floats
 from actors.energy.market.entries import Direction
-from actors.energy.market.first_round import CRUMB
 from actors.energy.market.outcome import USED_UP_A, USED_UP_W, Outcome
 from actors.energy.market.rounds import OWN
 from actors.energy.market.sources import Unit, joined, limit_sources, setpoint_source
-from actors.energy.market.tree import Floats
+from actors.energy.market.turns import CRUMB
 
 UNITS: tuple[Unit, ...] = ("A", "W")
 
@@ -39,7 +39,7 @@ class Bound:
         """For a log line or a screen."""
         kept = f"{self.kept:g} kept free, " if self.kept else ""
         limit = f"{self.limit:g} {self.unit} {self.direction}"
-        return f"{self.source} ({self.node}: {limit}, {kept}{self.left:g} left)"
+        return f"{self.source} ({self.node}: {limit}, {kept}{round(self.left, 6):g} left)"
 
 
 def bounds_of(outcome: Outcome, column: int, evse: int) -> list[Bound]:

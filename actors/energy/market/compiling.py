@@ -1,7 +1,8 @@
 """Compiling: a request validated and turned into numbers.
 
 One walk over the tree, in depth-first order. A fault is raised where it is noticed, with the path
-from there on; each level above puts its part in front, so that the good case builds no paths.
+from there on; each level above puts its part in front, so that the good case builds no paths. What
+stood in the tree before, as the very same object, is taken over as it is.
 """
 
 from __future__ import annotations
@@ -10,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from actors.energy.market.entries import EMPTY, Direction, Row, fallback_of, instant, row_of
+from actors.energy.market.entries import Direction, fallback_of, instant, row_of
 from actors.energy.market.errors import RequestError, joined
 from actors.energy.market.setpoints import frequency_of, target_of
-from actors.energy.market.tree import CompiledTree, Ints, NodeTargets, Schedules
+from actors.energy.market.tree import NO_TIMETABLE, CompiledTree, NodeTargets, Shape, Timetable
 from actors.energy.types import EnergyFlowRequest, NodeType, ScheduleReqEntry
 
 MOST_LEVELS = 200
@@ -26,57 +27,50 @@ WANTED_BY_DEFAULT = 5
 """The tier of an EVSE that names no priority."""
 
 
-def compile_tree(request: EnergyFlowRequest) -> CompiledTree:
-    """Validate a request and turn it into numbers; RequestError with the path of the first fault."""
+def compile_tree(request: EnergyFlowRequest, before: CompiledTree | None = None) -> CompiledTree:
+    """Validate a request and turn it into numbers; RequestError with the path of the first fault.
+
+    `before` is a tree compiled earlier: its parts serve again where they are the same objects.
+    """
     nodes, parent, depth, place = _walk(request)
-    evses: list[int] = []
-    first_evse = np.zeros(len(nodes), dtype=np.intp)
-    number_of: dict[str, int] = {}
-    builder: dict[Direction, _Builder] = {"import": _Builder("import"), "export": _Builder("export")}
+    reader = _Reader(before)
+    imports: list[Timetable] = []
+    exports: list[Timetable] = []
     targets: list[NodeTargets] = []
-    starts: set[int] = set()
-    priorities: list[int] = []
+    times: set[int] = set()
     fallbacks: dict[int, tuple[float, float]] = {}
     for i, node in enumerate(nodes):
-        first_evse[i] = len(evses)
         try:
-            if node.node_type is NodeType.Evse:
-                if node.uuid in number_of:
-                    raise RequestError("uuid", f"two EVSEs are called {node.uuid!r}")
-                number_of[node.uuid] = len(evses)
-                evses.append(i)
-                priorities.append(priority_of(node))
-            if node.fallback_A is not None or node.fallback_W is not None:
-                fallbacks[i] = fallback_of(node)
-            starts |= builder["import"].add(i, node.schedule_import)
-            starts |= builder["export"].add(i, node.schedule_export)
+            one, other = reader.timetables(i, node)
             if node.schedule_setpoints:
                 targets.append(_targets(i, node))
-                starts.update(targets[-1].starts_us.tolist())
+                times.update(targets[-1].starts_us.tolist())
+            if node.fallback_A is not None or node.fallback_W is not None:
+                fallbacks[i] = fallback_of(node)
         except RequestError as error:
             raise error.below(_path_of(i, parent, place)) from None
         except (AttributeError, TypeError) as error:  # built in Python, of other types
             raise RequestError(_path_of(i, parent, place), f"is malformed: {error}") from None
-    evse_node = np.array(evses, dtype=np.intp)
-    depths = np.array(depth, dtype=np.intp)
-    tree = CompiledTree(
+        imports.append(one)
+        exports.append(other)
+        if one is not NO_TIMETABLE:
+            times.update(one.times_us)
+        if other is not NO_TIMETABLE:
+            times.update(other.times_us)
+    shape = _shape_of(nodes, parent, depth, place, before)
+    timetables: dict[Direction, list[Timetable]] = {"import": imports, "export": exports}
+    for direction, tables in timetables.items():
+        if any(row.efficiency != 1.0 for table in tables for row in table.rows):
+            _check_efficiencies(direction, tables, parent, place)
+    return CompiledTree(
         request=request,
         nodes=nodes,
-        parent=np.array(parent, dtype=np.intp),
-        levels=[np.flatnonzero(depths == level) for level in range(int(depths.max()) + 1)],
-        first_evse=first_evse,
-        end_evse=_ends(first_evse, parent, depth, evse_node),
-        evse_node=evse_node,
-        uuids=[nodes[i].uuid for i in evses],
-        number_of=number_of,
-        priorities=np.array(priorities, dtype=np.intp),
-        schedules={direction: each.build() for direction, each in builder.items()},
+        shape=shape,
+        timetables=timetables,
         targets=targets,
-        starts_us=np.array(sorted(starts), dtype=np.intp),
+        times_us=sorted(times),
         fallbacks={i: both for i, both in fallbacks.items() if any(both)},
     )
-    _check_efficiencies(tree, parent, place)
-    return tree
 
 
 def _walk(
@@ -138,60 +132,105 @@ def priority_of(node: EnergyFlowRequest) -> int:
     return priority
 
 
-class _Builder:
-    """Collects the rows of one direction."""
+def _shape_of(
+    nodes: list[EnergyFlowRequest],
+    parent: list[int],
+    depth: list[int],
+    place: list[int],
+    before: CompiledTree | None,
+) -> Shape:
+    evses = [i for i, node in enumerate(nodes) if node.node_type is NodeType.Evse]
+    uuids = [nodes[i].uuid for i in evses]
+    priorities = []
+    for i in evses:
+        try:
+            priorities.append(priority_of(nodes[i]))
+        except RequestError as error:
+            raise error.below(_path_of(i, parent, place)) from None
+    if before is not None:
+        old = before.shape
+        if (
+            old.parent == parent
+            and old.evses == evses
+            and old.uuids == uuids
+            and old.priorities == priorities
+        ):
+            return old
+    if len(set(uuids)) < len(uuids):
+        seen: set[str] = set()
+        for i, uuid in zip(evses, uuids, strict=True):
+            if uuid in seen:
+                raise RequestError(
+                    joined(_path_of(i, parent, place), "uuid"), f"two EVSEs are called {uuid!r}"
+                )
+            seen.add(uuid)
+    first, end = _ranges(nodes, parent)
+    return Shape(parent, depth, evses, uuids, priorities, first, end)
 
-    def __init__(self, direction: Direction):
-        self.direction: Direction = direction
-        self.rows: list[Row] = [EMPTY]
-        self.entries: list[ScheduleReqEntry | None] = [None]
-        self.first_row: list[int] = []
-        self.row_count: list[int] = []
-        self.starts: list[tuple[int, Ints]] = []
-        self.instants: dict[str, int] = {}
 
-    def add(self, node: int, schedule: tuple[ScheduleReqEntry, ...]) -> set[int]:
-        """Rows of one node's schedule, sorted by time; returns their times."""
+def _ranges(nodes: list[EnergyFlowRequest], parent: list[int]) -> tuple[list[int], list[int]]:
+    """First EVSE at or below each node, and one past the last: a child's end is its parent's at least."""
+    first, count = [], 0
+    for node in nodes:
+        first.append(count)
+        count += node.node_type is NodeType.Evse
+    end = [begin + (node.node_type is NodeType.Evse) for begin, node in zip(first, nodes, strict=True)]
+    for i in range(len(parent) - 1, 0, -1):
+        if end[i] > end[parent[i]]:
+            end[parent[i]] = end[i]
+    return first, end
+
+
+class _Reader:
+    """Reads the schedules of nodes, unless they stood in the tree before."""
+
+    def __init__(self, before: CompiledTree | None):
+        self._before = before
+        self._places: dict[int, int] | None = None
+        self._instants: dict[str, int] = {}
+
+    def timetables(self, place: int, node: EnergyFlowRequest) -> tuple[Timetable, Timetable]:
+        """Import and export of the node at a place in depth-first order."""
+        before = self._before
+        if before is not None:
+            if place >= len(before.nodes) or before.nodes[place] is not node:
+                place = self._place_of(node, before)
+            if place >= 0:
+                return before.timetables["import"][place], before.timetables["export"][place]
+        return self._read(node.schedule_import, "import"), self._read(node.schedule_export, "export")
+
+    def _place_of(self, node: EnergyFlowRequest, before: CompiledTree) -> int:
+        """Where the very same node stood; -1 for nowhere."""
+        if self._places is None:
+            self._places = {id(each): i for i, each in enumerate(before.nodes)}
+        return self._places.get(id(node), -1)
+
+    def _read(self, schedule: tuple[ScheduleReqEntry, ...], direction: Direction) -> Timetable:
         if not schedule:
-            self.first_row.append(0)
-            self.row_count.append(1)
-            return set()
-        name = f"schedule_{self.direction}"
+            return NO_TIMETABLE
+        name = f"schedule_{direction}"
         _check_length(schedule, name)
         stamped = []
         for i, entry in enumerate(schedule):
             try:
-                stamped.append((self._instant(entry.timestamp), i, row_of(entry, self.direction)))
+                stamped.append((self._instant(entry.timestamp), i, row_of(entry, direction)))
             except RequestError as error:
                 raise error.below(f"{name}[{i}]") from None
         stamped.sort()
-        self.first_row.append(len(self.rows))
-        self.row_count.append(len(stamped))
-        self.rows.extend(row for _, _, row in stamped)
-        self.entries.extend(schedule[i] for _, i, _ in stamped)
-        times = [time for time, _, _ in stamped]
-        if len(times) > 1:
-            self.starts.append((node, np.array(times, dtype=np.intp)))
-        return set(times)
+        return Timetable(
+            times_us=[time for time, _, _ in stamped],
+            rows=[row for _, _, row in stamped],
+            entries=[schedule[i] for _, i, _ in stamped],
+        )
 
     def _instant(self, text: str) -> int:
         """As most entries of a tree start together, each text is parsed once."""
         try:
-            return self.instants[text]
+            return self._instants[text]
         except (KeyError, TypeError):
             time = instant(text)
-            self.instants[text] = time
+            self._instants[text] = time
             return time
-
-    def build(self) -> Schedules:
-        table = np.array(self.rows, dtype=np.float64)
-        return Schedules(
-            columns={field: np.ascontiguousarray(table[:, i]) for i, field in enumerate(Row._fields)},
-            entries=self.entries,
-            first_row=np.array(self.first_row, dtype=np.intp),
-            row_count=np.array(self.row_count, dtype=np.intp),
-            starts=self.starts,
-        )
 
 
 def _check_length(schedule: tuple[object, ...], name: str) -> None:
@@ -221,29 +260,14 @@ def _targets(index: int, node: EnergyFlowRequest) -> NodeTargets:
     )
 
 
-def _ends(first_evse: Ints, parent: list[int], depth: list[int], evse_node: Ints) -> Ints:
-    """One past the last EVSE below each node: a child's end is its parent's at least."""
-    end = first_evse.copy()
-    end[evse_node] = first_evse[evse_node] + 1
-    for node in range(len(parent) - 1, 0, -1):
-        if end[node] > end[parent[node]]:
-            end[parent[node]] = end[node]
-    return end
-
-
-def _check_efficiencies(tree: CompiledTree, parent: list[int], place: list[int]) -> None:
+def _check_efficiencies(
+    direction: Direction, tables: list[Timetable], parent: list[int], place: list[int]
+) -> None:
     """The product of a path's worst efficiencies must still tell a watt from none."""
-    for direction, schedules in tree.schedules.items():
-        efficiency = schedules.columns["efficiency"]
-        if efficiency.min() == 1.0:
-            continue
-        worst = [
-            float(efficiency[first : first + count].min())
-            for first, count in zip(schedules.first_row, schedules.row_count, strict=True)
-        ]
-        for node in range(len(parent)):
-            if parent[node] >= 0:
-                worst[node] *= worst[parent[node]]
-            if worst[node] < LEAST_EFFICIENCY:
-                path = joined(_path_of(node, parent, place), f"schedule_{direction}")
-                raise RequestError(path, f"the efficiencies down to here multiply to {worst[node]:g}")
+    worst = [min(row.efficiency for row in table.rows) for table in tables]
+    for node in range(len(parent)):
+        if parent[node] >= 0:
+            worst[node] *= worst[parent[node]]
+        if worst[node] < LEAST_EFFICIENCY:
+            path = joined(_path_of(node, parent, place), f"schedule_{direction}")
+            raise RequestError(path, f"the efficiencies down to here multiply to {worst[node]:g}")

@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from actors.energy.market.arrays import Floats, Ints
 from actors.energy.market.rounds import SLACK, Positions, fill
-from actors.energy.market.tree import Floats, Ints
 
 
 class When(NamedTuple):

@@ -26,14 +26,15 @@ from functools import cached_property
 
 import numpy as np
 
-from actors.energy.market.first_round import CRUMB
-from actors.energy.market.limits import Bools, PathLimits
+from actors.energy.market.arrays import Bools, Floats
+from actors.energy.market.limits import PathLimits
 from actors.energy.market.phases import PhaseChoices
 from actors.energy.market.sale import FIXED_LOADS, Sale
 from actors.energy.market.tiers import Tier
 from actors.energy.market.tight import counted_below, fallbacks_of
 from actors.energy.market.trading import Trades, trade
-from actors.energy.market.tree import CompiledTree, Floats
+from actors.energy.market.tree import CompiledTree
+from actors.energy.market.turns import CRUMB
 from actors.energy.types import EnergyManagerConfig
 
 FINE_PASSES = 4

@@ -3,7 +3,7 @@
 What an EVSE finds at its turn depends on all before it, so this round is not a formula. But where
 the first purchases of all fit together (and no power in between could change a phase count), each
 finds what it wants, and the order does not matter: those columns are taken at once. The other
-columns are walked EVSE by EVSE.
+columns are walked EVSE by EVSE (turns.py).
 
 A minimum that is refused here is refused for good: what is left only shrinks, and with it the
 phase counts that may be tried; the smallest of them was tried already.
@@ -15,13 +15,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from actors.energy.market.limits import Bools, Extra
-from actors.energy.market.phases import Counts, PhaseChoices, PhaseReason
+from actors.energy.market.arrays import Bools, Counts, Floats
+from actors.energy.market.limits import Extra
+from actors.energy.market.phases import PhaseChoices, PhaseReason
 from actors.energy.market.tiers import Tier
-from actors.energy.market.tree import Floats
-
-CRUMB = 1e-7
-"""Ampere or watt: less than this is nothing."""
+from actors.energy.market.turns import CRUMB, Desk, buy_in_turn
 
 
 @dataclass(frozen=True)
@@ -126,43 +124,27 @@ def _one_by_one(counter: Counter, column: int, bought: FirstPurchases) -> None:
             left_A.append(extra_A)
             left_grid_W.append(extra_grid_W)
     choices = counter.choices
-    counts = [each[column].tolist() for each in choices.counts]
-    reasons = [each[column].tolist() for each in choices.reasons]
-    fallback = choices.fallback[column].tolist()
-    below_W, above_W = choices.below_W[column].tolist(), choices.above_W[column].tolist()
-    own_A, own_grid_W = counter.own_A[column].tolist(), counter.own_grid_W[column].tolist()
-    to_grid, min_A = counter.to_grid[column].tolist(), counter.min_A[column].tolist()
-    watt = counter.watt[column].tolist()
-    for i in np.flatnonzero(counter.ampere[column] | counter.watt[column]).tolist():
-        offer_A, grid_W = own_A[i], own_grid_W[i]
-        for group in shared[i]:
-            if left_A[group] < offer_A:
-                offer_A = left_A[group]
-            if left_grid_W[group] < grid_W:
-                grid_W = left_grid_W[group]
-        offer_W = grid_W / to_grid[i]
-        power_class = (offer_W >= below_W[i]) + (offer_W >= above_W[i])
-        count, reason, refused = counts[power_class][i], reasons[power_class][i], False
-        if watt[i]:
-            held, per_unit_W = min(offer_W, counter.slice_W), to_grid[i]
-        else:
-            affordable = min(offer_A, offer_W / (count * counter.volts))
-            if min_A[i] <= 0.0:
-                held = min(affordable, counter.slice_A)
-            else:
-                held = min_A[i]
-                if affordable + CRUMB < held and fallback[i]:
-                    count, reason = fallback[i], PhaseReason.FALLBACK
-                    affordable = min(offer_A, offer_W / (count * counter.volts))
-                refused = affordable + CRUMB < held
-            per_unit_W = count * counter.volts * to_grid[i]
-        if refused or held < CRUMB:
-            held = 0.0
-        bought.held[column, i] = held
-        bought.phases[column, i] = count
-        bought.reasons[column, i] = reason
-        bought.refused[column, i] = refused
-        bought.classes[column, i] = power_class
-        for group in shared[i]:
-            left_A[group] -= held
-            left_grid_W[group] -= held * per_unit_W
+    desk = Desk(
+        watt=counter.watt[column].tolist(),
+        own_A=counter.own_A[column].tolist(),
+        own_grid_W=counter.own_grid_W[column].tolist(),
+        to_grid=counter.to_grid[column].tolist(),
+        min_A=counter.min_A[column].tolist(),
+        counts=[each[column].tolist() for each in choices.counts],
+        reasons=[each[column].tolist() for each in choices.reasons],
+        fallback=choices.fallback[column].tolist(),
+        below_W=choices.below_W[column].tolist(),
+        above_W=choices.above_W[column].tolist(),
+        slice_A=counter.slice_A,
+        slice_W=counter.slice_W,
+        volts=counter.volts,
+    )
+    buyers = np.flatnonzero(counter.ampere[column] | counter.watt[column])
+    purchases = buy_in_turn(desk, buyers.tolist(), shared, left_A, left_grid_W)
+    if purchases:
+        held, phases, reasons, refused, classes, _ = zip(*purchases, strict=True)
+        bought.held[column, buyers] = held
+        bought.phases[column, buyers] = phases
+        bought.reasons[column, buyers] = reasons
+        bought.refused[column, buyers] = refused
+        bought.classes[column, buyers] = classes

@@ -11,9 +11,10 @@ from math import inf
 
 import numpy as np
 
+from actors.energy.market.arrays import Ints
 from actors.energy.market.entries import Direction
 from actors.energy.market.setpoints import Target
-from actors.energy.market.tree import CompiledTree, Ints
+from actors.energy.market.tree import CompiledTree
 
 
 @dataclass(frozen=True)

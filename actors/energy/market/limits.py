@@ -16,13 +16,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from actors.energy.market.arrays import Bools, Floats, Ints
 from actors.energy.market.entries import Direction
 from actors.energy.market.heeding import Heeded
-from actors.energy.market.tree import CompiledTree, Floats, Ints
-
-Bools = NDArray[np.bool_]
+from actors.energy.market.tree import CompiledTree
 
 
 @dataclass(frozen=True)

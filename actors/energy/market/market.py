@@ -11,6 +11,8 @@ fallbacks in fallbacks.py, limits that cannot keep them in tight.py.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from actors.energy.market import configuration
 from actors.energy.market.allocation import Allocation
 from actors.energy.market.compiling import compile_tree
@@ -18,14 +20,15 @@ from actors.energy.market.errors import RequestError, TooMuchError
 from actors.energy.market.fallbacks import trade_imports
 from actors.energy.market.heeding import heeded_targets
 from actors.energy.market.limits import path_limits
-from actors.energy.market.memory import Memory, note_single_wanted, observe
+from actors.energy.market.memory import Context, Memory, note_single_wanted, observe
 from actors.energy.market.outcome import Outcome
 from actors.energy.market.phases import export_choices, import_choices
-from actors.energy.market.slots import slots_of
-from actors.energy.market.tiers import tiers_of
+from actors.energy.market.plain import MOST_EVSES, limits_at
+from actors.energy.market.plain_run import PlainRun, run_plainly
+from actors.energy.market.slots import Slots, active_slot_of, slots_of
 from actors.energy.market.tight import cap_at_fallbacks
-from actors.energy.market.trace import trace_of
 from actors.energy.market.trading import trade
+from actors.energy.market.tree import CompiledTree
 from actors.energy.types import EnergyFlowRequest, EnergyManagerConfig
 
 MOST_CELLS = 5_000_000
@@ -56,36 +59,66 @@ def allocate(
     except RequestError as error:
         raise error.below("config") from None
     memory = memory or Memory()
-    tree, tiers = memory.tree, memory.tiers
+    tree = memory.tree
     if tree is None or tree.request is not request:
-        tree = compile_tree(request)
-        tiers = tiers_of(tree)
-    slots = slots_of(tree, config, start_time_us)
-    if not forecast:
-        slots = slots.without_forecast()
+        tree = compile_tree(request, tree)
+    slots = (slots_of if forecast else active_slot_of)(tree, config, start_time_us)
     if len(slots.times_us) * len(tree.nodes) > MOST_CELLS:
         raise TooMuchError("", f"{len(slots.times_us)} slots of {len(tree.nodes)} nodes are too many")
+    small = len(tree.uuids) <= MOST_EVSES and len(slots.columns_us) == 1 and not tree.targets
+    run = _small_run if small else _run
+    made, contexts = run(tree, slots, config, memory.contexts, start_time_us)
+    return Allocation(made, trace=trace), Memory(contexts, tree)
+
+
+Made = tuple[Outcome | PlainRun, dict[str, Context]]
+
+
+def _small_run(
+    tree: CompiledTree,
+    slots: Slots,
+    config: EnergyManagerConfig,
+    before: Mapping[str, Context],
+    start_us: int,
+) -> Made:
+    limits = limits_at(tree, int(slots.columns_us[0]), "import")
+    reported = [limits.rows[node].active_phases for node in tree.shape.evses]
+    contexts = observe(before, tree, reported, start_us)
+    in_order = [contexts[uuid] for uuid in tree.uuids]
+    made = run_plainly(tree, limits, slots, config, in_order, start_us)
+    wanted = [uuid for uuid, wants in zip(tree.uuids, made.bought.wants_minimum, strict=True) if wants]
+    note_single_wanted(contexts, wanted, start_us)
+    return made, contexts
+
+
+def _run(
+    tree: CompiledTree,
+    slots: Slots,
+    config: EnergyManagerConfig,
+    before: Mapping[str, Context],
+    start_us: int,
+) -> Made:
+    tiers = tree.shape.tiers
     heeded = heeded_targets(tree, slots.columns_us)
     imports = cap_at_fallbacks(tree, path_limits(tree, slots.columns_us, "import", heeded))
     exports = path_limits(tree, slots.columns_us, "export", heeded)
     active = slots.active_column
-    contexts = observe(memory.contexts, tree, imports.active_phases[active], start_time_us)
+    contexts = observe(before, tree, imports.active_phases[active], start_us)
     in_order = [contexts[uuid] for uuid in tree.uuids]
     imports_at = imports.open
     exports_at = exports.open & ~imports_at
-    choices = import_choices(imports, config, in_order, active, start_time_us)
+    choices = import_choices(imports, config, in_order, active, start_us)
     bought = trade_imports(tree, tiers, imports, imports_at, choices, config)
     given = trade(tree, tiers, exports, exports_at, export_choices(exports), config)
     wanted = bought.wants_minimum[active].nonzero()[0].tolist()
-    note_single_wanted(contexts, [tree.uuids[i] for i in wanted], start_time_us)
+    note_single_wanted(contexts, [tree.uuids[i] for i in wanted], start_us)
     outcome = Outcome(
         tree=tree,
         slots=slots,
         config=config,
         heeded=heeded,
-        tiers=tiers,
         trades={"import": bought, "export": given},
         imports=imports_at,
         exports=exports_at,
     )
-    return Allocation(outcome, trace_of(outcome) if trace else ()), Memory(contexts, tree, tiers)
+    return outcome, contexts

@@ -8,12 +8,12 @@ may only have been silent), until far more contexts are held than there are EVSE
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from actors.energy.market.tiers import Tier
-from actors.energy.market.tree import CompiledTree, Floats
+from actors.energy.market.arrays import Floats
+from actors.energy.market.tree import CompiledTree
 from actors.energy.types import EvseState
 
 
@@ -38,16 +38,15 @@ class Memory:
 
     contexts: Mapping[str, Context] = field(default_factory=lambda: MappingProxyType({}))
     tree: CompiledTree | None = None
-    tiers: tuple[Tier, ...] = ()
 
 
 def observe(
-    contexts: Mapping[str, Context], tree: CompiledTree, reported: Floats, start_us: int
+    contexts: Mapping[str, Context], tree: CompiledTree, reported: Sequence[float] | Floats, start_us: int
 ) -> dict[str, Context]:
     """The contexts after hearing of a run's states and reported phases (one a EVSE, 0 for none)."""
     new = dict(contexts)
     for i, uuid in enumerate(tree.uuids):
-        if tree.nodes[tree.evse_node[i]].evse_state in _SESSION_ENDS:
+        if tree.nodes[tree.shape.evses[i]].evse_state in _SESSION_ENDS:
             new[uuid] = WAITED_OUT
             continue
         old = new.get(uuid)

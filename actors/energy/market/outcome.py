@@ -10,14 +10,14 @@ from functools import cached_property
 
 import numpy as np
 
+from actors.energy.market.arrays import Bools, Floats
 from actors.energy.market.entries import Direction
 from actors.energy.market.heeding import Heeded
-from actors.energy.market.limits import Bools
 from actors.energy.market.rounds import OWN
 from actors.energy.market.slots import Slots
 from actors.energy.market.tiers import Tier
 from actors.energy.market.trading import Trades, left_of
-from actors.energy.market.tree import CompiledTree, Floats
+from actors.energy.market.tree import CompiledTree
 from actors.energy.types import EnergyManagerConfig
 
 USED_UP_A = 1e-6
@@ -33,10 +33,14 @@ class Outcome:
     slots: Slots
     config: EnergyManagerConfig
     heeded: list[Heeded]
-    tiers: tuple[Tier, ...]
     trades: dict[Direction, Trades]
     imports: Bools
     exports: Bools
+
+    @property
+    def outcome(self) -> Outcome:
+        """Itself; what is worked out in plain numbers has one, too."""
+        return self
 
     @cached_property
     def current_A(self) -> Floats:
@@ -84,7 +88,7 @@ class Outcome:
     def tier_of(self, evse: int) -> Tier:
         """The tier that an EVSE is served in."""
         priority = self.tree.priorities[evse]
-        return next(tier for tier in self.tiers if tier.priority == priority)
+        return next(tier for tier in self.tree.shape.tiers if tier.priority == priority)
 
     def shared_by(self, evse: int, number: int) -> set[int] | None:
         """Nodes that share the limit of a number (rounds.limit_number); of OWN, all that are shared.

@@ -21,13 +21,12 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from actors.energy.market.limits import Bools, PathLimits
+from actors.energy.market.arrays import Bools, Counts, Floats, Ints
+from actors.energy.market.limits import PathLimits
 from actors.energy.market.memory import Context
-from actors.energy.market.tree import Floats, Ints
 from actors.energy.timestamps import MICROSECONDS
 from actors.energy.types import EnergyManagerConfig
 
-Counts = NDArray[np.int8]
 SLACK_W = 1e-6
 """Power that misses a threshold by this little has reached it."""
 CLASSES = BELOW, BETWEEN, ABOVE = 0, 1, 2

@@ -23,8 +23,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from actors.energy.market.arrays import Floats, Ints
 from actors.energy.market.tiers import Stage, Tier
-from actors.energy.market.tree import Floats, Ints
 
 SLACK = 1e-9
 """What two orders of adding the same sales may differ by."""
@@ -141,3 +141,32 @@ def fill(limits: Floats, starts: Ints, length: Ints, held: Floats, caps: Floats,
     before -= np.repeat(before[starts], length)
     bought = np.minimum(wanted, np.maximum(np.repeat(left, length) - before, 0.0))
     return Filled(reached + bought, full, bought)
+
+
+def fill_plainly(limit: float, held: list[float], caps: list[float], steps: list[float]) -> list[float]:
+    """`fill` of one limit in plain numbers: what it sold to each EVSE when it was used up."""
+    parts = range(len(held))
+    rounds_to_cap = [(caps[i] - held[i]) / steps[i] for i in parts]
+    rounds = 0.0
+    for _ in range(len(held) + 2):
+        left = limit - sum([held[i] + steps[i] * min(rounds, rounds_to_cap[i]) for i in parts])
+        speed = sum([steps[i] for i in parts if rounds_to_cap[i] > rounds])
+        if speed <= 0.0 or left <= 0.0:
+            break
+        ahead = left / speed
+        rounds += ahead
+        if ahead <= SLACK * SLACK * rounds:
+            break
+    full = float(int(rounds))
+    reached = [min(caps[i], held[i] + full * steps[i]) for i in parts]
+    if full > 0.0 and sum(reached) > limit:
+        full -= 1.0
+        reached = [min(caps[i], held[i] + full * steps[i]) for i in parts]
+    left = limit - sum(reached)
+    for i in parts:
+        if left <= 0.0:
+            break
+        bought = min(steps[i], caps[i] - reached[i], left)
+        reached[i] += bought
+        left -= bought
+    return reached

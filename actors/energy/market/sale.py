@@ -13,9 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from actors.energy.market.limits import Bools
+from actors.energy.market.arrays import Bools, Floats, Ints
 from actors.energy.market.tiers import Tier
-from actors.energy.market.tree import Floats, Ints
 
 FIXED_LOADS = 0
 """The tier that nobody buys ahead of: what it stands for is drawn anyway."""

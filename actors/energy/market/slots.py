@@ -8,13 +8,15 @@ decides differently from a forecast, as it knows the time hysteresis, so it is a
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass
 
 import numpy as np
 
 from actors.energy import timestamps
+from actors.energy.market.arrays import Ints
 from actors.energy.market.errors import RequestError
-from actors.energy.market.tree import CompiledTree, Ints
+from actors.energy.market.tree import CompiledTree
 from actors.energy.timestamps import MICROSECONDS
 from actors.energy.types import EnergyManagerConfig
 
@@ -35,16 +37,6 @@ class Slots:
         """The column of the active slot."""
         return int(self.column_of[self.active])
 
-    def without_forecast(self) -> Slots:
-        """The active slot alone."""
-        column = self.active_column
-        return Slots(
-            times_us=self.times_us[self.active : self.active + 1],
-            active=0,
-            column_of=np.zeros(1, dtype=np.intp),
-            columns_us=self.columns_us[column : column + 1],
-        )
-
 
 def slots_of(tree: CompiledTree, config: EnergyManagerConfig, start_us: int) -> Slots:
     """The slots from `start_us` on; RequestError where they would be too many."""
@@ -63,6 +55,17 @@ def slots_of(tree: CompiledTree, config: EnergyManagerConfig, start_us: int) -> 
         column_of=np.cumsum(computed) - 1,
         columns_us=times[computed],
     )
+
+
+def active_slot_of(tree: CompiledTree, config: EnergyManagerConfig, start_us: int) -> Slots:
+    """The active slot alone."""
+    interval_us = config.schedule_interval_duration * 60 * MICROSECONDS
+    at_us = start_us // interval_us * interval_us
+    started = bisect_right(tree.times_us, start_us)
+    if started:
+        at_us = max(at_us, tree.times_us[started - 1])
+    alone = np.array([at_us], dtype=np.intp)
+    return Slots(times_us=alone, active=0, column_of=np.zeros(1, dtype=np.intp), columns_us=alone)
 
 
 def _grid(config: EnergyManagerConfig, start_us: int) -> Ints:

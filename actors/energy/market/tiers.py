@@ -15,10 +15,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from actors.energy.market.tree import CompiledTree, Floats, Ints
+from actors.energy.market.arrays import Floats, Ints
+
+if TYPE_CHECKING:
+    from actors.energy.market.tree import Shape
 
 
 @dataclass(frozen=True)
@@ -95,17 +99,17 @@ class Tier:
         return found
 
 
-def tiers_of(tree: CompiledTree) -> tuple[Tier, ...]:
+def tiers_of(shape: Shape) -> tuple[Tier, ...]:
     """All tiers, the one that is served first at the front."""
+    priorities = shape.priority_array
     return tuple(
-        _tier(tree, int(priority), np.flatnonzero(tree.priorities == priority))
-        for priority in np.unique(tree.priorities)
+        _tier(shape, int(priority), np.flatnonzero(priorities == priority))
+        for priority in np.unique(priorities)
     )
 
 
-def _tier(tree: CompiledTree, priority: int, members: Ints) -> Tier:
-    first = np.searchsorted(members, tree.first_evse)
-    end = np.searchsorted(members, tree.end_evse)
+def _tier(shape: Shape, priority: int, members: Ints) -> Tier:
+    first, end = (np.searchsorted(members, each) for each in shape.ranges)
     count = end - first
     own = np.flatnonzero(count == 1)
     own = own[np.argsort(first[own], kind="stable")]
@@ -125,16 +129,16 @@ def _tier(tree: CompiledTree, priority: int, members: Ints) -> Tier:
         own_members=own_members,
         group_nodes=shared[order],
         group_starts=group_starts,
-        stages=_stages(tree, shared, group, first[outermost], count[outermost]),
+        stages=_stages(shape, shared, group, first[outermost], count[outermost]),
     )
 
 
-def _stages(tree: CompiledTree, shared: Ints, group: Ints, first: Ints, count: Ints) -> list[Stage]:
+def _stages(shape: Shape, shared: Ints, group: Ints, first: Ints, count: Ints) -> list[Stage]:
     """Groups by height: one that holds no other has height 0."""
     height = np.zeros(len(first), dtype=np.intp)
     group_of = dict(zip(shared.tolist(), group.tolist(), strict=True))
     for node in reversed(shared.tolist()):  # children come before their parents
-        above = group_of.get(int(tree.parent[node]))
+        above = group_of.get(shape.parent[node])
         here = group_of[node]
         if above is not None and above != here:
             height[above] = max(height[above], height[here] + 1)

@@ -17,8 +17,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from actors.energy.market.limits import Bools, PathLimits, TightNodes, smallest
-from actors.energy.market.tree import CompiledTree, Floats
+from actors.energy.market.arrays import Bools, Floats
+from actors.energy.market.limits import PathLimits, TightNodes, smallest
+from actors.energy.market.tree import CompiledTree
 
 KEPT_SLACK = 1e-9
 """Of a limit and of 1 A or W: by how much fallbacks may exceed it, as sums are rounded."""

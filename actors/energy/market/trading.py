@@ -13,14 +13,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from actors.energy.market.arrays import Bools, Counts, Floats, Ints
 from actors.energy.market.crossing import SharedLimit, sell_rounds_crossing
-from actors.energy.market.first_round import CRUMB, Counter, FirstPurchases, buy_first
-from actors.energy.market.limits import Bools, Extra, PathLimits
-from actors.energy.market.phases import Counts, PhaseChoices
+from actors.energy.market.first_round import Counter, FirstPurchases, buy_first
+from actors.energy.market.limits import Extra, PathLimits
+from actors.energy.market.phases import PhaseChoices
 from actors.energy.market.rounds import OWN, Positions, limit_number, sell_rounds
 from actors.energy.market.sale import Sale, Turn, turns
 from actors.energy.market.tiers import Tier
-from actors.energy.market.tree import CompiledTree, Floats, Ints
+from actors.energy.market.tree import CompiledTree
+from actors.energy.market.turns import CRUMB
 from actors.energy.types import EnergyManagerConfig
 
 FINEST_SLICE = 1e-6

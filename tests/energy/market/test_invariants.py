@@ -93,9 +93,7 @@ def _shuffled(value: Any, order: random.Random) -> Any:
 def test_the_same_request_on_a_compiled_tree_gets_the_same_answer(story: Story) -> None:
     step = story.steps[0]
     first, memory = allocate(step.request, story.config, step.start_us)
-    again, _ = allocate(
-        step.request, story.config, step.start_us, Memory(tree=memory.tree, tiers=memory.tiers)
-    )
+    again, _ = allocate(step.request, story.config, step.start_us, Memory(tree=memory.tree))
     assert list(first) == list(again)
 
 
