@@ -1,7 +1,7 @@
 """Driver of EVSEs that a plant plays: one connection for all of a process.
 
-It watches its EVSEs from the first tick on, each second, so that a restarted plant or driver finds the other again. Its life
-has a name of its own: the plant serves the driver that began to watch last.
+It watches its EVSEs from the first tick on, each second, so that a restarted plant or driver finds the
+other again. Its life has a name of its own: the plant serves the driver that began to watch last.
 """
 
 from __future__ import annotations
