@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections import deque
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from msgspec import Struct
 
 from actors import clock
 from actors.build import build_core
+from actors.deaths import Deaths
 from actors.drivers import Driver
 from actors.drivers.plant import PlantDriver
 from actors.energy.lease import longest_grant_s
@@ -43,6 +43,8 @@ WATCH_S = 0.25
 """How often dead actors are looked for."""
 DEATHS_MAX = 3
 DEATHS_WINDOW_S = 10.0
+TOO_MUCH_DIED = 3
+"""Exit code."""
 DRIVER_TICK_S = 1.0
 FAREWELL_S = 0.5
 """For the last messages to go out."""
@@ -102,7 +104,7 @@ class Controller:
         self._state = StateFolder(state_folder)
         self._handles = {m: Handle(m) for m in site.controllers[name].modules}
         self._cores: dict[str, Core] = {}
-        self._deaths: deque[float] = deque()
+        self._deaths = Deaths(DEATHS_MAX, DEATHS_WINDOW_S)
         self._switchboard = Switchboard(site, name, self._handles, self._state)
         self._drivers: list[Driver] = []
 
@@ -118,7 +120,7 @@ class Controller:
             for module_id in self._handles:
                 self._begin(module_id)
             LOG.info("controller %s of site %s runs: %s", self.name, self.site.name, ", ".join(self._handles))
-            return self._supervise(stop)
+            return self._supervise(stop, wire)
 
     def _open(self, wire: Wire) -> None:
         gateway = ControlGateway(self.site, self.name, self._handles)
@@ -168,7 +170,7 @@ class Controller:
             )
         return epoch
 
-    def _supervise(self, stop: Stop) -> int:
+    def _supervise(self, stop: Stop, wire: Wire) -> int:
         watch_due_s = driver_due_s = clock.steady_s()
         while not stop.wait(TICK_S):
             now_s = clock.steady_s()
@@ -183,8 +185,11 @@ class Controller:
                     driver.tick()
             if now_s >= watch_due_s:
                 watch_due_s = now_s + WATCH_S
+                if not wire.runs():
+                    LOG.critical("controller %s cannot send any more and ends", self.name)
+                    return TOO_MUCH_DIED
                 if not self._revive(now_s):
-                    return 3
+                    return TOO_MUCH_DIED
         LOG.info("controller %s stops", self.name)
         return 0
 
@@ -193,13 +198,10 @@ class Controller:
         for module_id, handle in self._handles.items():
             if handle.alive():
                 continue
-            self._deaths.append(now_s)
-            while self._deaths and now_s - self._deaths[0] > DEATHS_WINDOW_S:
-                self._deaths.popleft()
-            if len(self._deaths) > DEATHS_MAX:
+            if (count := self._deaths.note(now_s)) > DEATHS_MAX:
                 LOG.critical(
                     "%d actors died within %.0f s: controller %s ends and lets its limits run out",
-                    len(self._deaths),
+                    count,
                     DEATHS_WINDOW_S,
                     self.name,
                 )

@@ -12,11 +12,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections import deque
 from contextlib import ExitStack
 from pathlib import Path
 
 from msgspec import Struct
+
+from actors.deaths import Deaths
 
 FIRST_PAUSE_S = 0.2
 """From the first death to the next life, doubled with each other death within the window."""
@@ -31,16 +32,12 @@ class Restarts:
     """When one process that died is begun again. The time is handed in."""
 
     def __init__(self) -> None:
-        self._deaths: deque[float] = deque()
+        self._deaths = Deaths(DEATHS_MAX, DEATHS_WINDOW_S)
 
     def died(self, now_s: float) -> float | None:
         """Seconds until its next life; None: it has died too often."""
-        self._deaths.append(now_s)
-        while now_s - self._deaths[0] > DEATHS_WINDOW_S:
-            self._deaths.popleft()
-        if len(self._deaths) > DEATHS_MAX:
-            return None
-        return float(FIRST_PAUSE_S * 2 ** (len(self._deaths) - 1))
+        count = self._deaths.note(now_s)
+        return None if count > DEATHS_MAX else float(FIRST_PAUSE_S * 2 ** (count - 1))
 
 
 class Death(Struct, frozen=True, kw_only=True):
