@@ -16,7 +16,7 @@ import yaml
 from msgspec import Meta, Struct
 
 from actors.config.faults import ConfigError, Faults, Path, did_you_mean, shown
-from actors.config.fields import mapping, values
+from actors.config.fields import values
 from actors.site import EvseManagerConfig, Site
 from tools.chaos.hosts import PLANT
 from transport.faults import Delay, Share
@@ -211,7 +211,10 @@ class _Reader:
         if not isinstance(raw, list) or len(raw) > FAULTS_MAX:
             self.faults.add(path, f"expected a list of at most {FAULTS_MAX} entries, got {shown(raw)}")
             return []
-        return [((*path, n), mapping(entry, (*path, n), self.faults)) for n, entry in enumerate(raw)]
+        for n, entry in enumerate(raw):
+            if not isinstance(entry, dict):
+                self.faults.add((*path, n), f"expected a mapping, got {shown(entry)}")
+        return [((*path, n), entry) for n, entry in enumerate(raw) if isinstance(entry, dict)]
 
     def _fault(self, raw: dict[str, Any], path: Path, for_s: float) -> AnyFault | None:
         kinds = [key for key in raw if key in KINDS]
