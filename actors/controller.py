@@ -185,10 +185,10 @@ class Controller:
                     driver.tick()
             if now_s >= watch_due_s:
                 watch_due_s = now_s + WATCH_S
-                if not wire.runs():
-                    LOG.critical("controller %s cannot send any more and ends", self.name)
-                    return TOO_MUCH_DIED
                 if not self._revive(now_s):
+                    return TOO_MUCH_DIED
+                if not wire.running():
+                    LOG.critical("the I/O thread is dead: controller %s ends", self.name)
                     return TOO_MUCH_DIED
         LOG.info("controller %s stops", self.name)
         return 0

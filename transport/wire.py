@@ -104,9 +104,10 @@ class Wire:
             LOG.error("wire %s did not stop within %.1f s", self.name, drain_s + STOP_TIMEOUT_S)
         return not thread.is_alive()
 
-    def runs(self) -> bool:
-        """Whether the I/O thread is at work: it was started, and neither stopped nor failed."""
-        return self._thread is not None and self._thread.is_alive()
+    def running(self) -> bool:
+        """Whether the I/O thread runs."""
+        thread = self._thread
+        return thread is not None and thread.is_alive()
 
     def __enter__(self) -> Self:
         self.start()
