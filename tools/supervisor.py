@@ -109,8 +109,6 @@ class Supervisor:
             if code is None or process.told:
                 continue
             process.told = True
-            if process.held:
-                continue
             deaths.append(self._death(name, process, code, now_s))
         return deaths
 
@@ -167,14 +165,15 @@ class Supervisor:
 
     def _death(self, name: str, process: _Process, code: int, now_s: float) -> Death:
         first = name == next(iter(self._processes))
-        pause_s = process.restarts.died(now_s) if self._restarts and not first else None
+        restarts = self._restarts and not first and not process.held
+        pause_s = process.restarts.died(now_s) if restarts else None
         process.due_s = None if pause_s is None else now_s + pause_s
         return Death(
             name=name,
             code=code,
             words=self._last_words(name) if code > 0 else "",
             again_in_s=pause_s,
-            gave_up=pause_s is None and self._restarts and not first,
+            gave_up=pause_s is None and restarts,
         )
 
     def _last_words(self, name: str) -> str:
