@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections import deque
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,6 +15,7 @@ from msgspec import Struct
 
 from actors import clock
 from actors.build import build_core
+from actors.deaths import Deaths
 from actors.drivers import Driver
 from actors.drivers.plant import PlantDriver
 from actors.energy.lease import longest_grant_s
@@ -44,6 +44,8 @@ WATCH_S = 0.25
 """How often dead actors are looked for."""
 DEATHS_MAX = 3
 DEATHS_WINDOW_S = 10.0
+TOO_MUCH_DIED = 3
+"""Exit code."""
 DRIVER_TICK_S = 1.0
 OVERDUE_S = 10.0
 """An actor that did not step for so long after it was due hangs: then there is no sign of life."""
@@ -105,7 +107,7 @@ class Controller:
         self._state = StateFolder(state_folder)
         self._handles = {m: Handle(m) for m in site.controllers[name].modules}
         self._cores: dict[str, Core] = {}
-        self._deaths: deque[float] = deque()
+        self._deaths = Deaths(DEATHS_MAX, DEATHS_WINDOW_S)
         self._switchboard = Switchboard(site, name, self._handles, self._state)
         self._drivers: list[Driver] = []
 
@@ -188,10 +190,10 @@ class Controller:
             if now_s >= watch_due_s:
                 watch_due_s = now_s + WATCH_S
                 if not self._revive(now_s):
-                    return 3
+                    return TOO_MUCH_DIED
                 if not wire.running():
                     LOG.critical("the I/O thread is dead: controller %s ends", self.name)
-                    return 3
+                    return TOO_MUCH_DIED
                 if all(now_s < core.due_s + OVERDUE_S for core in self._cores.values()):
                     beat()
         LOG.info("controller %s stops", self.name)
@@ -202,13 +204,10 @@ class Controller:
         for module_id, handle in self._handles.items():
             if handle.alive():
                 continue
-            self._deaths.append(now_s)
-            while self._deaths and now_s - self._deaths[0] > DEATHS_WINDOW_S:
-                self._deaths.popleft()
-            if len(self._deaths) > DEATHS_MAX:
+            if (count := self._deaths.note(now_s)) > DEATHS_MAX:
                 LOG.critical(
                     "%d actors died within %.0f s: controller %s ends and lets its limits run out",
-                    len(self._deaths),
+                    count,
                     DEATHS_WINDOW_S,
                     self.name,
                 )

@@ -12,11 +12,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections import deque
 from contextlib import ExitStack
 from pathlib import Path
 
 from msgspec import Struct
+
+from actors.deaths import Deaths
 
 FIRST_PAUSE_S = 0.2
 """From the first death to the next life, doubled with each other death within the window."""
@@ -31,16 +32,12 @@ class Restarts:
     """When one process that died is begun again. The time is handed in."""
 
     def __init__(self) -> None:
-        self._deaths: deque[float] = deque()
+        self._deaths = Deaths(DEATHS_MAX, DEATHS_WINDOW_S)
 
     def died(self, now_s: float) -> float | None:
         """Seconds until its next life; None: it has died too often."""
-        self._deaths.append(now_s)
-        while now_s - self._deaths[0] > DEATHS_WINDOW_S:
-            self._deaths.popleft()
-        if len(self._deaths) > DEATHS_MAX:
-            return None
-        return float(FIRST_PAUSE_S * 2 ** (len(self._deaths) - 1))
+        count = self._deaths.note(now_s)
+        return None if count > DEATHS_MAX else float(FIRST_PAUSE_S * 2 ** (count - 1))
 
 
 class Death(Struct, frozen=True, kw_only=True):
@@ -112,8 +109,6 @@ class Supervisor:
             if code is None or process.told:
                 continue
             process.told = True
-            if process.held:
-                continue
             deaths.append(self._death(name, process, code, now_s))
         return deaths
 
@@ -170,14 +165,15 @@ class Supervisor:
 
     def _death(self, name: str, process: _Process, code: int, now_s: float) -> Death:
         first = name == next(iter(self._processes))
-        pause_s = process.restarts.died(now_s) if self._restarts and not first else None
+        restarts = self._restarts and not first and not process.held
+        pause_s = process.restarts.died(now_s) if restarts else None
         process.due_s = None if pause_s is None else now_s + pause_s
         return Death(
             name=name,
             code=code,
             words=self._last_words(name) if code > 0 else "",
             again_in_s=pause_s,
-            gave_up=pause_s is None and self._restarts and not first,
+            gave_up=pause_s is None and restarts,
         )
 
     def _last_words(self, name: str) -> str:

@@ -1,4 +1,4 @@
-"""When a controller gives signs of life, and when it ends."""
+"""A controller supervises its actors: one that dies begins anew, too many deaths end the process."""
 
 from __future__ import annotations
 
@@ -6,107 +6,132 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from actors import controller
-from actors.clock import steady_s
 from actors.config import load_site
-from actors.controller import Controller, addresses
+from actors.controller import DEATHS_MAX, DEATHS_WINDOW_S, TOO_MUCH_DIED, Controller, addresses
+from actors.deaths import Deaths
+from actors.energy.messages import Outcome
+from actors.handle import INBOX_MAX
 from actors.rundir import RunDir
 from actors.stop import Stop
-from actors.tree_actor import StatusAnswer, StatusQuery
-from transport import Wire
 
 SITE = Path(__file__).parents[2] / "configs" / "single_charger.yaml"
-WAIT_S = 20.0
+EVSE = "evse_manager"
 
 
-class Running:
-    """A controller in a thread of this process."""
-
-    def __init__(self, folder: Path) -> None:
-        site = load_site(SITE)
-        name = next(iter(site.controllers))
-        RunDir(site.name).make()
-        self.controller = Controller(site, name, addresses(site, name), folder / "state")
-        self.stop = Stop()
-        self.beats = 0
-        self.code: int | None = None
-        self._thread = threading.Thread(target=self._run)
-        self._thread.start()
-
-    def _run(self) -> None:
-        self.code = self.controller.run(self.stop, self._beat)
-
-    def _beat(self) -> None:
-        self.beats += 1
-
-    def wait_for_beats(self, count: int) -> None:
-        """Until so many more have been heard."""
-        wanted, end_s = self.beats + count, time.monotonic() + WAIT_S
-        while self.beats < wanted:
-            assert time.monotonic() < end_s, "no sign of life"
-            time.sleep(0.02)
-
-    def end(self) -> int | None:
-        """Its exit code."""
-        self.stop.set()
-        return self.join()
-
-    def join(self) -> int | None:
-        """Wait until it has ended by itself."""
-        self._thread.join(WAIT_S)
-        assert not self._thread.is_alive()
-        return self.code
-
-
-@pytest.fixture
-def running(monkeypatch: pytest.MonkeyPatch) -> Iterator[Running]:
-    folder = Path(tempfile.mkdtemp(prefix="amp-"))
-    monkeypatch.setenv("AMPTREE_RUN_DIR", str(folder))
-    one = Running(folder)
-    yield one
-    one.end()
-    one.stop.close()
+@pytest.fixture(autouse=True)
+def run_dir(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A short path: socket files have a bound."""
+    folder = tempfile.mkdtemp(prefix="amp-")
+    monkeypatch.setenv("AMPTREE_RUN_DIR", folder)
+    yield
     shutil.rmtree(folder)
 
 
-def test_a_controller_gives_signs_of_life_while_all_is_well(running: Running) -> None:
-    running.wait_for_beats(3)
-    assert running.end() == 0
+def wait_for(what: str, condition: Callable[[], object]) -> None:
+    deadline_s = time.monotonic() + 20.0
+    while not condition():
+        assert time.monotonic() < deadline_s, what
+        time.sleep(0.01)
 
 
-def test_a_controller_gives_no_sign_of_life_while_an_actor_hangs(
-    running: Running, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    running.wait_for_beats(1)
-    monkeypatch.setattr(controller, "OVERDUE_S", 0.5)
-    hangs, free = threading.Event(), threading.Event()
+class Running:
+    """A controller in a thread of this process; its plant is absent."""
 
-    def hang(_: StatusAnswer) -> None:
-        hangs.set()
-        free.wait(WAIT_S)
+    def __init__(self, state: Path) -> None:
+        site = load_site(SITE)
+        (name,) = site.controllers
+        RunDir(site.name).make()
+        self.controller = Controller(site, name, addresses(site, name), state)
+        self.stop = Stop()
+        self.code: int | None = None
+        self.thread = threading.Thread(target=self._run)
 
-    handle = next(iter(running.controller._handles.values()))
-    handle.tell(StatusQuery(hang))
-    assert hangs.wait(WAIT_S)
-    core = running.controller._cores[handle.name]
-    end_s = time.monotonic() + WAIT_S
-    while steady_s() < core.due_s + 0.5 + 2 * controller.WATCH_S:
-        assert time.monotonic() < end_s
-        time.sleep(0.02)
-    before, due_s = running.beats, steady_s() + 2 * controller.WATCH_S
-    while steady_s() < due_s:
-        time.sleep(0.02)
-    assert running.beats == before
-    free.set()
-    running.wait_for_beats(2)
+    def _run(self) -> None:
+        self.code = self.controller.run(self.stop)
+
+    def kill(self, module: str) -> None:
+        """Let an actor meet what it cannot bear, and wait until it begins anew, or all ends."""
+        handle = self.controller._handles[module]
+        wait_for(f"{module} lives", handle.alive)
+        before = handle._ref
+        handle.tell(Outcome(id="x", origin=module))
+        wait_for("another life", lambda: handle._ref is not before or not self.thread.is_alive())
 
 
-def test_a_controller_whose_io_thread_is_dead_ends(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    running.wait_for_beats(1)
-    monkeypatch.setattr(Wire, "running", lambda _: False)
-    assert running.join() == 3
+@contextmanager
+def running(state: Path) -> Iterator[Running]:
+    one = Running(state)
+    one.thread.start()
+    try:
+        yield one
+    finally:
+        one.stop.set()
+        one.thread.join()
+        one.stop.close()
+
+
+def test_an_actor_that_dies_begins_anew_and_its_controller_goes_on(tmp_path: Path) -> None:
+    with running(tmp_path) as one:
+        for _ in range(DEATHS_MAX):
+            one.kill(EVSE)
+        wait_for("it lives again", one.controller._handles[EVSE].alive)
+        assert one.thread.is_alive()
+    assert one.code == 0
+
+
+def test_more_deaths_than_an_accident_end_the_process(tmp_path: Path) -> None:
+    with running(tmp_path) as one:
+        for _ in range(DEATHS_MAX + 1):
+            one.kill(EVSE)
+        one.thread.join(20.0)
+        assert one.code == TOO_MUCH_DIED
+
+
+def test_a_controller_whose_wire_fails_ends_instead_of_living_on_deaf(tmp_path: Path) -> None:
+    with running(tmp_path) as one:
+        wait_for("it runs", lambda: one.controller._switchboard.gateway is not None)
+        wait_for("it lives", one.controller._handles[EVSE].alive)
+        gateway = one.controller._switchboard.gateway
+        assert gateway is not None
+        assert gateway.port is not None
+        gateway.port._host.stop()  # type: ignore[attr-defined]
+        one.thread.join(20.0)
+        assert one.code == TOO_MUCH_DIED
+
+
+def test_deaths_far_apart_are_accidents() -> None:
+    deaths = Deaths(DEATHS_MAX, DEATHS_WINDOW_S)
+    apart_s = DEATHS_WINDOW_S / DEATHS_MAX
+    assert max(deaths.note(n * (apart_s + 0.1)) for n in range(100)) == DEATHS_MAX
+    close = Deaths(DEATHS_MAX, DEATHS_WINDOW_S)
+    assert max(close.note(n * (apart_s - 0.1)) for n in range(100)) == DEATHS_MAX + 1
+
+
+def test_a_flood_fills_no_inbox_beyond_its_bound(tmp_path: Path) -> None:
+    with running(tmp_path) as one:
+        handle = one.controller._handles[one.controller.site.root]
+        wait_for("it lives", handle.alive)
+        ref = handle._ref
+        assert ref is not None
+        held = threading.Event()
+        held_up = one.controller._cores[one.controller.site.root]
+        step = held_up.step
+
+        def slow(*args: object) -> object:
+            held.wait(20.0)
+            return step(*args)  # type: ignore[arg-type]
+
+        held_up.step = slow  # type: ignore[method-assign,assignment]
+        told = sum(handle.tell(Outcome(id=f"{n}", origin="nobody")) for n in range(INBOX_MAX + 500))
+        # What lies in pykka's own inbox, which has no bound, is bounded by what waits in the handle.
+        assert told <= INBOX_MAX + 10
+        assert len(handle._waiting) <= INBOX_MAX
+        assert ref.actor_inbox.qsize() <= INBOX_MAX + 10  # type: ignore[attr-defined]
+        assert handle.refused >= 490
+        held.set()

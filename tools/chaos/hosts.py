@@ -26,7 +26,7 @@ class Notice(Struct, frozen=True):
 
     text: str
     by_itself: bool
-    """It died, and nobody had killed it."""
+    """It died, and nobody had killed it; or it was stopped, and did not end in good order."""
 
 
 class Hosts(Protocol):

@@ -29,6 +29,8 @@ from transport import Disturbance
 STATUS_TIMEOUT_S = 1.5
 LIMIT_TRIES_S = 30.0
 SOURCE = "chaos"
+END_CODES = {signal.SIGKILL: -int(signal.SIGKILL), signal.SIGTERM: 0}
+"""How a process ends that is killed, or stopped in good order."""
 
 
 class LocalHosts:
@@ -47,7 +49,7 @@ class LocalHosts:
         self._ended = False
         self._cut: frozenset[tuple[str, str]] = frozenset()
         self._orders: Mapping[str, Orders] = {}
-        self._killed: set[str] = set()
+        self._ended_by: dict[str, signal.Signals] = {}
 
     def begin(self) -> None:
         """Start the plant and all controllers. Raises UserError."""
@@ -81,9 +83,8 @@ class LocalHosts:
         """Begin again what has died, unless it is held down."""
         notices = []
         for death in self._supervisor.tend():
-            by_itself = death.name not in self._killed
-            self._killed.discard(death.name)
-            notices.append(Notice(death.line(), by_itself))
+            ended_by = self._ended_by.pop(death.name, None)
+            notices.append(Notice(death.line(), ended_by is None or death.code != END_CODES[ended_by]))
             if death.name == PLANT:
                 raise UserError(f"{death.line()}: see {self._report / 'plant.log'}")
         return notices
@@ -111,12 +112,11 @@ class LocalHosts:
 
     def _end_one(self, part: str, number: signal.Signals, stay_dead: bool) -> None:
         if self._supervisor.alive(part) is not None:
-            self._killed.add(part)
+            self._ended_by[part] = number
         self._supervisor.signal(part, number, hold=stay_dead)
 
     def start(self, part: str) -> None:
         """Begin one again that stayed dead."""
-        self._killed.discard(part)
         self._supervisor.release(part)
 
     def pause(self, part: str) -> None:

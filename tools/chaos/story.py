@@ -16,7 +16,7 @@ import yaml
 from msgspec import Meta, Struct
 
 from actors.config.faults import ConfigError, Faults, Path, did_you_mean, shown
-from actors.config.fields import mapping, values
+from actors.config.fields import values
 from actors.site import EvseManagerConfig, Site
 from tools.chaos.hosts import PLANT
 from transport.faults import Delay, Share
@@ -30,7 +30,7 @@ Way = tuple[str, str]
 """From a part to a part."""
 
 
-class Fault(Struct, frozen=True, kw_only=True):
+class Fault(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What all have: when it begins, and how long it lasts."""
 
     at_s: Seconds = 0.0
@@ -165,16 +165,22 @@ def parse_story(raw: Mapping[str, Any], site: Site) -> Story:
 
 
 def as_yaml(story: Story) -> str:
-    """The story as a file, so that it can be told again."""
+    """The story as a file, so that it can be told again; a line each fault."""
     plain = msgspec.to_builtins(story)
-    for fault in plain["faults"]:
-        for key in [key for key, value in fault.items() if value is None]:
-            del fault[key]
+    faults, expect = plain.pop("faults", []), plain.pop("expect", [])
+    for fault in faults:
         for key in ("cut", "disturb"):
             if key in fault:
                 fault[key] = [{"from": sender, "to": receiver} for sender, receiver in fault[key]]
-    plain["expect"] = [msgspec.to_builtins(e) for e in story.expect]
-    return yaml.safe_dump(plain, sort_keys=False, default_flow_style=None, width=110)
+    lines = [yaml.safe_dump(plain, sort_keys=False)]
+    for name, entries in (("faults", faults), ("expect", expect)):
+        if entries:
+            lines += [f"{name}:\n", *(f"  - {_flow(entry)}\n" for entry in entries)]
+    return "".join(lines)
+
+
+def _flow(entry: Any) -> str:
+    return yaml.safe_dump(entry, sort_keys=False, default_flow_style=True, width=1_000_000).strip()
 
 
 class _Reader:
@@ -205,7 +211,10 @@ class _Reader:
         if not isinstance(raw, list) or len(raw) > FAULTS_MAX:
             self.faults.add(path, f"expected a list of at most {FAULTS_MAX} entries, got {shown(raw)}")
             return []
-        return [((*path, n), mapping(entry, (*path, n), self.faults)) for n, entry in enumerate(raw)]
+        for n, entry in enumerate(raw):
+            if not isinstance(entry, dict):
+                self.faults.add((*path, n), f"expected a mapping, got {shown(entry)}")
+        return [((*path, n), entry) for n, entry in enumerate(raw) if isinstance(entry, dict)]
 
     def _fault(self, raw: dict[str, Any], path: Path, for_s: float) -> AnyFault | None:
         kinds = [key for key in raw if key in KINDS]

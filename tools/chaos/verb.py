@@ -23,7 +23,7 @@ from tools.processes import load, stop_on_signals
 from tools.view import console
 from transport import AddressError
 
-NEW_SEEDS = 2**48
+SEED_MAX = 10**9
 FOR_S, CALM_S = 120.0, 90.0
 FOR_MAX_S = 86_400.0
 
@@ -70,9 +70,9 @@ def _story(options: argparse.Namespace, site: Site) -> Story:
 
 def _seed(text: str) -> int:
     if text == "new":
-        return secrets.randbelow(NEW_SEEDS)
-    if not (text.isascii() and text.isdecimal()):
-        raise UserError(f"--seed: {text!r} is neither a whole number from 0 on nor `new`")
+        return secrets.randbelow(SEED_MAX)
+    if not (text.isascii() and text.isdecimal() and len(text) <= len(str(SEED_MAX))) or int(text) > SEED_MAX:
+        raise UserError(f"--seed: {text!r} is neither a whole number from 0 to {SEED_MAX} nor `new`")
     return int(text)
 
 
