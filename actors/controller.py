@@ -13,7 +13,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from actors import clock
+from actors import clock, identities
 from actors.build import build_core
 from actors.deaths import Deaths
 from actors.drivers import Driver
@@ -34,7 +34,7 @@ from actors.stop import Stop
 from actors.switchboard import Switchboard
 from actors.tree_actor import Core, Leave, Tick, TreeActor
 from actors.wiring import MESSAGE_MAX_B, tree_registry
-from transport import Wire
+from transport import Keys, Wire
 
 LOG = logging.getLogger("amptree.controller")
 
@@ -97,12 +97,14 @@ class Controller:
         name: str,
         where: Addresses,
         state_folder: Path,
+        keys: Keys,
         injection: Injection | None = None,
     ) -> None:
         """`injection` are faults on purpose, for tests."""
         self.site = site
         self.name = name
         self._where = where
+        self._keys = keys
         self._injection = injection
         self._state = StateFolder(state_folder)
         self._handles = {m: Handle(m) for m in site.controllers[name].modules}
@@ -116,7 +118,7 @@ class Controller:
         I/O thread runs and no actor hangs. Raises AddressError when an address cannot be had."""
         with ExitStack() as stack:
             faults = None if self._injection is None else self._injection.links
-            wire = Wire(name=self.name, registry=tree_registry(), faults=faults)
+            wire = Wire(name=self.name, registry=tree_registry(), keys=self._keys, faults=faults)
             stack.callback(wire.stop, drain_s=FAREWELL_S)
             self._open(wire)
             wire.start()
@@ -129,17 +131,30 @@ class Controller:
     def _open(self, wire: Wire) -> None:
         gateway = ControlGateway(self.site, self.name, self._handles, wire.counters)
         gateway.port = wire.listen(
-            self._where.control, gateway.on_message, name="control", message_max_B=MESSAGE_MAX_B
+            self._where.control,
+            gateway.on_message,
+            name="control",
+            message_max_B=MESSAGE_MAX_B,
+            admits=identities.is_client,
+            shared_keys=True,
         )
         board = self._switchboard
         board.gateway = gateway
         if self._where.listen is not None:
             board.links_down = wire.listen(
-                self._where.listen, board.from_link, name="links", message_max_B=MESSAGE_MAX_B
+                self._where.listen,
+                board.from_link,
+                name="links",
+                message_max_B=MESSAGE_MAX_B,
+                admits=identities.is_controller,
             )
         for parent, address in self._where.parents.items():
             board.links_up[parent] = wire.connect(
-                address, board.from_link, name=f"to {parent}", message_max_B=MESSAGE_MAX_B
+                address,
+                board.from_link,
+                name=f"to {parent}",
+                peer=identities.controller(parent),
+                message_max_B=MESSAGE_MAX_B,
             )
         evses = [m for m in self._handles if isinstance(self.site.modules[m].config, EvseManagerConfig)]
         if evses:

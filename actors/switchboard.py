@@ -1,7 +1,8 @@
 """Where messages of the actors go: to an actor of this process, over a link, to hardware, to a client.
 
-A message that comes over a link is taken only from the controller that hosts its sender, and only
-from the sender's neighbour in the tree.
+A message that comes over a link is taken only from the controller that hosts its sender, which its key
+tells, and only from the sender's neighbour in the tree. A report may speak of the sender's own subtree
+only: what a controller says of another's modules would else reach the market with the rest.
 """
 
 from __future__ import annotations
@@ -10,9 +11,11 @@ import logging
 from collections.abc import Hashable, Mapping
 from typing import Any
 
+from actors import identities
 from actors.drivers import Driver
 from actors.energy.external import SavedSources
 from actors.energy.messages import Actuate, Command, Grant, Outcome, Reading, Report
+from actors.energy.request_checks import NOT_HEARD
 from actors.gateways.control import ControlGateway
 from actors.handle import Handle
 from actors.market_runner import Sessions
@@ -37,6 +40,7 @@ class Switchboard:
         self.links_up: dict[str, Port] = {}
         self.drivers: dict[str, Driver] = {}
         self.gateway: ControlGateway | None = None
+        self._below: dict[str, frozenset[str]] = {}
         self.strangers = 0
         """Messages over links that were not from whom they should be."""
 
@@ -53,7 +57,7 @@ class Switchboard:
     def to_child(self, module_id: str, child: str, message: Grant | Command) -> None:
         """Down one branch."""
         if not self._tell(child, message, module_id) and self.links_down is not None:
-            peer = self._site.controller_of(child).name
+            peer = identities.controller(self._site.controller_of(child).name)
             key, _ = _keys(message, module_id, child)
             self.links_down.send(message, target=child, source=module_id, peer=peer, key=key)
 
@@ -99,18 +103,27 @@ class Switchboard:
 
     def _neighbours(self, delivery: Delivery) -> bool:
         source, modules = delivery.source, self._site.modules
-        if source not in modules or self._site.controller_of(source).name != delivery.peer:
+        if source not in modules:
+            return False
+        if delivery.identity != identities.controller(self._site.controller_of(source).name):
             return False
         match delivery.message:
-            case Report(child=child, wants=wants):
-                told_by_itself = child == source and (wants is None or wants.uuid == source)
-                return modules[source].parent == delivery.target and told_by_itself
+            case Report() as report:
+                return modules[source].parent == delivery.target and self._speaks_for_itself(report, source)
             case Outcome():
                 return modules[source].parent == delivery.target
             case Grant() | Command():
                 return modules[delivery.target].parent == source
             case _:
                 return False
+
+    def _speaks_for_itself(self, report: Report, source: str) -> bool:
+        if report.child != source or (report.wants is not None and report.wants.uuid != source):
+            return False
+        below = self._below.get(source)
+        if below is None:
+            below = self._below[source] = frozenset(self._site.subtree(source))
+        return _names_each_once(report, below)
 
     def _tell(self, target: str, message: Any, source: str) -> bool:
         """Whether the target is of this process; a dead one has been told too."""
@@ -119,6 +132,21 @@ class Switchboard:
             return False
         handle.tell(message, *_keys(message, source))
         return True
+
+
+def _names_each_once(report: Report, below: frozenset[str]) -> bool:
+    """Whether what is wanted and how it stands is told of modules of `below` only, of none twice."""
+    wanted: set[str] = set()
+    left = [] if report.wants is None else [report.wants]
+    while left:
+        request = left.pop()
+        name = request.uuid.removesuffix(NOT_HEARD)
+        if name in wanted or name not in below:
+            return False
+        wanted.add(name)
+        left.extend(request.children)
+    told = [status.id for status in report.status]
+    return len(set(told)) == len(told) and below.issuperset(told)
 
 
 def _keys(message: Any, *names: str) -> tuple[Hashable, Hashable]:

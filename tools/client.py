@@ -8,10 +8,12 @@ import secrets
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TypeVar
 
 from msgspec import Struct
 
+from actors import identities
 from actors.energy.external import SourceEvent
 from actors.energy.messages import ModuleStatus, OptimizerStatus
 from actors.rundir import RunDir, RunDirError, running_sites
@@ -26,7 +28,8 @@ from actors.wiring import (
     tree_registry,
 )
 from tools.errors import UserError
-from transport import AddressError, Delivery, Port, Wire
+from tools.keyrings import keys_folder, open_client_keyring
+from transport import AddressError, Delivery, Keyring, Port, Wire
 
 Reply = TypeVar("Reply", StatusReply, SourceReply)
 
@@ -67,17 +70,20 @@ def find_site(name: str | None) -> str:
 class Client:
     """A client of one site's controllers on this machine. Context manager."""
 
-    def __init__(self, site: str, timeout_s: float = CLIENT_TIMEOUT_S) -> None:
+    def __init__(self, site: str, timeout_s: float = CLIENT_TIMEOUT_S, keys: Path | None = None) -> None:
+        """`keys`: the keyring's folder, if not the one in use."""
         self.site = site
+        self._keys = keys
         self._timeout_s = timeout_s
         self._run_dir = RunDir(site)
         self._name = f"client-{secrets.token_hex(6)}"
         self._replies: queue.SimpleQueue[Delivery] = queue.SimpleQueue()
         self._ports: dict[str, Port] = {}
         self._stack = ExitStack()
+        self._wire: Wire | None = None
+        self._keyring: Keyring | None = None
 
     def __enter__(self) -> Client:
-        self._wire = self._stack.enter_context(Wire(name=self._name, registry=tree_registry()))
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -96,7 +102,7 @@ class Client:
         # The root's controller knows all below it: once it has answered, others need not.
         replies = self._ask(controllers, request, StatusReply, lambda reply: reply.optimizer is not None)
         if not replies:
-            raise UserError(f"no controller of site {self.site} answers")
+            raise UserError(f"no controller of site {self.site} answers{self._hint(controllers)}")
         modules: dict[str, ModuleStatus] = {}
         for controller in controllers:
             for status in replies[controller].modules if controller in replies else ():
@@ -129,7 +135,8 @@ class Client:
                 return reply.warning
         silent = [c for c in controllers if c not in replies]
         if silent or not controllers:
-            raise UserError(f"no answer from {', '.join(silent) or 'any controller'}: is the module's alive?")
+            who = ", ".join(silent) or "any controller"
+            raise UserError(f"no answer from {who}: is the module's alive?{self._hint(silent)}")
         raise UserError(str(next(iter(replies.values())).error))
 
     def _ask(
@@ -161,14 +168,35 @@ class Client:
                     break
         return replies
 
+    def _open(self) -> Wire:
+        """The wire, begun when it is first needed: there may be no keys before the site runs."""
+        if self._wire is None:
+            self._keyring = open_client_keyring(keys_folder(self.site, self._keys))
+            wire = Wire(name=self._name, registry=tree_registry(), keys=self._keyring)
+            self._wire = self._stack.enter_context(wire)
+        return self._wire
+
+    def _hint(self, controllers: Sequence[str]) -> str:
+        """What keys may have to do with it that some do not answer."""
+        keyring = self._keyring
+        if keyring is None or not controllers:
+            return ""
+        unknown = [name for name in controllers if keyring.key_of(identities.controller(name)) is None]
+        if unknown:
+            return (
+                f"; {keyring.folder} has no trusted key of {', '.join(map(identities.controller, unknown))}"
+            )
+        return f"; does it trust the key of {keyring.identity} in {keyring.folder}?"
+
     def _port(self, controller: str) -> Port:
         """One for each controller: it finds a restarted one again by itself."""
         if controller not in self._ports:
             try:
-                self._ports[controller] = self._wire.connect(
+                self._ports[controller] = self._open().connect(
                     self._run_dir.address(f"{controller}.control"),
                     self._replies.put,
                     name=controller,
+                    peer=identities.controller(controller),
                     message_max_B=MESSAGE_MAX_B,
                 )
             except (AddressError, RunDirError) as error:

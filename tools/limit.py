@@ -36,6 +36,7 @@ from actors.energy.types import (
 from tools.client import Client, add_site_argument, find_site
 from tools.documents import Malformed, decoded
 from tools.errors import UserError
+from tools.keyrings import add_keys_argument
 
 DEFAULT_SOURCE = "operator"
 MOST_BYTES = 4 * 1024 * 1024
@@ -123,13 +124,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--clear", action="store_true", help="withdraw the source's limits")
     parser.add_argument("--heartbeat", action="store_true", help="only say that the source is there")
     add_site_argument(parser)
+    add_keys_argument(parser)
     parser.set_defaults(parser=parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Send it to the node and say what became of it. Ends with exit code 2 on wrong usage."""
     event = event_of(options)
-    with Client(find_site(options.site)) as client:
+    with Client(find_site(options.site), keys=options.keys) as client:
         warning = client.set_source(options.node, event)
     print(f"{options.node}: {_told(event)}")
     if warning is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import resource
 import signal
 import threading
 from collections.abc import Iterator
@@ -39,6 +40,13 @@ def add_faults_argument(parser: argparse.ArgumentParser) -> None:
 def injection_of(options: argparse.Namespace) -> Injection | None:
     """What `--faults` asks for."""
     return None if options.faults is None else Injection(options.faults)
+
+
+def allow_many_files() -> None:
+    """As many open files as the system lets us have. Each connection is one, also of a stranger who has
+    said nothing yet; without any left, nobody could connect, and no file be read."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 @contextmanager

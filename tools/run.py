@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from actors import identities
 from actors.controller import Controller, addresses
 from actors.rundir import AlreadyRunningError, RunDir, RunDirError, state_dir
 from tools import logs
 from tools.errors import UserError
+from tools.keyrings import add_keys_argument, keys_folder, open_keyring
 from tools.notify import ServiceManager
-from tools.processes import add_faults_argument, injection_of, load, stop_on_signals
+from tools.processes import add_faults_argument, allow_many_files, injection_of, load, stop_on_signals
 from transport import AddressError
 
 
@@ -25,6 +27,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help="what must outlive a restart (default: that of a running `up`, else per user)",
     )
+    add_keys_argument(parser)
     parser.add_argument("--parent", type=int, metavar="PID", help="end when this process, its parent, ends")
     add_faults_argument(parser)
     logs.add_arguments(parser)
@@ -38,6 +41,9 @@ def run(options: argparse.Namespace) -> int:
         raise UserError(f"no controller {name!r} in {options.file}; known: {', '.join(site.controllers)}")
     logs.set_up(options, debug=site.manager_config().debug)
     state = options.state or _state_of_up(site.name) or state_dir() / site.name
+    keys = keys_folder(site.name, options.keys)
+    keyring = open_keyring(keys, identities.controller(name))
+    allow_many_files()
     hosted = site.controllers[name].modules
     try:
         where = addresses(site, name, options.plant)
@@ -49,10 +55,12 @@ def run(options: argparse.Namespace) -> int:
                 controller=name,
                 root=site.root in hosted,
                 file=str(Path(options.file).resolve()),
+                keys=str(keys.resolve()),
             ),
         ):
             manager = ServiceManager()
-            code = Controller(site, name, where, state, injection_of(options)).run(stop, manager.beat)
+            controller = Controller(site, name, where, state, keyring, injection_of(options))
+            code = controller.run(stop, manager.beat)
             manager.stopping()
             return code
     except (AddressError, RunDirError, AlreadyRunningError) as error:

@@ -12,6 +12,7 @@ from actors.rundir import RunDir
 from actors.site import Site
 from tools.client import Client, SiteStatus, add_site_argument, find_site
 from tools.errors import UserError
+from tools.keyrings import add_keys_argument
 from tools.view import console, render
 
 
@@ -24,12 +25,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--json", action="store_true", help="everything, with the forecast, as JSON")
     add_site_argument(parser)
+    add_keys_argument(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Print it; 1 when some module is not alive."""
     site = find_site(options.site)
-    with Client(site) as client:
+    with Client(site, keys=options.keys) as client:
         status = client.status(with_request=options.request)
     if options.json:
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(status)).decode() + "\n")

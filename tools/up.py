@@ -1,7 +1,8 @@
 """`amptree up`: a whole site on this machine, its plant included, until Ctrl-C.
 
-It begins one process for the plant and one for each controller, shows the tree, begins controllers again
-that die, and ends them all, the plant last: EVSEs are told to stop while there is still hardware to tell.
+It makes keys for the run, begins one process for the plant and one for each controller, shows the tree,
+begins controllers again that die, and ends them all, the plant last: EVSEs are told to stop while there is
+still hardware to tell.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pathlib import Path
 from rich.console import Console
 
 from actors.controller import addresses
+from actors.identities import keys_of_a_run, make_keys
 from actors.rundir import AlreadyRunningError, RunDir, RunDirError
 from actors.site import EvseManagerConfig, Site
 from actors.state import StateFolder
@@ -29,7 +31,7 @@ from tools.processes import load, stop_on_signals
 from tools.screen import Screen, screen_for
 from tools.status import all_alive
 from tools.supervisor import TEND_EVERY_S, Supervisor
-from transport import AddressError, Wire
+from transport import AddressError, KeyFileError, Wire, nobody
 
 PLANT = "plant"
 START_TIMEOUT_S = 30.0
@@ -65,12 +67,13 @@ def run(options: argparse.Namespace) -> int:
             stop = stack.enter_context(stop_on_signals())
             run_dir = RunDir(site.name)
             scratch = run_dir.path / "scratch"
-            facts = {"file": str(Path(options.file).resolve()), "state": str(scratch / "state")}
+            file, keys = str(Path(options.file).resolve()), str((scratch / "keys").resolve())
+            facts = {"file": file, "state": str(scratch / "state"), "keys": keys}
             stack.enter_context(run_dir.lock("up", f"site {site.name}", **facts))
             code = _run(site, options, stop, stack, scratch)
     except AlreadyRunningError as error:
         raise UserError(f"{error}; end it with: amptree stop --site {site.name}") from error
-    except (RunDirError, AddressError) as error:
+    except (RunDirError, AddressError, KeyFileError) as error:
         raise UserError(str(error)) from error
     if not options.no_screen:
         print(f"site {site.name} has stopped")
@@ -87,6 +90,7 @@ def _run(site: Site, options: argparse.Namespace, stop: Stop, stack: ExitStack, 
     shutil.rmtree(scratch, ignore_errors=True)  # of a run that was killed
     scratch.mkdir(mode=0o700)
     stack.callback(shutil.rmtree, scratch, ignore_errors=True)
+    make_keys(scratch / "keys", keys_of_a_run(site))
     log_dir = _folder(options.record) if options.record else None if options.no_screen else scratch
     supervisor = Supervisor(log_dir, restarts=options.restart)
     stack.callback(supervisor.end)
@@ -104,7 +108,7 @@ def _check_addresses(site: Site) -> None:
     all_addresses = [addresses(site, name) for name in site.controllers]
     for address in dict.fromkeys([all_addresses[0].plant, *(a.listen for a in all_addresses)]):
         if address is not None:
-            wire = Wire(name="up", registry=tree_registry())
+            wire = Wire(name="up", registry=tree_registry(), keys=nobody())
             try:
                 wire.listen(address, lambda _: None, name="check")
             finally:
@@ -125,7 +129,7 @@ def _begin(site: Site, options: argparse.Namespace, supervisor: Supervisor, scra
     nodes = [m.id for m in site.modules.values() if not isinstance(m.config, EvseManagerConfig)]
     if fault := StateFolder(state).begin_without_former_life(nodes):
         raise UserError(fault)
-    common = [*logs.arguments(options), "--parent", str(os.getpid())]
+    common = [*logs.arguments(options), "--parent", str(os.getpid()), "--keys", str(scratch / "keys")]
     plant = addresses(site, next(iter(site.controllers))).plant
     record = ["--record", str(options.record / "plant.jsonl")] if options.record else []
     supervisor.begin(PLANT, ["plant", options.file, "--listen", plant, *record, *common])

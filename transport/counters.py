@@ -29,6 +29,8 @@ class Drop(StrEnum):
     """Not sent: the peer is unknown or gone."""
     STOPPED = "stopped"
     """Not sent: the wire has stopped."""
+    STRANGER = "stranger"
+    """Not sent or not taken: the key of the connection may not speak here, or no more."""
     TOO_BIG = "too_big"
     """Not sent or not taken: the body is longer than the port allows."""
     BAD_FRAMES = "bad_frames"

@@ -27,6 +27,8 @@ class Delivery(Struct, frozen=True, kw_only=True):
     """The port that it came through."""
     peer: str
     """Whom to answer: the `peer` of `send`. To be compared and kept, not to be read."""
+    identity: str
+    """Whose key it came with: what its sender may do follows from this alone."""
     source: str
     """The actor that sent it; empty if the process itself."""
     target: str

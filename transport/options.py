@@ -5,7 +5,6 @@ They are set before bind or connect: libzmq takes most of them only for connecti
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Literal
 
 import zmq
@@ -13,10 +12,6 @@ import zmq
 ZmqSocket = zmq.Socket[bytes]
 
 Role = Literal["listen", "connect"]
-
-Security = Callable[[ZmqSocket, Role], None]
-"""Sets security options on a socket before it binds or connects. Nobody gives one yet: until CURVE
-comes, whoever reaches an address may speak there."""
 
 # --- bounds of messages -------------------------------------------------------------------------
 
@@ -65,6 +60,9 @@ PEERS_MAX = 4_096
 """Peers that a listening port remembers. At the bound the one that was silent longest is forgotten:
 it is unroutable until it is heard again, which happens with its next report."""
 
+SHARE_MAX = 64
+"""Peers that are remembered of one key that several processes share."""
+
 SEND_BATCH = 64
 """Messages handed over for one peer before the next peer's turn."""
 
@@ -81,6 +79,17 @@ ready as long as *any* peer has room, and polling for it would spin."""
 
 PORTS_MAX = 64
 """Ports of one wire."""
+
+ZAP_BATCH = 256
+"""Connections that are judged before the ports have their turn."""
+
+TEND_S = 1.0
+"""Seconds, at most, between two looks at whether a port still is connected to whom it should be."""
+
+STUCK_S = 10.0
+"""Seconds for which a connecting port may have something to say and not get rid of it before it is
+connected anew. libzmq tries again by itself, but not where something at the address did not speak
+CURVE, or said that it refuses: then it gives up for ever. Longer than all its timeouts together."""
 
 # --- options of sockets -------------------------------------------------------------------------
 

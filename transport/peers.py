@@ -1,7 +1,8 @@
 """Who is at the other ends of a listening port.
 
-libzmq names a connection by a routing id that it makes up and that ends with the connection. Who
-speaks over it, and how one is found again after a reconnect, is decided here and only here.
+libzmq names a connection by a routing id that it makes up and that ends with the connection. Whose
+key speaks over it, the authenticator has said (transport/zap.py), and who that is, the gate of the port.
+How one is found again after a reconnect is decided here and only here.
 """
 
 from __future__ import annotations
@@ -9,18 +10,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from enum import Enum, auto
 
-from transport.frames import Header
-from transport.options import PEERS_MAX
-
-
-def identity_of(header: Header) -> str:
-    """The identity of whoever sent a message with this header.
-
-    THE ONE PLACE that decides it. For now it is the name that the sender claims, which proves
-    nothing. With CURVE it becomes the User-Id that the ZAP handler gave the connection's public key
-    (`zmq.Frame.get("User-Id")` on a received frame), and `header.sender` is a label for logs.
-    """
-    return header.sender
+from transport.options import PEERS_MAX, SHARE_MAX
 
 
 class Heard(Enum):
@@ -38,10 +28,14 @@ class Heard(Enum):
 class Link:
     """One connection, as it is now, and the numbers of the messages over it in both directions."""
 
-    __slots__ = ("received", "replaced_id", "routing_id", "sent")
+    __slots__ = ("identity", "key", "received", "replaced_id", "routing_id", "sent")
 
-    def __init__(self, routing_id: bytes) -> None:
+    def __init__(self, routing_id: bytes, key: str, identity: str) -> None:
         self.routing_id = routing_id
+        self.key = key
+        """The public key that speaks over it."""
+        self.identity = identity
+        """Whose key that was when it was heard last."""
         self.replaced_id: bytes | None = None
         self.sent = 0
         """Number of the last message that was sent."""
@@ -76,21 +70,26 @@ class Peers:
         """The connection of `peer`; None if it is not known."""
         return self._links.get(peer)
 
-    def heard(self, peer: str, routing_id: bytes) -> tuple[Link, Heard]:
+    def heard(self, peer: str, routing_id: bytes, key: str, identity: str) -> tuple[Link, Heard]:
         """Note that `peer` spoke over the connection `routing_id`, which is from now on its own."""
         link = self._links.get(peer)
         if link is None:
-            link = self._links[peer] = Link(routing_id)
+            link = self._links[peer] = Link(routing_id, key, identity)
             return link, Heard.NEW
         self._links.move_to_end(peer)
+        link.key, link.identity = key, identity
         if link.routing_id == routing_id:
             return link, Heard.SAME
         doubled = link.replaced_id == routing_id
         link.replaced_id, link.routing_id = link.routing_id, routing_id
         return link, Heard.DOUBLED if doubled else Heard.MOVED
 
-    def one_too_many(self) -> str | None:
-        """The peer to forget, if there are more than may be remembered."""
+    def one_too_many(self, identity: str) -> str | None:
+        """The peer to forget, if there are more than may be remembered, in all or of this identity: one
+        key must not drive out the others by calling itself by many names."""
+        own = [peer for peer, link in self._links.items() if link.identity == identity]
+        if len(own) > SHARE_MAX:
+            return own[0]
         return next(iter(self._links)) if len(self._links) > self._peers_max else None
 
     def forget(self, peer: str) -> None:

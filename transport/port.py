@@ -3,6 +3,10 @@
 `Port.send` is for any thread: it encodes, checks, and puts into the outbox. All else is for the I/O
 thread of the wire that the port belongs to. Nothing that a peer sends raises out of here.
 
+Each message bears the key of its connection (`User-Id`), and each passes only while that key may speak
+here: libzmq cannot end one connection of many, so what comes from a key that is trusted no more is
+dropped here, and so is what waits for it. A connecting port ends its connection.
+
 What EAGAIN means differs. A connecting port has one peer: it waits for POLLOUT, which is ready when
 the connection is up and has room. A listening port is told EAGAIN about one peer while others have
 room: that peer's queue rests for a moment that grows while it stays full, and the others go on.
@@ -13,7 +17,7 @@ from __future__ import annotations
 import errno
 import threading
 import time
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from functools import partial
 from typing import NamedTuple, Protocol
 
@@ -23,8 +27,10 @@ from msgspec import Struct
 
 from transport.bodies import body_fault
 from transport.counters import BoundedLog, Counters, Drop, PortCounters
+from transport.curve import expect
 from transport.faults import LinkFaults
 from transport.frames import Header, check_name, encode_header, join, split
+from transport.gate import Gate
 from transport.inbound import Delivery, OnMessage, Refused, open_message
 from transport.options import (
     RECEIVE_BATCH,
@@ -32,10 +38,11 @@ from transport.options import (
     RETRY_FIRST_S,
     RETRY_LAST_S,
     SEND_BATCH,
+    STUCK_S,
     ZmqSocket,
 )
 from transport.outbox import Item, Outbox, Put
-from transport.peers import Heard, Link, Peers, identity_of
+from transport.peers import Heard, Link, Peers
 from transport.recording import Direction, Tap
 from transport.registry import Registry
 
@@ -75,6 +82,8 @@ class Port:
         socket: ZmqSocket,
         on_message: OnMessage,
         message_max_B: int,
+        gate: Gate,
+        server_key: str | None,
     ) -> None:
         self.name = name
         self.address = address
@@ -88,7 +97,10 @@ class Port:
         self.wants_pollout = False
         self._host = host
         self._on_message = on_message
-        self._link = Link(b"")
+        self.gate = gate
+        self._server_key = server_key
+        self._link = Link(b"", server_key or "", gate.peer or "")
+        self._stuck_since_s: float | None = None
         self._resting: dict[str | None, _Rest] = {}
 
     # --- any thread -----------------------------------------------------------------------------
@@ -154,23 +166,44 @@ class Port:
                 frames = self._receive_frames()
             except zmq.Again:
                 return
-            routing_id = frames.pop(0) if self.listening else b""
+            routing_id = frames.pop(0).bytes if self.listening else b""
+            key = self._key(frames[-1]) if frames else None
+            opened = [frame.bytes for frame in frames]
             if (faults := self._host.faults) is None:
-                self._open(routing_id, frames)
+                self._admit(routing_id, key, opened)
             else:
-                faults.meet(time.monotonic(), frames, partial(self._open, routing_id))
+                faults.meet(time.monotonic(), opened, partial(self._admit, routing_id, key))
 
-    def _receive_frames(self) -> list[bytes]:
+    def _admit(self, routing_id: bytes, key: str | None, frames: list[bytes]) -> None:
+        """Open what comes from somebody who may speak here, now: it may have been held up."""
+        identity = None if key is None else self.gate.identity(key)
+        if key is None or identity is None:
+            self._refuse(Refused(Drop.STRANGER, f"from the key {key or 'of nobody'}"))
+        else:
+            self._open(routing_id, key, identity, frames)
+
+    def _receive_frames(self) -> list[zmq.Frame]:
         # A message may have any number of frames. Those beyond what is wanted are not kept.
         kept_max = 3
-        frames = [self.socket.recv(zmq.DONTWAIT)]
-        while self.socket.getsockopt(zmq.RCVMORE):
-            frame = self.socket.recv(zmq.DONTWAIT)
+        frames = [self.socket.recv(zmq.DONTWAIT, copy=False)]
+        while frames[-1].more:
+            frame = self.socket.recv(zmq.DONTWAIT, copy=False)
             if len(frames) < kept_max:
                 frames.append(frame)
+            else:
+                frames[-1] = frame
         return frames
 
-    def _open(self, routing_id: bytes, frames: list[bytes]) -> None:
+    def _key(self, frame: zmq.Frame) -> str | None:
+        """The public key of the connection that `frame` came over."""
+        if not self.listening:
+            return self._link.key or None
+        try:
+            return str(frame.get("User-Id"))
+        except zmq.ZMQError:
+            return None
+
+    def _open(self, routing_id: bytes, key: str, identity: str, frames: list[bytes]) -> None:
         parts = split(frames[0]) if len(frames) == 1 else None
         if parts is None:
             sizes_B = [len(frame) for frame in frames]
@@ -181,22 +214,22 @@ class Port:
         if isinstance(message, Refused):
             self._refuse(message)
             return
-        peer = identity_of(message.header)
-        self._heard(peer, routing_id, message.header)
-        self._deliver(peer, message.header, message.body, len(parts[1]))
+        peer = self.gate.name_of_sender(identity, message.header)
+        self._heard(peer, routing_id, key, identity, message.header)
+        self._deliver(peer, identity, message.header, message.body, len(parts[1]))
 
     def _refuse(self, refused: Refused) -> None:
         self._count(refused.reason)
         self._warn(refused.reason, "refused (%s): %s", refused.reason, refused.text)
 
-    def _heard(self, peer: str, routing_id: bytes, header: Header) -> None:
+    def _heard(self, peer: str, routing_id: bytes, key: str, identity: str, header: Header) -> None:
         link, heard = self._link, Heard.SAME
         if self.listening:
-            link, heard = self.peers.heard(peer, routing_id)
+            link, heard = self.peers.heard(peer, routing_id, key, identity)
         gap = link.gap(header.sequence)
         self.counters.lost += max(0, gap)
         self.counters.repeated += gap < 0
-        if heard is Heard.NEW and (forgotten := self.peers.one_too_many()) is not None:
+        if heard is Heard.NEW and (forgotten := self.peers.one_too_many(identity)) is not None:
             self.counters.peers_forgotten += 1
             self._give_up(forgotten, "forgotten to remember a newer one")
         if heard in (Heard.MOVED, Heard.DOUBLED):
@@ -204,12 +237,13 @@ class Port:
             self._resting.pop(peer, None)
         if heard is Heard.DOUBLED:
             self.counters.peers_doubled += 1
-            self._warn("doubled", "two live peers claim to be %r; the last heard is answered", peer)
+            self._warn("doubled", "two live peers have the key of %r; the last heard is answered", peer)
 
-    def _deliver(self, peer: str, header: Header, message: Struct, size_B: int) -> None:
+    def _deliver(self, peer: str, identity: str, header: Header, message: Struct, size_B: int) -> None:
         delivery = Delivery(
             port_name=self.name,
             peer=peer,
+            identity=identity,
             source=header.source,
             target=header.target,
             kind=header.kind,
@@ -247,6 +281,9 @@ class Port:
         if link is None:
             self._give_up(peer, "unknown")
             return
+        if peer is not None and self.gate.identity(link.key) != link.identity:
+            self._give_up(peer, "trusted no more", Drop.STRANGER)
+            return
         with self._host.lock:
             items = self.outbox.take(peer, SEND_BATCH)
         for done, item in enumerate(items):
@@ -264,6 +301,7 @@ class Port:
                     raise
                 return
         self._resting.pop(peer, None)
+        self._stuck_since_s = None
 
     def _hand_over(self, link: Link, item: Item) -> None:
         header = encode_header(
@@ -283,20 +321,48 @@ class Port:
     def _rest(self, peer: str | None, now_s: float, *, progress: bool) -> None:
         if not self.listening:
             self.wants_pollout = True
+            if self._stuck_since_s is None or progress:
+                self._stuck_since_s = now_s
             return
         before = self._resting.get(peer)
         pause_s = RETRY_FIRST_S if before is None or progress else min(2 * before.pause_s, RETRY_LAST_S)
         self._resting[peer] = _Rest(now_s + pause_s, pause_s)
 
-    def _give_up(self, peer: str | None, why: str) -> None:
+    def _give_up(self, peer: str | None, why: str, reason: Drop = Drop.UNROUTABLE) -> None:
         with self._host.lock:
             count = self.outbox.forget(peer)
         self._resting.pop(peer, None)
         if peer is not None:
             self.peers.forget(peer)
-        self._count(Drop.UNROUTABLE, count)
+        self._count(reason, count)
         if count:  # else it ended in good order, as every client of a control socket does
-            self._warn(Drop.UNROUTABLE, "peer %r is %s; %d waiting messages dropped", peer, why, count)
+            self._warn(reason, "peer %r is %s; %d waiting messages dropped", peer, why, count)
+
+    # --- the I/O thread: with whom we talk ---------------------------------------------------------
+
+    def tend(self, now_s: float) -> None:
+        """See to it that a connecting port is connected to the key that its peer has now, to nobody where
+        it has none, and anew where nothing has gone out for long."""
+        if self.listening:
+            return
+        key = self.gate.key_of_peer()
+        stuck = self._stuck_since_s is not None and now_s - self._stuck_since_s >= STUCK_S
+        if key == self._server_key and not (stuck and key is not None):
+            return
+        if self._server_key is not None:
+            self._connect_or_not(self.socket.disconnect)
+        if key is not None:
+            expect(self.socket, key)
+            self._connect_or_not(self.socket.connect)
+        self._server_key = key
+        self._link = Link(b"", key or "", self.gate.peer or "")
+        self.wants_pollout, self._stuck_since_s = False, None
+
+    def _connect_or_not(self, change: Callable[[str], object]) -> None:
+        try:
+            change(self.address)
+        except zmq.ZMQError as error:
+            self._warn("connection", "%s: %s", self.address, error)
 
     # --- outcomes ---------------------------------------------------------------------------------
 

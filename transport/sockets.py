@@ -20,7 +20,8 @@ from transport.addresses import (
     is_ipv6,
     is_numeric,
 )
-from transport.options import Role, Security, ZmqSocket, configure
+from transport.curve import KeyPair, expect, protect
+from transport.options import Role, ZmqSocket, configure
 
 LOG = logging.getLogger("amptree.transport")
 
@@ -36,9 +37,17 @@ class Opened(NamedTuple):
 
 
 def open_socket(
-    context: ZmqContext, role: Role, address: str, *, message_max_B: int, security: Security | None
+    context: ZmqContext,
+    role: Role,
+    address: str,
+    *,
+    message_max_B: int,
+    own: KeyPair,
+    domain: str,
+    server_key: str | None,
 ) -> Opened:
-    """A ROUTER that listens on `address`, or a DEALER that connects to it. Raises `AddressError`."""
+    """A ROUTER that listens on `address`, or a DEALER that connects to it, which it does not yet where
+    no `server_key` is known. Raises `AddressError`."""
     path_lock = None
     if role == "connect":
         check_connect(address)
@@ -52,10 +61,11 @@ def open_socket(
     socket = context.socket(zmq.ROUTER if role == "listen" else zmq.DEALER)
     try:
         configure(socket, role, message_max_B=message_max_B, ipv6=is_ipv6(address))
-        if security is not None:
-            security(socket, role)
+        protect(socket, role, own, domain)
         if role == "connect":
-            socket.connect(address)
+            if server_key is not None:
+                expect(socket, server_key)
+                socket.connect(address)
         else:
             socket.bind(address)
             address = socket.getsockopt_string(zmq.LAST_ENDPOINT).rstrip("\0")

@@ -18,6 +18,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -25,14 +26,17 @@ import zmq
 
 from transport.addresses import PathLock
 from transport.counters import LOG, BoundedLog, Drop, PortCounters
+from transport.curve import Keys
 from transport.faults import LinkFaults
 from transport.frames import check_name
+from transport.gate import Gate
 from transport.inbound import OnMessage
-from transport.options import MESSAGE_DEFAULT_B, MESSAGE_HARD_B, PORTS_MAX, Role, Security
+from transport.options import MESSAGE_DEFAULT_B, MESSAGE_HARD_B, PORTS_MAX, TEND_S, Role
 from transport.port import Port
 from transport.recording import Tap
 from transport.registry import Registry
 from transport.sockets import ZmqContext, open_socket
+from transport.zap import Authenticator
 
 STOP_TIMEOUT_S = 5.0
 """Seconds that `stop` waits for the I/O thread, which an `on_message` may hold up."""
@@ -45,13 +49,21 @@ class Wire:
     """All ports of a process and the thread that serves them. As a context manager it starts and stops."""
 
     def __init__(
-        self, *, name: str, registry: Registry, tap: Tap | None = None, faults: LinkFaults | None = None
+        self,
+        *,
+        name: str,
+        registry: Registry,
+        keys: Keys,
+        tap: Tap | None = None,
+        faults: LinkFaults | None = None,
     ) -> None:
-        """`name` is this process's in headers and in the name of its thread; `tap` sees all traffic;
-        `faults` are brought on purpose upon what comes in."""
+        """`name` is this process's in headers and in the name of its thread, and proves nothing; `keys`
+        are its own and those of its peers; `tap` sees all traffic; `faults` are brought on purpose upon
+        what comes in."""
         check_name("the name of a wire", name, empty=False)
         self.name = name
         self.registry = registry
+        self.keys = keys
         self.tap = tap
         self.faults = faults
         self.log = BoundedLog()
@@ -59,6 +71,8 @@ class Wire:
         self.stopping = False
         # Its own context, never the global one: term() must meet our sockets only.
         self._context: ZmqContext = zmq.Context()
+        # Bound before any port is: from then on who is not answered is not let in.
+        self._authenticator = Authenticator(self._context.socket(zmq.ROUTER), self.log)
         self._bell, self._bell_heard = socket.socketpair()
         self._bell.setblocking(False)
         self._bell_heard.setblocking(False)
@@ -130,10 +144,16 @@ class Wire:
         *,
         name: str,
         message_max_B: int = MESSAGE_DEFAULT_B,
-        security: Security | None = None,
+        admits: Callable[[str], bool] | None = None,
+        shared_keys: bool = False,
     ) -> Port:
-        """Open a port for many peers. Raises `AddressError` at once if the address cannot be had."""
-        return self._open("listen", address, on_message, name, message_max_B, security)
+        """Open a port for many peers. Raises `AddressError` at once if the address cannot be had.
+
+        Only who is known to our keys may speak there, and of these only whom `admits` (given their
+        identity) lets. With `shared_keys` several processes may use one key at once.
+        """
+        gate = Gate(self.keys, self.log, admits=admits, shared_keys=shared_keys)
+        return self._open("listen", address, on_message, name, message_max_B, gate)
 
     def connect(
         self,
@@ -141,13 +161,14 @@ class Wire:
         on_message: OnMessage,
         *,
         name: str,
+        peer: str,
         message_max_B: int = MESSAGE_DEFAULT_B,
-        security: Security | None = None,
     ) -> Port:
-        """Open a port to one peer, which may appear, go and come back at any time. Raises
-        `AddressError` only if the address is malformed. Peers should agree on `message_max_B`:
+        """Open a port to one peer, which may appear, go and come back at any time, and so may its key.
+        Raises `AddressError` only if the address is malformed. Peers should agree on `message_max_B`:
         libzmq ends the connection over which a larger frame comes."""
-        return self._open("connect", address, on_message, name, message_max_B, security)
+        gate = Gate(self.keys, self.log, peer=peer)
+        return self._open("connect", address, on_message, name, message_max_B, gate)
 
     def counters(self) -> dict[str, PortCounters]:
         """What each port has sent, received and dropped until now."""
@@ -161,7 +182,7 @@ class Wire:
         on_message: OnMessage,
         name: str,
         message_max_B: int,
-        security: Security | None,
+        gate: Gate,
     ) -> Port:
         check_name("the name of a port", name, empty=False)
         if not 0 < message_max_B <= MESSAGE_HARD_B:
@@ -173,7 +194,16 @@ class Wire:
                 raise ValueError(f"the wire {self.name} has two ports named {name!r}")
             if len(self._ports) >= PORTS_MAX:
                 raise ValueError(f"the wire {self.name} has {PORTS_MAX} ports; that is the most")
-            opened = open_socket(self._context, role, address, message_max_B=message_max_B, security=security)
+            server_key = gate.key_of_peer()
+            opened = open_socket(
+                self._context,
+                role,
+                address,
+                message_max_B=message_max_B,
+                own=self.keys.own,
+                domain=name,
+                server_key=server_key,
+            )
             port = self._ports[name] = Port(
                 self,
                 name=name,
@@ -181,6 +211,8 @@ class Wire:
                 socket=opened.socket,
                 on_message=on_message,
                 message_max_B=message_max_B,
+                gate=gate,
+                server_key=server_key,
             )
             if opened.path_lock is not None:
                 self._path_locks.append(opened.path_lock)
@@ -200,6 +232,7 @@ class Wire:
         try:
             poller = zmq.Poller()
             poller.register(self._bell_heard, zmq.POLLIN)
+            poller.register(self._authenticator.socket, zmq.POLLIN)
             while self._turn(poller):
                 pass
         except Exception:  # the thread's last words: what is left is to close the sockets
@@ -212,7 +245,7 @@ class Wire:
         with self.lock:
             ports = list(self._ports.values())
             now_s = time.monotonic()
-            pauses_s = [pause_s for port in ports if (pause_s := port.pause_s(now_s)) is not None]
+            pauses_s = [TEND_S, *(pause_s for port in ports if (pause_s := port.pause_s(now_s)) is not None)]
             if self.faults is not None:
                 pauses_s.append(self.faults.pause_s(now_s))
             if self.stopping:
@@ -221,19 +254,22 @@ class Wire:
                 if not any(len(port.outbox) for port in ports):
                     return False
                 pauses_s.append(self._drain_until_s - now_s)
-            pause_s = min(pauses_s, default=None)
+            pause_s = min(pauses_s)
             self._asleep = pause_s != 0.0
         for port in ports:
             poller.register(port.socket, zmq.POLLIN | (zmq.POLLOUT if port.wants_pollout else 0))
         try:
             # Rounded up: waking before a retry is due would spin until it is.
-            ready = dict(poller.poll(None if pause_s is None else int(pause_s * 1000 + 0.999)))
+            ready = dict(poller.poll(int(pause_s * 1000 + 0.999)))
             with self.lock:
                 # Awake: from here on nobody need ring. Who just did is heard in the next round.
                 self._asleep = False
             if self._bell_heard.fileno() in ready:
                 self._bell_heard.recv(16)
+            if self._authenticator.socket in ready:
+                self._authenticator.serve({port.name: port.gate.admits for port in ports if port.listening})
             for port in ports:
+                port.tend(time.monotonic())
                 if ready.get(port.socket, 0) & zmq.POLLOUT:
                     port.wants_pollout = False
                 if ready.get(port.socket, 0) & zmq.POLLIN:
@@ -260,6 +296,7 @@ class Wire:
                 port.counters.dropped[Drop.STOPPED] += port.outbox.forget_all()
         for port in self._ports.values():
             port.socket.close(linger=linger_ms)
+        self._authenticator.socket.close(linger=0)
         self._context.term()
         # Only now is nobody listening there any more.
         for path_lock in self._path_locks:

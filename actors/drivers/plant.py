@@ -9,6 +9,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterable
 
+from actors import identities
 from actors.energy.messages import Actuate, Reading
 from actors.plant.messages import Watch
 from transport import Delivery, Wire
@@ -28,7 +29,7 @@ class PlantDriver:
         self._ids = tuple(ids)
         self._served = frozenset(self._ids)
         self._on_reading = on_reading
-        self._port = wire.connect(address, self._on_message, name="plant")
+        self._port = wire.connect(address, self._on_message, name="plant", peer=identities.PLANT)
 
     def actuate(self, evse_id: str, command: Actuate) -> bool:
         """Command an EVSE; a newer command takes the place of one that still waits."""

@@ -1,4 +1,7 @@
-"""The control socket of a controller: what `amptree status` and `amptree limit` talk to."""
+"""The control socket of a controller: what `amptree status` and `amptree limit` talk to.
+
+Operators and readers may ask for the status, operators alone may change anything.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from collections.abc import Callable, Mapping
 
 from msgspec import Struct
 
+from actors import identities
 from actors.energy.messages import Command, ModuleStatus, OptimizerStatus, Outcome
 from actors.handle import INBOX_MAX, Handle
 from actors.site import Site
@@ -47,6 +51,9 @@ class ControlGateway:
         match delivery.message:
             case StatusRequest() as request:
                 self._ask_status(request, delivery.peer)
+            case SourceRequest() as request if not identities.is_operator(delivery.identity):
+                error = f"{delivery.identity} may only read: setting limits needs the key of an operator"
+                self._send(SourceReply(id=request.id, error=error), delivery.peer)
             case SourceRequest() as request:
                 self._pass_on(request, delivery.peer)
             case _:

@@ -17,7 +17,7 @@ from typing import assert_never
 
 import msgspec
 
-from actors import clock
+from actors import clock, identities
 from actors.energy.messages import Actuate, Reading
 from actors.injection import Injection
 from actors.plant.hardware import Evse
@@ -38,7 +38,7 @@ from actors.plant.story import StoryError, check_fixed_load, parse_story, parse_
 from actors.plant.watchers import Watchers
 from actors.site import Site
 from actors.stop import Stop
-from transport import Delivery, Registry, Wire
+from transport import Delivery, Keys, Registry, Wire
 
 LOG = logging.getLogger("amptree.plant")
 
@@ -85,7 +85,7 @@ class Plant:
     """A site's plant, listening at `address`; `run` once, then it is closed."""
 
     def __init__(
-        self, site: Site, address: str, record: Path | None, injection: Injection | None = None
+        self, site: Site, address: str, record: Path | None, keys: Keys, injection: Injection | None = None
     ) -> None:
         """Raises StoryError, AddressError, and OSError if the record cannot be written. `injection` are
         faults on purpose, for tests."""
@@ -101,10 +101,12 @@ class Plant:
         registry = Registry()
         register_plant_messages(registry)
         faults = None if injection is None else injection.links
-        self._wire = Wire(name="plant", registry=registry, faults=faults)
+        self._wire = Wire(name="plant", registry=registry, keys=keys, faults=faults)
         self._recorder: Recorder | None = None
         try:
-            self._port = self._wire.listen(address, self._on_message, name="plant")
+            self._port = self._wire.listen(
+                address, self._on_message, name="plant", admits=_may_speak, shared_keys=True
+            )
             if record is not None:
                 self._recorder = Recorder(record, self._head())
         except BaseException:
@@ -179,30 +181,38 @@ class Plant:
     def _take(self, now_s: float, delivery: Delivery) -> None:
         match delivery.message:
             case Watch() as watch:
-                self._watch(now_s, watch, delivery.peer)
+                self._watch(now_s, watch, delivery)
             case Actuate() as command:
                 self._actuate(now_s, delivery, command)
-            case PlantCommand() as command:
+            case PlantCommand() as command if identities.is_operator(delivery.identity):
                 error = self._obey(command.event)
                 LOG.info("by hand: %s: %s", command.event, error or "done")
                 self._port.send(PlantReply(id=command.id, error=error), peer=delivery.peer)
             case _:
                 LOG.debug("from %s: a plant takes no %s", delivery.peer, delivery.kind)
 
-    def _watch(self, now_s: float, watch: Watch, peer: str) -> None:
+    def _drives(self, identity: str, evse_id: str) -> bool:
+        """Whether the key is that of the controller whose EVSE it is."""
+        return identity == identities.controller(self._site.controller_of(evse_id).name)
+
+    def _watch(self, now_s: float, watch: Watch, delivery: Delivery) -> None:
         begun = 0
         for evse_id in watch.evses:
             outlet = self._outlets.get(evse_id)
-            if outlet is not None and outlet.watchers.watch(now_s, watch.driver, peer):
+            if outlet is None or not self._drives(delivery.identity, evse_id):
+                continue
+            if outlet.watchers.watch(now_s, watch.driver, delivery.peer):
                 begun += 1
                 outlet.sent_revision = -1  # it knows nothing yet
         if begun:
-            LOG.info("driver %s of %s watches %d EVSEs", watch.driver, peer, begun)
+            LOG.info("driver %s of %s watches %d EVSEs", watch.driver, delivery.peer, begun)
 
     def _actuate(self, now_s: float, delivery: Delivery, command: Actuate) -> None:
         outlet = self._outlets.get(delivery.target)
         if outlet is None:
             LOG.debug("from %s: no EVSE %r", delivery.peer, delivery.target)
+        elif not self._drives(delivery.identity, outlet.evse.id):
+            LOG.debug("%s: %s does not host it", outlet.evse.id, delivery.identity)
         elif outlet.watchers.peer(now_s) != delivery.peer:
             LOG.debug("%s: %s does not serve it", outlet.evse.id, delivery.peer)
         elif (refused := self.installation.actuate(now_s, outlet.evse.id, command)) is not None:
@@ -238,11 +248,20 @@ class Plant:
         self._port.send(reading, source=outlet.evse.id, target=outlet.evse.id, peer=peer, key=outlet.evse.id)
 
 
+def _may_speak(identity: str) -> bool:
+    return identities.is_controller(identity) or identities.is_operator(identity)
+
+
 def run_plant(
-    site: Site, address: str, record: Path | None, stop: Stop, injection: Injection | None = None
+    site: Site,
+    address: str,
+    record: Path | None,
+    keys: Keys,
+    stop: Stop,
+    injection: Injection | None = None,
 ) -> None:
     """Run a site's plant until `stop` is set. Raises StoryError, AddressError and OSError at once."""
-    Plant(site, address, record, injection).run(stop)
+    Plant(site, address, record, keys, injection).run(stop)
 
 
 def with_seed(site: Site, seed: int) -> Site:

@@ -22,6 +22,7 @@ import yaml
 from actors import clock
 from actors.injection import Orders
 from actors.site import EvseManagerConfig
+from deploy.bench.bench_keys import BenchKeys
 from deploy.bench.inventory import Inventory
 from deploy.bench.machines import Machine, Namespace, Remote, call
 from deploy.bench.network import Network, namespace
@@ -86,7 +87,7 @@ class BenchHosts:
             arguments = ["plant", "site.yaml", "--record", str(machine.folder / "plant.jsonl")]
         else:
             arguments = ["run", "site.yaml", "--controller", name, "--state", str(machine.folder / "state")]
-        arguments += ["--faults", "faults.json"]
+        arguments += ["--faults", "faults.json", "--keys", str(machine.folder / "keys")]
         if machine.near:
             arguments += ["--parent", str(os.getpid())]
         return _Part(name, machine, arguments)
@@ -100,11 +101,14 @@ class BenchHosts:
             remove(self._folder / "disks")
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder.mkdir(mode=0o700)
+        keys = BenchKeys(self._site)
         for part in self._parts.values():
             folder = shlex.quote(str(part.machine.folder))
             self._stop_left_over(part)
             script = f"rm -rf {folder} && mkdir -p -m 700 {folder}/run && cat > {folder}/site.yaml"
             call(part.machine, script, given=self._site_text)
+            unpack = f"umask 077 && mkdir {folder}/keys && tar -x --no-same-owner -C {folder}/keys -f -"
+            call(part.machine, unpack, given=keys.archive(part.name))
             self._write_orders(part, Orders())
             if part.name != PLANT:
                 self._make_state(part)

@@ -19,6 +19,7 @@ from actors.energy.messages import Outcome
 from actors.handle import INBOX_MAX
 from actors.rundir import RunDir
 from actors.stop import Stop
+from transport import nobody
 
 SITE = Path(__file__).parents[2] / "configs" / "single_charger.yaml"
 EVSE = "evse_manager"
@@ -47,7 +48,7 @@ class Running:
         site = load_site(SITE)
         (name,) = site.controllers
         RunDir(site.name).make()
-        self.controller = Controller(site, name, addresses(site, name), state)
+        self.controller = Controller(site, name, addresses(site, name), state, nobody())
         self.stop = Stop()
         self.code: int | None = None
         self.thread = threading.Thread(target=self._run)

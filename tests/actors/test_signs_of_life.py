@@ -18,6 +18,7 @@ from actors.controller import Controller, addresses
 from actors.rundir import RunDir
 from actors.stop import Stop
 from actors.tree_actor import StatusAnswer, StatusQuery
+from transport import nobody
 
 SITE = Path(__file__).parents[2] / "configs" / "single_charger.yaml"
 WAIT_S = 20.0
@@ -30,7 +31,7 @@ class Running:
         site = load_site(SITE)
         name = next(iter(site.controllers))
         RunDir(site.name).make()
-        self.controller = Controller(site, name, addresses(site, name), folder / "state")
+        self.controller = Controller(site, name, addresses(site, name), folder / "state", nobody())
         self.stop = Stop()
         self.beats = 0
         self.code: int | None = None

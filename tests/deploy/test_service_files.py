@@ -98,7 +98,9 @@ def test_each_controller_has_a_service_at_its_address(compose: Any, site: Site) 
     assert compose["services"].keys() == {"plant", *site.controllers}
     for name, controller in site.controllers.items():
         service = compose["services"][name]
-        assert service["command"] == ["run", "/etc/amptree/site.yaml", "--controller", name]
+        keys = ["--keys", "/etc/amptree/keys"]
+        assert service["command"] == ["run", "/etc/amptree/site.yaml", "--controller", name, *keys]
+        assert f"./keys/{name}:/etc/amptree/keys:ro" in service["volumes"], "a key of its own"
         [network] = service["networks"].values()
         assert controller.listen == f"tcp://{network['ipv4_address']}:7400"
         assert f"{name}:/var/lib/amptree" in service["volumes"], "a state of its own"

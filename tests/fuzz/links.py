@@ -34,7 +34,6 @@ from transport import Delivery
 from transport.bodies import body_fault
 from transport.frames import VERSION, join, split
 from transport.inbound import Refused, open_message
-from transport.peers import identity_of
 
 BYTES_SHARE = 0.4
 """Of the frames that are spoiled as bytes, not as values."""
@@ -51,9 +50,18 @@ WARM_UP_S = 30.0
 NUMBERS_OF = {"report": 4, "grant": 4, "command": 1, "outcome": 1, "reading": 2, "client": 2, "plant": 2}
 """How often each kind of route is taken, in proportion."""
 
+SPEAKERS = {
+    "main": ("controller/left",),
+    "right": ("controller/main",),
+    "control": ("operator/fuzz", "operator/fuzz", "reader/fuzz"),
+    "driver": ("plant",),
+    "plant": ("controller/left", "operator/fuzz"),
+}
+"""Whose keys open each socket."""
+
 
 class Route(NamedTuple):
-    """From whom a frame comes, to whom it goes, and the socket at which it arrives."""
+    """What its header says of a frame, and the socket at which it arrives."""
 
     kind: str
     sender: str
@@ -231,8 +239,9 @@ class Links:
         header = message.header
         delivery = Delivery(
             port_name="fuzz",
-            # The link says who it is, not the header.
-            peer=route.sender if self.random.random() < 0.5 else identity_of(header),
+            peer=route.sender,
+            # The key of the connection says who it is, not the header.
+            identity=self.random.choice(SPEAKERS[route.socket]),
             source=header.source,
             target=header.target,
             kind=header.kind,

@@ -203,6 +203,7 @@ def run_dir(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="amp-"))
     monkeypatch.setenv("AMPTREE_RUN_DIR", str(folder))
     monkeypatch.setenv("AMPTREE_STATE_DIR", str(folder / "state"))
+    monkeypatch.setenv("AMPTREE_KEYS_DIR", str(folder / "keys"))
     yield folder
     shutil.rmtree(folder)
 

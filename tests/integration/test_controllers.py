@@ -17,7 +17,7 @@ from actors.energy.amount import Amount
 from actors.energy.messages import ModuleStatus
 from actors.rundir import RunDir, state_dir
 from actors.state import StateFolder
-from tests.integration.conftest import ROOT, SETTLE_TIME_S, RunningSite, plugged, site_data, wait_for
+from tests.integration.conftest import ROOT, SETTLE_TIME_S, RunningSite, amptree, plugged, site_data, wait_for
 from tools.client import Client
 from tools.errors import UserError
 
@@ -170,6 +170,8 @@ def test_controllers_may_start_in_any_order_and_late(tmp_path: Path) -> None:
     file.write_text(yaml.safe_dump(data))
     address = RunDir("garage").address("plant")
     RunDir("garage").make()
+    own = ["controller/main", "controller/level_1", "controller/level_2", "plant", "operator/tester"]
+    assert amptree("keys", "new", *own, "--site", "garage").returncode == 0
     processes: list[subprocess.Popen[bytes]] = []
     log = tmp_path / "log"
 

@@ -24,6 +24,7 @@ import yaml
 from actors.drivers import Driver
 from actors.drivers.plant import PlantDriver
 from actors.energy.messages import Actuate, Reading
+from actors.identities import make_keys
 from actors.plant import process
 from actors.plant.messages import (
     PlantCommand,
@@ -38,9 +39,14 @@ from actors.plant.messages import (
 from actors.plant.process import Plant, with_seed
 from actors.plant.story import StoryError
 from tests.plant.helpers import STEP_s, command, make_installation, make_site, steps, wait_until
-from transport import AddressError, Delivery, Registry, Wire
+from tests.transport.helpers import Friends
+from transport import AddressError, Delivery, Keys, Registry, Wire
 
 FAST: dict[str, Any] = {"reaction_time_s": 0.1, "ramp_A_per_s": 200}
+
+
+def keys(identity: str) -> Keys:
+    return Friends(identity, ("plant", "controller/panel", "controller/root", "operator/tester"))
 
 
 def make_registry() -> Registry:
@@ -52,15 +58,15 @@ def make_registry() -> Registry:
 class Client:
     """A process that drives some EVSEs, with all that it was told."""
 
-    def __init__(self, name: str, address: str, *evses: str) -> None:
-        self.wire = Wire(name=name, registry=make_registry())
-        # A peer is one connection: what is asked by hand needs a name of its own.
-        self._hand = Wire(name=f"{name} by hand", registry=make_registry())
+    def __init__(self, name: str, address: str, *evses: str, identity: str = "controller/panel") -> None:
+        self.wire = Wire(name=name, registry=make_registry(), keys=keys(identity))
+        # What is asked by hand needs the key of an operator.
+        self._hand = Wire(name=f"{name} by hand", registry=make_registry(), keys=keys("operator/tester"))
         self.readings: dict[str, list[Reading]] = defaultdict(list)
         self.driver: Driver = PlantDriver(self.wire, address, evses, self._note)
         self.driver.tick()
         self._replies: dict[str, PlantReply] = {}
-        self._by_hand = self._hand.connect(address, self._answered, name="plant")
+        self._by_hand = self._hand.connect(address, self._answered, name="plant", peer="plant")
         self._asked = 0
         self._tick_due_s = 0.0
         self.wire.start()
@@ -126,11 +132,15 @@ def stack() -> Iterator[ExitStack]:
 
 
 def begin(stack: ExitStack, story: dict[str, Any], record: Path | None = None, **evses: Any) -> Plant:
-    return stack.enter_context(running(Plant(make_site(story, **evses), "tcp://127.0.0.1:*", record)))
+    return stack.enter_context(
+        running(Plant(make_site(story, **evses), "tcp://127.0.0.1:*", record, keys("plant")))
+    )
 
 
-def client(stack: ExitStack, name: str, plant: Plant, *evses: str) -> Client:
-    made = Client(name, plant.address, *(evses or ("evse_1",)))
+def client(
+    stack: ExitStack, name: str, plant: Plant, *evses: str, identity: str = "controller/panel"
+) -> Client:
+    made = Client(name, plant.address, *(evses or ("evse_1",)), identity=identity)
     stack.callback(made.close)
     return made
 
@@ -229,14 +239,33 @@ def test_only_the_driver_that_began_last_is_told_and_obeyed(stack: ExitStack) ->
     assert not [r for r in old.readings["evse_1"] if r.limit_A == 14.0]
 
 
+@pytest.mark.parametrize("identity", ["controller/root", "operator/tester"])
+def test_a_key_that_does_not_host_an_evse_neither_hears_nor_drives_it(
+    stack: ExitStack, identity: str
+) -> None:
+    plant = begin(stack, {"cars": [{"evse": "evse_1", **FAST}]})
+    rightful = client(stack, "panel", plant)
+    thief = client(stack, "panel", plant, identity=identity)
+    thief.driver.tick()
+    echo = rightful.wait(lambda reading: True, "the rightful driver is served")
+    for _ in range(20):
+        told = Actuate(t_echo_s=echo.t_hardware_s, duration_s=60.0, limit_A=10.0, phase_count=3)
+        assert thief.driver.actuate("evse_1", told)
+    wait_until(lambda: thief.wire.counters()["plant"].waiting == 0, "the thief has spoken")
+    rightful.actuate(limit_A=14.0)
+    rightful.wait(lambda reading: reading.limit_A == 14.0, "the rightful driver's limit")
+    assert 10.0 not in {reading.limit_A for reading in rightful.readings["evse_1"]}
+    assert not thief.readings["evse_1"]
+
+
 def test_a_restarted_plant_is_found_again_by_its_driver(stack: ExitStack, tmp_path: Path) -> None:
     address = f"ipc://{tmp_path}/plant.sock"
     site = make_site({"cars": [{"evse": "evse_1"}]})
-    with running(Plant(site, address, None)) as plant:
+    with running(Plant(site, address, None, keys("plant"))) as plant:
         driver = client(stack, "level_1", plant)
         driver.wait(lambda reading: reading.plugged_in, "the first plant")
     count = len(driver.readings["evse_1"])
-    with running(Plant(site, address, None)):
+    with running(Plant(site, address, None, keys("plant"))):
 
         def heard() -> bool:
             driver.driver.tick()
@@ -274,9 +303,9 @@ def test_a_flood_is_bounded_and_told(
 ) -> None:
     monkeypatch.setattr(process, "MAX_INBOX", 4)
     caplog.set_level(logging.WARNING, "amptree.plant")
-    plant = Plant(make_site({"cars": []}), "tcp://127.0.0.1:*", None)
+    plant = Plant(make_site({"cars": []}), "tcp://127.0.0.1:*", None, keys("plant"))
     message = Delivery(
-        port_name="plant", peer="p", source="", target="evse_1", kind="watch",
+        port_name="plant", peer="p", identity="controller/panel", source="", target="evse_1", kind="watch",
         message=PlantReply(id="x"), size=1,
     )  # fmt: skip
     for _ in range(10):
@@ -289,7 +318,7 @@ def test_a_flood_is_bounded_and_told(
 def test_the_record_holds_ten_samples_a_second_and_can_be_read(stack: ExitStack, tmp_path: Path) -> None:
     path = tmp_path / "plant.jsonl"
     with running(
-        Plant(make_site({"cars": [{"evse": "evse_1", **FAST}]}), "tcp://127.0.0.1:*", path)
+        Plant(make_site({"cars": [{"evse": "evse_1", **FAST}]}), "tcp://127.0.0.1:*", path, keys("plant"))
     ) as plant:
         driver = client(stack, "level_1", plant)
         driver.actuate()
@@ -311,11 +340,11 @@ def test_the_record_holds_ten_samples_a_second_and_can_be_read(stack: ExitStack,
 def test_what_cannot_begin_says_so_at_once_and_leaves_nothing_open(tmp_path: Path) -> None:
     site = make_site({"cars": []})
     with pytest.raises(AddressError):
-        Plant(site, "tcp://nowhere", None)
+        Plant(site, "tcp://nowhere", None, keys("plant"))
     with pytest.raises(OSError, match="No such file"):
-        Plant(site, "tcp://127.0.0.1:*", tmp_path / "no" / "folder.jsonl")
+        Plant(site, "tcp://127.0.0.1:*", tmp_path / "no" / "folder.jsonl", keys("plant"))
     with pytest.raises(StoryError):
-        Plant(with_seed(site, -1), "tcp://127.0.0.1:*", None)
+        Plant(with_seed(site, -1), "tcp://127.0.0.1:*", None, keys("plant"))
     assert with_seed(site, 7).plant.story == {"cars": [], "seed": 7}
 
 
@@ -327,6 +356,7 @@ def site_file(tmp_path: Path) -> Path:
     }
     path = tmp_path / "small.yaml"
     path.write_text(yaml.safe_dump({"active_modules": modules, "plant": {"seed": 4}}))
+    make_keys(tmp_path / "keys" / "small", ["plant"])
     return path
 
 
@@ -336,7 +366,11 @@ def verb(tmp_path: Path, *arguments: str) -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "AMPTREE_RUN_DIR": str(tmp_path / "run")},
+        env={
+            **os.environ,
+            "AMPTREE_RUN_DIR": str(tmp_path / "run"),
+            "AMPTREE_KEYS_DIR": str(tmp_path / "keys"),
+        },
     )
 
 

@@ -233,7 +233,7 @@ def test_it_says_what_became_of_it(
     sent: list[tuple[str, SourceEvent]] = []
 
     class FakeClient:
-        def __init__(self, site: str) -> None: ...
+        def __init__(self, site: str, keys: Path | None) -> None: ...
         def __enter__(self) -> FakeClient:
             return self
 

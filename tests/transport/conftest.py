@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.transport.helpers import RawDealer, make_registry, raw_dealers
+from tests.transport.helpers import RawDealer, keys, make_registry, raw_dealers
 from transport import Wire
 
 MakeWire = Callable[..., Wire]
@@ -16,7 +16,7 @@ def make_wire() -> Iterator[MakeWire]:
     wires: list[Wire] = []
 
     def make(name: str, *, start: bool = True) -> Wire:
-        wire = Wire(name=name, registry=make_registry())
+        wire = Wire(name=name, registry=make_registry(), keys=keys(name))
         wires.append(wire)
         if start:
             wire.start()

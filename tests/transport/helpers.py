@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import queue
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import zmq
 from msgspec import Struct
 
-from transport import Delivery, Registry, Wire
+from transport import Delivery, KeyPair, Keys, Port, Registry, Wire
+from transport.curve import expect, protect
 
 WAIT_S = 10.0
 """Limit of every wait; nothing here takes so long unless it is broken."""
@@ -50,6 +52,33 @@ def make_registry() -> Registry:
     registry.add(Measured, "measured")
     registry.add(Tree, "tree")
     return registry
+
+
+FRIENDS = ("root", "level_1", "client", "deaf", "reads", "first", "second", "next", "raw")
+"""Whoever takes part in a test and knows all others."""
+
+
+def key_pair(name: str) -> KeyPair:
+    """The key of `name`, the same in every process."""
+    return KeyPair.of(hashlib.sha256(f"the secret of {name}".encode()).digest())
+
+
+class Friends:
+    """Keys of somebody who trusts all of `friends`."""
+
+    def __init__(self, name: str, friends: Iterable[str] = FRIENDS) -> None:
+        self.own = key_pair(name)
+        self.trusted = {friend: key_pair(friend).public for friend in friends}
+
+    def name_of(self, public_key: str) -> str | None:
+        return next((name for name, key in self.trusted.items() if key == public_key), None)
+
+    def key_of(self, name: str) -> str | None:
+        return self.trusted.get(name)
+
+
+def keys(name: str) -> Keys:
+    return Friends(name)
 
 
 class Inbox:
@@ -90,6 +119,18 @@ def wait_until(condition: Callable[[], bool]) -> None:
         time.sleep(0.002)
 
 
+@contextmanager
+def is_turned_away(connecting: Port) -> Iterator[None]:
+    """Waits until a connection of the port has ended."""
+    monitor = connecting.socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
+    try:
+        yield
+        assert monitor.poll(int(WAIT_S * 1000)), "it was not turned away"
+    finally:
+        connecting.socket.disable_monitor()
+        monitor.close()
+
+
 def dropped(wire: Wire, port: str, reason: str) -> int:
     return wire.counters()[port].dropped[reason]
 
@@ -99,13 +140,16 @@ RawDealer = Callable[[str], zmq.Socket[bytes]]
 
 @contextmanager
 def raw_dealers() -> Iterator[RawDealer]:
-    """Makes DEALERs without any of the wire's checks, connected to an address."""
+    """Makes DEALERs with the key of "raw" and without any of the wire's checks, connected to an address
+    of "root"."""
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     sockets: list[zmq.Socket[bytes]] = []
 
     def make(address: str) -> zmq.Socket[bytes]:
         socket = context.socket(zmq.DEALER)
         sockets.append(socket)
+        protect(socket, "connect", key_pair("raw"), "")
+        expect(socket, key_pair("root").public)
         socket.setsockopt(zmq.SNDTIMEO, int(WAIT_S * 1000))
         socket.connect(address)
         return socket

@@ -52,13 +52,13 @@ def test_an_address_that_cannot_be_listened_on_says_why_in_one_line(
 )
 def test_a_malformed_address_cannot_be_connected_to(make_wire: MakeWire, address: str) -> None:
     with pytest.raises(AddressError, match="malformed"):
-        make_wire("level_1").connect(address, Inbox(), name="parent")
+        make_wire("level_1").connect(address, Inbox(), name="parent", peer="root")
 
 
 def test_an_absent_peer_is_no_error(make_wire: MakeWire, tmp_path: Path) -> None:
     child = make_wire("level_1")
-    child.connect("tcp://127.0.0.1:9", Inbox(), name="parent")
-    child.connect(f"ipc://{tmp_path}/later/plant", Inbox(), name="plant")
+    child.connect("tcp://127.0.0.1:9", Inbox(), name="parent", peer="root")
+    child.connect(f"ipc://{tmp_path}/later/plant", Inbox(), name="plant", peer="root")
 
 
 def test_a_port_in_use_says_so(make_wire: MakeWire) -> None:
@@ -82,7 +82,7 @@ def test_an_ipv6_address_works(make_wire: MakeWire) -> None:
         pytest.skip("no IPv6 here")
     parent, child, inbox = make_wire("root"), make_wire("level_1"), Inbox()
     links = parent.listen("tcp://[::1]:*", inbox, name="links")
-    child.connect(links.address, Inbox(), name="parent").send(Ping(1))
+    child.connect(links.address, Inbox(), name="parent", peer="root").send(Ping(1))
     assert inbox.number() == 1
 
 
@@ -92,19 +92,19 @@ def test_a_living_ipc_listener_is_not_robbed_and_frees_its_path(make_wire: MakeW
     first.listen(address, inbox, name="control")
     with pytest.raises(AddressError, match="is in use by another process"):
         second.listen(address, Inbox(), name="control")
-    make_wire("client").connect(address, Inbox(), name="control").send(Ping(1))
+    make_wire("client").connect(address, Inbox(), name="control", peer="first").send(Ping(1))
     assert inbox.number() == 1
     assert first.stop()
     assert list(tmp_path.iterdir()) == []
     second.listen(address, inbox, name="control")
-    make_wire("client").connect(address, Inbox(), name="control").send(Ping(2))
+    make_wire("client").connect(address, Inbox(), name="control", peer="second").send(Ping(2))
     assert inbox.number() == 2
 
 
 LISTEN_AND_WAIT = """
 import sys
-from transport import Registry, Wire
-wire = Wire(name="doomed", registry=Registry())
+from transport import Registry, Wire, nobody
+wire = Wire(name="doomed", registry=Registry(), keys=nobody())
 wire.listen(sys.argv[1], print, name="control")
 wire.start()
 print("listening", flush=True)
@@ -127,5 +127,5 @@ def test_the_leavings_of_a_killed_listener_block_nobody(make_wire: MakeWire, tmp
         doomed.wait()
     assert (tmp_path / "control").exists()
     wire.listen(address, inbox, name="control")
-    make_wire("client").connect(address, Inbox(), name="control").send(Ping(1))
+    make_wire("client").connect(address, Inbox(), name="control", peer="root").send(Ping(1))
     assert inbox.number() == 1

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from msgspec import Struct
 
+from tests.transport.helpers import keys
 from transport import Delivery, Disturbance, LinkFaults, Registry, Wire
 from transport.faults import HELD_MAX
 from transport.frames import encode_header, join, split
@@ -137,13 +138,13 @@ def test_the_wire_delivers_what_was_held_without_new_traffic() -> None:
         heard.append(delivery.message.number)
 
     faults = LinkFaults(Random(1))
-    faults.disturb([Disturbance(sender="child", min_delay_s=0.5, max_delay_s=0.5)])
+    faults.disturb([Disturbance(sender="level_1", min_delay_s=0.5, max_delay_s=0.5)])
     with (
-        Wire(name="parent", registry=registry(), faults=faults) as parent,
-        Wire(name="child", registry=registry()) as child,
+        Wire(name="root", registry=registry(), keys=keys("root"), faults=faults) as parent,
+        Wire(name="level_1", registry=registry(), keys=keys("level_1")) as child,
     ):
         port = parent.listen("tcp://127.0.0.1:*", note, name="links")
-        link = child.connect(port.address, lambda _: None, name="up")
+        link = child.connect(port.address, lambda _: None, name="up", peer="root")
         begin_s = time.monotonic()
         link.send(Note("late", 5))
         wait_until(lambda: heard == [5])

@@ -12,7 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.transport.conftest import MakeWire
-from tests.transport.helpers import Inbox, Ping, RawDealer, dropped, make_registry, raw_dealers, wait_until
+from tests.transport.helpers import (
+    Inbox,
+    Ping,
+    RawDealer,
+    dropped,
+    keys,
+    make_registry,
+    raw_dealers,
+    wait_until,
+)
 from transport import Wire
 from transport.counters import LOG_EVERY_S, BoundedLog
 from transport.frames import encode_header, join
@@ -31,7 +40,7 @@ def test_a_child_that_dies_and_comes_back_works_at_once(make_wire: MakeWire) -> 
     for life in range(5):
         child = make_wire("level_1")
         at_child = Inbox()
-        child.connect(links.address, at_child, name="parent").send(Ping(life))
+        child.connect(links.address, at_child, name="parent", peer="root").send(Ping(life))
         delivery = at_parent.get()
         assert (delivery.peer, delivery.message) == ("level_1", Ping(life))
         assert links.send(Ping(100 + life), peer="level_1")
@@ -45,7 +54,7 @@ def test_a_dead_peer_becomes_unroutable(make_wire: MakeWire) -> None:
     parent, child = make_wire("root"), make_wire("level_1")
     at_parent = Inbox()
     links = parent.listen("tcp://127.0.0.1:*", at_parent, name="links")
-    child.connect(links.address, Inbox(), name="parent").send(Ping(1))
+    child.connect(links.address, Inbox(), name="parent", peer="root").send(Ping(1))
     at_parent.get()
     child.stop()
     wait_until(lambda: not links.send(Ping(2), peer="level_1"))
@@ -58,7 +67,7 @@ def test_a_parent_that_restarts_on_its_address_is_found_again(make_wire: MakeWir
     child, at_child = make_wire("level_1"), Inbox()
     parent, at_parent = make_wire("root"), Inbox()
     address = parent.listen("tcp://127.0.0.1:*", at_parent, name="links").address
-    up = child.connect(address, at_child, name="parent")
+    up = child.connect(address, at_child, name="parent", peer="root")
     up.send(Ping(0))
     assert at_parent.number() == 0
     for life in range(1, times):
@@ -84,8 +93,8 @@ def test_two_live_peers_with_one_name_are_noticed_and_the_last_heard_is_answered
     parent, one, two = make_wire("root"), make_wire("level_1"), make_wire("level_1")
     at_parent, at_one, at_two = Inbox(), Inbox(), Inbox()
     links = parent.listen("tcp://127.0.0.1:*", at_parent, name="links")
-    up_one = one.connect(links.address, at_one, name="parent")
-    up_two = two.connect(links.address, at_two, name="parent")
+    up_one = one.connect(links.address, at_one, name="parent", peer="root")
+    up_two = two.connect(links.address, at_two, name="parent", peer="root")
     with caplog.at_level(logging.WARNING, "amptree.transport"):
         for number, (up, at_child) in enumerate([(up_one, at_one), (up_two, at_two)] * 3):
             up.send(Ping(number))
@@ -94,7 +103,7 @@ def test_two_live_peers_with_one_name_are_noticed_and_the_last_heard_is_answered
             assert at_child.number() == number
     counters = parent.counters()["links"]
     assert (counters.peers, counters.peers_moved, counters.peers_doubled) == (1, 5, 4)
-    assert caplog.text.count("two live peers claim to be 'level_1'") == 1
+    assert caplog.text.count("two live peers have the key of 'level_1'") == 1
 
 
 def test_lost_and_repeated_messages_are_counted(make_wire: MakeWire, raw_dealer: RawDealer) -> None:
@@ -137,7 +146,7 @@ GARBAGE = st.lists(
 @pytest.fixture(scope="module")
 def pelted() -> Iterator[tuple[Wire, Inbox, zmq.Socket[bytes]]]:
     inbox = Inbox()
-    with Wire(name="root", registry=make_registry()) as wire, raw_dealers() as raw_dealer:
+    with Wire(name="root", registry=make_registry(), keys=keys("root")) as wire, raw_dealers() as raw_dealer:
         links = wire.listen("tcp://127.0.0.1:*", inbox, name="links")
         yield wire, inbox, raw_dealer(links.address)
 
@@ -176,12 +185,16 @@ def test_the_log_says_each_thing_at_a_bounded_rate_and_how_much_it_kept_back(
 
 def test_remembered_peers_are_bounded_and_the_longest_silent_goes() -> None:
     peers = Peers(peers_max=2)
-    assert [peers.heard(name, name.encode())[1] for name in "aba"] == [Heard.NEW, Heard.NEW, Heard.SAME]
-    assert peers.one_too_many() is None
-    peers.heard("c", b"c")
-    assert peers.one_too_many() == "b"
+    assert [peers.heard(name, name.encode(), f"key of {name}", name)[1] for name in "aba"] == [
+        Heard.NEW,
+        Heard.NEW,
+        Heard.SAME,
+    ]
+    assert peers.one_too_many("b") is None
+    peers.heard("c", b"c", "key of c", "c")
+    assert peers.one_too_many("c") == "b"
 
 
 def test_a_restarted_process_is_no_repetition() -> None:
-    link = Link(b"")
+    link = Link(b"", "key", "level_1")
     assert [link.gap(sequence) for sequence in (7, 8, 1, 2, 2, 5)] == [0, 0, 0, 0, -1, 2]

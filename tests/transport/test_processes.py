@@ -15,17 +15,17 @@ pytestmark = pytest.mark.processes
 
 CHILD = """
 import sys, threading
-from tests.transport.helpers import make_registry
+from tests.transport.helpers import keys, make_registry
 from transport import Wire
 done = threading.Event()
 def answer(delivery):
     up.send(delivery.message, target=delivery.source, source="child")
     if delivery.message.number < 0:
         done.set()
-wire = Wire(name="level_1", registry=make_registry())
-up = wire.connect(sys.argv[1], answer, name="parent")
+wire = Wire(name="level_1", registry=make_registry(), keys=keys("level_1"))
+up = wire.connect(sys.argv[1], answer, name="parent", peer="root")
 wire.start()
-from tests.transport.helpers import Ping
+from tests.transport.helpers import Ping, keys
 up.send(Ping(0, "hello"))
 done.wait(60)
 sys.exit(0 if wire.stop(drain_s=2) else 1)
@@ -95,19 +95,19 @@ def test_a_child_that_is_frozen_is_given_up(
 
 ABRUPT = """
 import random, sys, threading, time
-from tests.transport.helpers import Ping, make_registry
+from tests.transport.helpers import Ping, keys, make_registry
 from transport import Wire
 registry, dice = make_registry(), random.Random(1)
 def slow(delivery):
     if dice.random() < 0.03:
         time.sleep(0.03)
 for life in range(12):
-    parent, child = (Wire(name=name, registry=registry) for name in ("root", "level_1"))
+    parent, child = (Wire(name=name, registry=registry, keys=keys(name)) for name in ("root", "level_1"))
     parent.start()
     child.start()
     heard = threading.Event()
     links = parent.listen("tcp://127.0.0.1:*", lambda delivery: (heard.set(), slow(delivery)), name="links")
-    up = child.connect(links.address, slow, name="parent")
+    up = child.connect(links.address, slow, name="parent", peer="root")
     up.send(Ping(0))
     heard.wait(10)
     for number in range(600):

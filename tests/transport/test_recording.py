@@ -6,7 +6,7 @@ import msgpack  # type: ignore[import-untyped]  # it ships no types
 import msgspec
 import pytest
 
-from tests.transport.helpers import Inbox, Ping, make_registry
+from tests.transport.helpers import Inbox, Ping, keys, make_registry
 from transport import Delivery, Direction, Record, RecordWriter, Wire, read_records
 from transport.frames import decode_header
 
@@ -15,11 +15,11 @@ def test_traffic_is_recorded_as_it_went(tmp_path: Path) -> None:
     registry, inbox, answers = make_registry(), Inbox(), Inbox()
     writer = RecordWriter(tmp_path / "traffic")
     with (
-        Wire(name="root", registry=registry, tap=writer.write) as parent,
-        Wire(name="level_1", registry=registry) as child,
+        Wire(name="root", registry=registry, keys=keys("root"), tap=writer.write) as parent,
+        Wire(name="level_1", registry=registry, keys=keys("level_1")) as child,
     ):
         links = parent.listen("tcp://127.0.0.1:*", inbox, name="links")
-        child.connect(links.address, answers, name="parent").send(Ping(1), target="energy_root")
+        child.connect(links.address, answers, name="parent", peer="root").send(Ping(1), target="energy_root")
         links.send(Ping(2), peer=inbox.get().peer)
         assert answers.number() == 2
     writer.close()
@@ -63,9 +63,12 @@ def test_a_tap_that_fails_stops_nothing() -> None:
     def fail(*_: object) -> None:
         raise OSError("disk full")
 
-    with Wire(name="root", registry=registry, tap=fail) as parent, Wire(name="a", registry=registry) as child:
+    with (
+        Wire(name="root", registry=registry, keys=keys("root"), tap=fail) as parent,
+        Wire(name="level_1", registry=registry, keys=keys("level_1")) as child,
+    ):
         links = parent.listen("tcp://127.0.0.1:*", inbox, name="links")
-        child.connect(links.address, Inbox(), name="parent").send(Ping(1))
+        child.connect(links.address, Inbox(), name="parent", peer="root").send(Ping(1))
         delivery: Delivery = inbox.get()
         assert delivery.message == Ping(1)
         assert parent.counters()["links"].tap_errors == 1

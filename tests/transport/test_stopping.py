@@ -7,7 +7,7 @@ import pytest
 
 import transport.wire
 from tests.transport.conftest import MakeWire
-from tests.transport.helpers import Inbox, Ping, dropped, make_registry, open_fds, wait_until
+from tests.transport.helpers import Inbox, Ping, dropped, keys, make_registry, open_fds, wait_until
 from transport import Delivery, Port, Wire
 
 
@@ -35,7 +35,7 @@ def test_a_wire_that_was_never_started_stops_too(make_wire: MakeWire) -> None:
 
 def test_what_waits_for_an_absent_peer_is_dropped_and_counted_without_delay(make_wire: MakeWire) -> None:
     wire = make_wire("level_1")
-    up = wire.connect("tcp://127.0.0.1:9", Inbox(), name="parent")
+    up = wire.connect("tcp://127.0.0.1:9", Inbox(), name="parent", peer="root")
     for number in range(10):
         up.send(Ping(number))
     begin_s = time.monotonic()
@@ -48,7 +48,7 @@ def test_draining_sends_what_was_queued(make_wire: MakeWire) -> None:
     parent, inbox = make_wire("root"), Inbox()
     links = parent.listen("tcp://127.0.0.1:*", inbox, name="links")
     child = make_wire("level_1")
-    up = child.connect(links.address, Inbox(), name="parent")
+    up = child.connect(links.address, Inbox(), name="parent", peer="root")
     for number in range(500):
         assert up.send(Ping(number, "x" * 500))
     assert child.stop(drain_s=5)
@@ -57,7 +57,7 @@ def test_draining_sends_what_was_queued(make_wire: MakeWire) -> None:
 
 def test_draining_for_an_absent_peer_ends_in_time(make_wire: MakeWire) -> None:
     wire = make_wire("level_1")
-    wire.connect("tcp://127.0.0.1:9", Inbox(), name="parent").send(Ping(1))
+    wire.connect("tcp://127.0.0.1:9", Inbox(), name="parent", peer="root").send(Ping(1))
     begin_s = time.monotonic()
     assert wire.stop(drain_s=0.2)
     assert 0.15 < time.monotonic() - begin_s < 1.5
@@ -71,7 +71,7 @@ def test_stopping_in_on_message_does_not_deadlock(make_wire: MakeWire) -> None:
         stopped.append(parent.stop())
 
     links = parent.listen("tcp://127.0.0.1:*", stop, name="links")
-    child.connect(links.address, Inbox(), name="parent").send(Ping(1))
+    child.connect(links.address, Inbox(), name="parent", peer="root").send(Ping(1))
     wait_until(lambda: stopped == [False])
     assert parent.stop()
 
@@ -88,7 +88,7 @@ def test_an_on_message_that_hangs_makes_stop_give_up_in_time(
         release.wait(10)
 
     links = parent.listen("tcp://127.0.0.1:*", hang, name="links")
-    child.connect(links.address, Inbox(), name="parent").send(Ping(1))
+    child.connect(links.address, Inbox(), name="parent", peer="root").send(Ping(1))
     assert entered.wait(10)
     assert not parent.stop()
     release.set()
@@ -99,7 +99,7 @@ def test_stopping_while_many_threads_send(make_wire: MakeWire) -> None:
     for _ in range(5):
         parent, child, inbox = make_wire("root"), make_wire("level_1"), Inbox()
         links = parent.listen("tcp://127.0.0.1:*", inbox, name="links")
-        up = child.connect(links.address, Inbox(), name="parent")
+        up = child.connect(links.address, Inbox(), name="parent", peer="root")
         failures: list[BaseException] = []
         stopped = threading.Event()
 
@@ -132,9 +132,12 @@ def test_nothing_is_left_over_after_many_lives() -> None:
 
     def live() -> None:
         inbox, answers = Inbox(), Inbox()
-        with Wire(name="root", registry=registry) as parent, Wire(name="level_1", registry=registry) as child:
+        with (
+            Wire(name="root", registry=registry, keys=keys("root")) as parent,
+            Wire(name="level_1", registry=registry, keys=keys("level_1")) as child,
+        ):
             links = parent.listen("tcp://127.0.0.1:*", inbox, name="links")
-            child.connect(links.address, answers, name="parent").send(Ping(1))
+            child.connect(links.address, answers, name="parent", peer="root").send(Ping(1))
             links.send(Ping(2), peer=inbox.get().peer)
             assert answers.number() == 2
 
@@ -149,8 +152,8 @@ def test_nothing_is_left_over_after_many_lives() -> None:
 def test_an_idle_wire_sleeps(make_wire: MakeWire) -> None:
     parent, child, inbox = make_wire("root"), make_wire("level_1"), Inbox()
     links = parent.listen("tcp://127.0.0.1:*", inbox, name="links")
-    child.connect(links.address, Inbox(), name="parent").send(Ping(1))
-    child.connect("tcp://127.0.0.1:9", Inbox(), name="absent").send(Ping(1))
+    child.connect(links.address, Inbox(), name="parent", peer="root").send(Ping(1))
+    child.connect("tcp://127.0.0.1:9", Inbox(), name="absent", peer="root").send(Ping(1))
     inbox.get()
     before_s = time.process_time()
     threading.Event().wait(0.5)
@@ -161,7 +164,7 @@ def test_no_wake_up_is_lost(make_wire: MakeWire) -> None:
     """Each message is sent when the thread may just be falling asleep."""
     parent, child, inbox = make_wire("root"), make_wire("level_1"), Inbox()
     links = parent.listen("tcp://127.0.0.1:*", inbox, name="links")
-    up = child.connect(links.address, Inbox(), name="parent")
+    up = child.connect(links.address, Inbox(), name="parent", peer="root")
     for number in range(3000):
         assert up.send(Ping(number))
         if number % 3 == 0:

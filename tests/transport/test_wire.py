@@ -8,7 +8,6 @@ import threading
 from pathlib import Path
 
 import pytest
-import zmq
 
 from tests.transport.conftest import MakeWire
 from tests.transport.helpers import (
@@ -18,6 +17,7 @@ from tests.transport.helpers import (
     RawDealer,
     Stranger,
     dropped,
+    keys,
     make_registry,
     wait_until,
 )
@@ -35,12 +35,12 @@ def test_messages_go_both_ways_with_who_sent_them_and_for_whom(make_wire: MakeWi
     parent, child = make_wire("root"), make_wire("level_1")
     at_parent, at_child = Inbox(), Inbox()
     links = parent.listen(address, at_parent, name="links")
-    up = child.connect(links.address, at_child, name="parent")
+    up = child.connect(links.address, at_child, name="parent", peer="root")
 
     assert up.send(Ping(1), source="floor_1", target="energy_root")
     came = at_parent.get()
     assert came == Delivery(
-        port_name="links", peer="level_1", source="floor_1", target="energy_root",
+        port_name="links", peer="level_1", identity="level_1", source="floor_1", target="energy_root",
         kind="ping", message=Ping(1), size=came.size,
     )  # fmt: skip
     assert links.send(Ping(2), source="energy_root", target="floor_1", peer=came.peer)
@@ -58,7 +58,7 @@ def test_ports_can_be_opened_and_used_before_the_wire_is_started(make_wire: Make
     parent, child = make_wire("root", start=False), make_wire("level_1", start=False)
     inbox = Inbox()
     links = parent.listen("tcp://127.0.0.1:*", inbox, name="links")
-    assert child.connect(links.address, Inbox(), name="parent").send(Ping(1))
+    assert child.connect(links.address, Inbox(), name="parent", peer="root").send(Ping(1))
     child.start()
     parent.start()
     assert inbox.number() == 1
@@ -68,7 +68,7 @@ def test_a_burst_far_above_the_high_water_mark_arrives_whole_and_in_order(make_w
     parent, child = make_wire("root"), make_wire("level_1")
     at_parent, at_child = Inbox(), Inbox()
     links = parent.listen("tcp://127.0.0.1:*", at_parent, name="links")
-    up = child.connect(links.address, at_child, name="parent")
+    up = child.connect(links.address, at_child, name="parent", peer="root")
     text = "x" * 500
     assert all(up.send(Ping(number, text)) for number in range(3000))
     assert [at_parent.number() for _ in range(3000)] == list(range(3000))
@@ -82,7 +82,7 @@ def test_a_message_is_sent_as_it_was_when_send_was_called(make_wire: MakeWire) -
     inbox = Inbox()
     links = parent.listen("tcp://127.0.0.1:*", inbox, name="links")
     numbers = [1]
-    child.connect(links.address, Inbox(), name="parent").send(Measured(more=numbers))
+    child.connect(links.address, Inbox(), name="parent", peer="root").send(Measured(more=numbers))
     numbers.append(2)
     assert inbox.get().message == Measured(more=[1])
 
@@ -91,7 +91,7 @@ def test_newest_state_replaces_older_state_that_has_not_left(make_wire: MakeWire
     child = make_wire("level_1", start=False)
     parent, inbox = make_wire("root"), Inbox()
     links = parent.listen("tcp://127.0.0.1:*", inbox, name="links")
-    up = child.connect(links.address, Inbox(), name="parent")
+    up = child.connect(links.address, Inbox(), name="parent", peer="root")
     for number in range(100):
         assert up.send(Ping(number), key=("report", number % 2))
     assert up.send(Ping(100))
@@ -109,7 +109,7 @@ def test_unknown_peers_are_unroutable(make_wire: MakeWire) -> None:
 
 def test_a_full_outbox_refuses_and_counts(make_wire: MakeWire) -> None:
     child = make_wire("level_1")
-    up = child.connect("tcp://127.0.0.1:9", Inbox(), name="parent")  # nobody is there
+    up = child.connect("tcp://127.0.0.1:9", Inbox(), name="parent", peer="root")  # nobody is there
     up.outbox = Outbox(shared=False, items_max=10)
     assert [up.send(Ping(number)) for number in range(12)] == [True] * 10 + [False] * 2
     assert dropped(child, "parent", "full") == 2
@@ -126,13 +126,13 @@ def test_a_peer_that_does_not_read_delays_no_other(make_wire: MakeWire) -> None:
     def hang(_: Delivery) -> None:
         release.wait(5)
 
-    deaf_wire.connect(links.address, hang, name="parent").send(Ping(0))
+    deaf_wire.connect(links.address, hang, name="parent", peer="root").send(Ping(0))
     assert at_parent.get().peer == "deaf"
     text = "x" * 50_000
     while links.send(Ping(0, text), peer="deaf"):
         pass
     assert dropped(parent, "links", "full") == 1
-    child.connect(links.address, at_child, name="parent").send(Ping(1))
+    child.connect(links.address, at_child, name="parent", peer="root").send(Ping(1))
     assert at_parent.get().peer == "reads"
     assert links.send(Ping(2), peer="reads")
     assert at_child.number() == 2
@@ -144,7 +144,7 @@ def test_what_is_too_big_is_not_sent(make_wire: MakeWire) -> None:
     parent, child = make_wire("root"), make_wire("level_1")
     inbox = Inbox()
     links = parent.listen("tcp://127.0.0.1:*", inbox, name="links")
-    up = child.connect(links.address, Inbox(), name="parent")
+    up = child.connect(links.address, Inbox(), name="parent", peer="root")
     assert not up.send(Ping(1, "x" * (1 << 20)))
     assert up.send(Ping(2, "x" * ((1 << 20) - 100)))
     assert inbox.number() == 2
@@ -155,7 +155,7 @@ def test_a_port_may_be_opened_for_larger_messages(make_wire: MakeWire) -> None:
     parent, child = make_wire("root"), make_wire("level_1")
     inbox = Inbox()
     links = parent.listen("tcp://127.0.0.1:*", inbox, name="links", message_max_B=4 << 20)
-    up = child.connect(links.address, Inbox(), name="parent", message_max_B=4 << 20)
+    up = child.connect(links.address, Inbox(), name="parent", peer="root", message_max_B=4 << 20)
     assert up.send(Ping(1, "x" * (3 << 20)))
     assert inbox.number() == 1
 
@@ -164,7 +164,7 @@ def test_a_peer_with_a_larger_bound_loses_its_message_and_nothing_else(make_wire
     parent, child = make_wire("root"), make_wire("level_1")
     inbox = Inbox()
     links = parent.listen("tcp://127.0.0.1:*", inbox, name="links")
-    up = child.connect(links.address, Inbox(), name="parent", message_max_B=4 << 20)
+    up = child.connect(links.address, Inbox(), name="parent", peer="root", message_max_B=4 << 20)
     assert up.send(Ping(1))
     assert inbox.number() == 1
     assert up.send(Ping(2, "x" * (3 << 20)))
@@ -175,7 +175,7 @@ def test_a_peer_with_a_larger_bound_loses_its_message_and_nothing_else(make_wire
 
 def test_numbers_that_are_not_finite_are_our_own_fault_and_stay_here(make_wire: MakeWire) -> None:
     child = make_wire("level_1")
-    up = child.connect("tcp://127.0.0.1:9", Inbox(), name="parent")
+    up = child.connect("tcp://127.0.0.1:9", Inbox(), name="parent", peer="root")
     assert not up.send(Measured(math.nan))
     assert not up.send(Measured(more={"limits": [math.inf]}))
     assert dropped(child, "parent", "not_finite") == 2
@@ -197,7 +197,7 @@ def test_mistakes_of_the_caller_are_exceptions(make_wire: MakeWire) -> None:
     with pytest.raises(RuntimeError, match="already started"):
         wire.start()
     with pytest.raises(ValueError, match="name of a wire"):
-        Wire(name="", registry=make_registry())
+        Wire(name="", registry=make_registry(), keys=keys("root"))
 
 
 def test_an_exception_in_on_message_is_logged_and_the_next_message_comes(
@@ -212,7 +212,7 @@ def test_an_exception_in_on_message_is_logged_and_the_next_message_comes(
             raise ZeroDivisionError("one is too many")
 
     links = parent.listen("tcp://127.0.0.1:*", fussy, name="links")
-    up = child.connect(links.address, Inbox(), name="parent")
+    up = child.connect(links.address, Inbox(), name="parent", peer="root")
     with caplog.at_level(logging.WARNING, "amptree.transport"):
         up.send(Ping(1))
         up.send(Ping(2))
@@ -230,22 +230,10 @@ def test_on_message_may_answer_at_once(make_wire: MakeWire) -> None:
         links.send(delivery.message, peer=delivery.peer, target=delivery.source)
 
     links = parent.listen("tcp://127.0.0.1:*", answer, name="links")
-    up = child.connect(links.address, inbox, name="parent")
+    up = child.connect(links.address, inbox, name="parent", peer="root")
     for number in range(200):
         up.send(Ping(number))
         assert inbox.number() == number
-
-
-def test_a_security_hook_sets_options_before_the_socket_is_used(make_wire: MakeWire) -> None:
-    wire = make_wire("root")
-    seen: list[tuple[str, str]] = []
-
-    def security(socket: zmq.Socket[bytes], role: str) -> None:
-        seen.append((role, socket.getsockopt_string(zmq.LAST_ENDPOINT).rstrip("\0")))
-
-    links = wire.listen("tcp://127.0.0.1:*", Inbox(), name="links", security=security)
-    wire.connect(links.address, Inbox(), name="parent", security=security)
-    assert seen == [("listen", ""), ("connect", "")]
 
 
 def test_a_raw_peer_with_another_version_is_counted(make_wire: MakeWire, raw_dealer: RawDealer) -> None:

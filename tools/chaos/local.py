@@ -15,6 +15,7 @@ import msgspec
 from actors import clock
 from actors.controller import addresses
 from actors.energy.external import ClearLimits, SetLimits, ShortLimits, SourceEvent, short_form
+from actors.identities import keys_of_a_run, make_keys
 from actors.injection import Orders
 from actors.rundir import RunDir
 from actors.site import EvseManagerConfig, Site
@@ -44,7 +45,8 @@ class LocalHosts:
         self._scratch = RunDir(site.name).path / "scratch"
         self._disks = Disks(self._scratch / "disks")
         self._supervisor = Supervisor(report, restarts=True)
-        self._client = Client(site.name, timeout_s=STATUS_TIMEOUT_S)
+        self._keys = self._scratch / "keys"
+        self._client = Client(site.name, timeout_s=STATUS_TIMEOUT_S, keys=self._keys)
         self._setters = ThreadPoolExecutor(1, "limits")
         self._ended = False
         self._cut: frozenset[tuple[str, str]] = frozenset()
@@ -56,6 +58,7 @@ class LocalHosts:
         remove(self._scratch / "disks")
         shutil.rmtree(self._scratch, ignore_errors=True)
         self._scratch.mkdir(mode=0o700)
+        make_keys(self._keys, keys_of_a_run(self._site))
         self._client.__enter__()
         plant = addresses(self._site, next(iter(self._site.controllers))).plant
         record = str(self.record())
@@ -73,7 +76,14 @@ class LocalHosts:
         return isinstance(self._site.modules[module].config, EvseManagerConfig)
 
     def _begin(self, name: str, arguments: list[str]) -> None:
-        common = ["--parent", str(os.getpid()), "--faults", str(self._faults(name))]
+        common = [
+            "--parent",
+            str(os.getpid()),
+            "--faults",
+            str(self._faults(name)),
+            "--keys",
+            str(self._keys),
+        ]
         self._supervisor.begin(name, [*arguments, *common])
 
     def _faults(self, name: str) -> Path:
@@ -174,7 +184,7 @@ class LocalHosts:
 
     def _set(self, module: str, event: SourceEvent) -> None:
         deadline_s = time.monotonic() + LIMIT_TRIES_S
-        with Client(self._site.name, timeout_s=STATUS_TIMEOUT_S) as client:
+        with Client(self._site.name, timeout_s=STATUS_TIMEOUT_S, keys=self._keys) as client:
             while time.monotonic() < deadline_s and not self._ended:
                 try:
                     client.set_source(module, event)
