@@ -42,7 +42,7 @@ DEEP_EVERY = 8
 TURN = 40
 """Messages acted on between two turns of the honest rest of the site."""
 TURN_S = 0.25
-LIVES = 1_500
+LIVES = 500
 """Messages acted on in the life of one household: then all begins anew, with all doubts forgotten."""
 RESAMPLE_EVERY = 4_000
 """Frames between two looks at what honest modules say now."""
@@ -95,6 +95,7 @@ class Links:
         self.frame = b""
         """The one under way."""
         self._frames = 0
+        self._ages = 0
         self._seed = seed
         self._registry = tree_registry()
         self._caught: list[tuple[str, Any]] = []
@@ -111,6 +112,7 @@ class Links:
         self._begin()
 
     def _begin(self) -> None:
+        self._ages = 0
         self._household = Household(self._seed + self.acted_on)
         self._household.run(WARM_UP_S, self._household.check)
         self._sample()
@@ -192,28 +194,28 @@ class Links:
         if random.random() < 0.1:
             header = self._spoiler.spoil(header)
         else:
-            body = self._spoiler.spoil(self._refreshed(self._routes[at], body))
+            body = self._refreshed(self._routes[at], self._spoiler.spoil(body))
         try:
             return self._encode(header, body)
         except (OverflowError, TypeError, UnicodeEncodeError, RecursionError):  # no MessagePack can say it
             return spoil_bytes(random, self._honest_frames[at], self._honest_frames)
 
     def _refreshed(self, route: Route, body: Any) -> Any:
-        """Made to look new, most of the time: else all would be dropped as late."""
-        now_s, random = self._household.now_s, self.random
-        if random.random() < 0.1:
+        """Made to look new, most of the time: else all would be dropped as late, and after one from the
+        far future all that come later."""
+        random = self.random
+        if random.random() < 0.1 or not isinstance(body, dict):
             return body
+        self._ages += 1
+        now_s, message = self._household.now_s, route.message
         match route.kind:
             case "report":
-                return {**body, "t_child_s": now_s + random.random() * 0.01}
+                return {**body, "boot": message.boot, "t_child_s": now_s + 1e-6 * self._ages}
             case "grant":
-                order = {
-                    "epoch": body["order"]["epoch"],
-                    "seq": body["order"]["seq"] + int(random.random() * 99),
-                }
-                return {**body, "t_echo_s": now_s - 0.1, "order": order}
+                order = {"epoch": message.order.epoch, "seq": message.order.seq + self._ages}
+                return {**body, "boot": message.boot, "t_echo_s": now_s - 0.1, "order": order}
             case "reading":
-                return {**body, "t_hardware_s": body["t_hardware_s"] + random.random()}
+                return {**body, "t_hardware_s": message.t_hardware_s + 1e-6 * self._ages}
         return body
 
     # --- the way of a frame ----------------------------------------------------------------------
