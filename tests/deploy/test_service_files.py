@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -107,6 +108,35 @@ def test_each_controller_has_a_service_at_its_address(compose: Any, site: Site) 
         assert name in compose["volumes"]
     [network] = compose["services"]["plant"]["networks"].values()
     assert site.plant.listen == f"tcp://{network['ipv4_address']}:7409"
+
+
+def files_below(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="files for the container's user need root")
+def test_the_keys_of_compose_make_a_site_in_which_all_know_each_other(compose: Any, tmp_path: Path) -> None:
+    shutil.copy(DEPLOY / "compose" / "make-keys.sh", tmp_path)
+    keys = tmp_path / "keys"
+    amptree = f"{sys.executable} -m tools.main"
+    environment = {**os.environ, "AMPTREE": amptree, "KEYS": str(keys), "PYTHONPATH": str(ROOT)}
+    command = ["sh", str(tmp_path / "make-keys.sh")]
+    done = subprocess.run(command, env=environment, capture_output=True, check=False, timeout=110)
+    assert done.returncode == 0, done.stderr
+    everybody = {
+        "plant",
+        "operator/compose",
+        *(f"controller/{n}" for n in compose["services"] if n != "plant"),
+    }
+    secrets = {}
+    for service in compose["services"]:
+        assert files_below(keys / service / "trusted") == everybody
+        secrets[service] = files_below(keys / service / "secret")
+    assert secrets.pop("main") == {"controller/main", "operator/compose"}
+    assert secrets.pop("plant") == {"plant"}
+    assert secrets == {name: {f"controller/{name}"} for name in secrets}
+    again = subprocess.run(command, env=environment, capture_output=True, check=False, timeout=60)
+    assert again.returncode == 1, "keys in use are not replaced"
 
 
 def test_services_may_do_no_more_than_they_need(compose: Any) -> None:
