@@ -1,12 +1,14 @@
-# `make run` and `make test`; `make faults` simulates sites that go wrong, on new seeds. All make .venv and install what they need.
+# `make run` and `make test`; `make faults` simulates sites that go wrong and `make fuzz` spoils two million
+# inputs, on new seeds. All make .venv and install what they need.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SITE ?= configs/hierarchical.yaml
 
 CPU_MINUTES ?= 5
+FRAMES ?= 2000000
 
-.PHONY: run test faults lint check clean
+.PHONY: run test faults fuzz lint check clean
 
 run: $(VENV)/.installed
 	$(BIN)/amptree up $(SITE)
@@ -17,13 +19,16 @@ test: $(VENV)/.installed-test
 faults: $(VENV)/.installed
 	$(BIN)/amptree simulate-faults --seed new --cpu-minutes $(CPU_MINUTES) --jobs 2
 
+fuzz: $(VENV)/.installed-test
+	$(BIN)/python -m tests.fuzz --seed new --frames $(FRAMES) --jobs 2
+
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-check: lint test faults
+check: lint test fuzz faults
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections import deque
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from actors import clock, identities
 from actors.build import build_core
+from actors.deaths import Deaths
 from actors.drivers import Driver
 from actors.drivers.plant import PlantDriver
 from actors.energy.lease import longest_grant_s
@@ -23,6 +24,7 @@ from actors.energy.modules import EvseManagerConfig
 from actors.evse import EvseManager
 from actors.gateways.control import ControlGateway
 from actors.handle import Handle
+from actors.injection import Injection
 from actors.manager import EnergyManager
 from actors.node import EnergyNode
 from actors.rundir import RunDir
@@ -42,7 +44,11 @@ WATCH_S = 0.25
 """How often dead actors are looked for."""
 DEATHS_MAX = 3
 DEATHS_WINDOW_S = 10.0
+TOO_MUCH_DIED = 3
+"""Exit code."""
 DRIVER_TICK_S = 1.0
+OVERDUE_S = 10.0
+"""An actor that did not step for so long after it was due hangs: then there is no sign of life."""
 FAREWELL_S = 0.5
 """For the last messages to go out."""
 
@@ -85,22 +91,34 @@ def addresses(site: Site, name: str, plant: str | None = None) -> Addresses:
 class Controller:
     """Runs the modules that a site gives to one of its controllers."""
 
-    def __init__(self, site: Site, name: str, where: Addresses, state_folder: Path, keys: Keys) -> None:
+    def __init__(
+        self,
+        site: Site,
+        name: str,
+        where: Addresses,
+        state_folder: Path,
+        keys: Keys,
+        injection: Injection | None = None,
+    ) -> None:
+        """`injection` are faults on purpose, for tests."""
         self.site = site
         self.name = name
         self._where = where
         self._keys = keys
+        self._injection = injection
         self._state = StateFolder(state_folder)
         self._handles = {m: Handle(m) for m in site.controllers[name].modules}
         self._cores: dict[str, Core] = {}
-        self._deaths: deque[float] = deque()
+        self._deaths = Deaths(DEATHS_MAX, DEATHS_WINDOW_S)
         self._switchboard = Switchboard(site, name, self._handles, self._state)
         self._drivers: list[Driver] = []
 
-    def run(self, stop: Stop) -> int:
-        """Until `stop`; returns the exit code. Raises AddressError when an address cannot be had."""
+    def run(self, stop: Stop, beat: Callable[[], None] = lambda: None) -> int:
+        """Until `stop`; returns the exit code. `beat` is called some times a second while all is well: the
+        I/O thread runs and no actor hangs. Raises AddressError when an address cannot be had."""
         with ExitStack() as stack:
-            wire = Wire(name=self.name, registry=tree_registry(), keys=self._keys)
+            faults = None if self._injection is None else self._injection.links
+            wire = Wire(name=self.name, registry=tree_registry(), keys=self._keys, faults=faults)
             stack.callback(wire.stop, drain_s=FAREWELL_S)
             self._open(wire)
             wire.start()
@@ -108,10 +126,10 @@ class Controller:
             for module_id in self._handles:
                 self._begin(module_id)
             LOG.info("controller %s of site %s runs: %s", self.name, self.site.name, ", ".join(self._handles))
-            return self._supervise(stop)
+            return self._supervise(stop, wire, beat)
 
     def _open(self, wire: Wire) -> None:
-        gateway = ControlGateway(self.site, self.name, self._handles)
+        gateway = ControlGateway(self.site, self.name, self._handles, wire.counters)
         gateway.port = wire.listen(
             self._where.control,
             gateway.on_message,
@@ -171,10 +189,12 @@ class Controller:
             )
         return epoch
 
-    def _supervise(self, stop: Stop) -> int:
+    def _supervise(self, stop: Stop, wire: Wire, beat: Callable[[], None]) -> int:
         watch_due_s = driver_due_s = clock.steady_s()
         while not stop.wait(TICK_S):
             now_s = clock.steady_s()
+            if self._injection is not None:
+                self._injection.look()
             for module_id, core in self._cores.items():
                 if now_s >= core.due_s:
                     self._handles[module_id].tell(Tick(), key="tick")
@@ -185,7 +205,12 @@ class Controller:
             if now_s >= watch_due_s:
                 watch_due_s = now_s + WATCH_S
                 if not self._revive(now_s):
-                    return 3
+                    return TOO_MUCH_DIED
+                if not wire.running():
+                    LOG.critical("the I/O thread is dead: controller %s ends", self.name)
+                    return TOO_MUCH_DIED
+                if all(now_s < core.due_s + OVERDUE_S for core in self._cores.values()):
+                    beat()
         LOG.info("controller %s stops", self.name)
         return 0
 
@@ -194,13 +219,10 @@ class Controller:
         for module_id, handle in self._handles.items():
             if handle.alive():
                 continue
-            self._deaths.append(now_s)
-            while self._deaths and now_s - self._deaths[0] > DEATHS_WINDOW_S:
-                self._deaths.popleft()
-            if len(self._deaths) > DEATHS_MAX:
+            if (count := self._deaths.note(now_s)) > DEATHS_MAX:
                 LOG.critical(
                     "%d actors died within %.0f s: controller %s ends and lets its limits run out",
-                    len(self._deaths),
+                    count,
                     DEATHS_WINDOW_S,
                     self.name,
                 )

@@ -27,6 +27,9 @@ class Handle:
     def __init__(self, name: str) -> None:
         self.name = name
         self.refused = 0
+        """Messages that were not taken: the inbox was full, or the actor dead."""
+        self.most = 0
+        """The largest number of unread messages that there ever was."""
         self._lock = threading.Lock()
         self._waiting: OrderedDict[Hashable, Any] = OrderedDict()
         self._count = 0
@@ -53,6 +56,7 @@ class Handle:
             slot: Hashable = ("one", self._count) if key is None else ("newest", key)
             replaces = slot in self._waiting
             self._waiting[slot] = message
+            self.most = max(self.most, len(self._waiting))
             if replaces and after is not None and ("newest", after) in self._waiting:
                 self._waiting.move_to_end(slot)
         try:

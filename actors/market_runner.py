@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from actors.energy import timestamps
 from actors.energy.effects import RunMarket
-from actors.energy.market import Allocation, Context, Memory, RequestError, allocate
+from actors.energy.market import Allocation, Context, Memory, RequestError, TooMuchError, allocate
 from actors.energy.messages import MarketAnswer, OptimizerStatus
 
 LOG = logging.getLogger("amptree.market")
@@ -52,9 +52,16 @@ class MarketRunner:
         begin_s = time.perf_counter()
         memory = self._memory or _remembered(self._kept, run.start_us)
         try:
-            allocation, self._memory = allocate(
-                run.request, run.config, run.start_us, memory, trace=run.trace, forecast=run.forecast
-            )
+            try:
+                allocation, self._memory = allocate(
+                    run.request, run.config, run.start_us, memory, trace=run.trace, forecast=run.forecast
+                )
+            except TooMuchError as error:
+                # Schedules of many moments, which anybody below may tell. What holds now can be worked out.
+                LOG.warning("no forecast: %s", error)
+                allocation, self._memory = allocate(
+                    run.request, run.config, run.start_us, memory, trace=run.trace, forecast=False
+                )
         except RequestError as error:
             return MarketAnswer(error=str(error))
         limits = allocation.active()

@@ -13,9 +13,9 @@ from typing import Any
 
 from actors import identities
 from actors.drivers import Driver
-from actors.energy.branch import NOT_HEARD
 from actors.energy.external import SavedSources
 from actors.energy.messages import Actuate, Command, Grant, Outcome, Reading, Report
+from actors.energy.request_checks import NOT_HEARD
 from actors.gateways.control import ControlGateway
 from actors.handle import Handle
 from actors.market_runner import Sessions

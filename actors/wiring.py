@@ -23,6 +23,26 @@ class StatusRequest(Struct, frozen=True, kw_only=True):
     """Also the last request of the market, which may be large."""
 
 
+class Load(Struct, frozen=True, kw_only=True):
+    """How full the queues of a controller are, and were since it began."""
+
+    inbox_most: int
+    """Unread messages: the most that an actor ever had."""
+    inbox_max: int
+    """The bound of that."""
+    inbox_refused: int
+    """Messages that actors did not take: the inbox was full, or the actor dead."""
+    outbox_waiting: int
+    """Messages that wait now, at the port where most do."""
+    outbox_most: int
+    """The most that ever waited at a port."""
+    outbox_max: int
+    """The bound of that."""
+    dropped: dict[str, int]
+    """Messages that did not go through, by reason, of all ports; reasons of which there are none are left
+    out."""
+
+
 class StatusReply(Struct, frozen=True, kw_only=True):
     """Every module that the controller hosts, and all below these."""
 
@@ -31,6 +51,7 @@ class StatusReply(Struct, frozen=True, kw_only=True):
     controller: str
     modules: tuple[ModuleStatus, ...]
     optimizer: OptimizerStatus | None = None
+    load: Load | None = None
 
 
 class SourceRequest(Struct, frozen=True, kw_only=True):

@@ -20,6 +20,7 @@ from actors.rundir import RunDir, RunDirError, running_sites
 from actors.wiring import (
     CLIENT_TIMEOUT_S,
     MESSAGE_MAX_B,
+    Load,
     SourceReply,
     SourceRequest,
     StatusReply,
@@ -43,6 +44,8 @@ class SiteStatus(Struct, frozen=True, kw_only=True):
     optimizer: OptimizerStatus | None = None
     silent_controllers: tuple[str, ...] = ()
     """Controllers that run here and did not answer."""
+    loads: dict[str, Load] = {}
+    """How full the queues of each controller that answered are."""
 
 
 def add_site_argument(parser: argparse.ArgumentParser) -> None:
@@ -111,7 +114,14 @@ class Client:
             modules=tuple(modules.values()),
             optimizer=optimizer,
             silent_controllers=tuple(silent),
+            loads={name: reply.load for name, reply in replies.items() if reply.load is not None},
         )
+
+    def loads(self) -> dict[str, Load]:
+        """How full the queues are, of each controller here that answers."""
+        request = StatusRequest(id=secrets.token_hex(8))
+        replies = self._ask(self.controllers(), request, StatusReply, lambda _: False)
+        return {name: reply.load for name, reply in replies.items() if reply.load is not None}
 
     def set_source(self, target: str, event: SourceEvent) -> str | None:
         """Set, clear or renew an external limit; returns a warning. Raises UserError when it is refused."""

@@ -12,7 +12,7 @@ from actors.rundir import AlreadyRunningError, RunDir, RunDirError
 from tools import logs
 from tools.errors import UserError
 from tools.keyrings import add_keys_argument, keys_folder, open_keyring
-from tools.processes import allow_many_files, load, stop_on_signals
+from tools.processes import add_faults_argument, allow_many_files, injection_of, load, stop_on_signals
 from transport import AddressError
 
 
@@ -24,6 +24,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", metavar="N", type=int, help="another course of chance than FILE says")
     add_keys_argument(parser)
     parser.add_argument("--parent", type=int, metavar="PID", help="end when this process, its parent, ends")
+    add_faults_argument(parser)
     logs.add_arguments(parser)
 
 
@@ -47,7 +48,7 @@ def run(options: argparse.Namespace) -> int:
                 "plant", what, file=str(Path(options.file).resolve()), keys=str(keys.resolve())
             ),
         ):
-            run_plant(site, address, options.record, keyring, stop)
+            run_plant(site, address, options.record, keyring, stop, injection_of(options))
     except StoryError as error:
         faults = [f"{path}: {message}" if path else message for path, message in error.faults]
         raise UserError(f"{options.file}: " + f"\n{options.file}: ".join(faults)) from None

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import resource
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 
 from actors.config import ConfigError, load_site
+from actors.injection import Injection
 from actors.site import Site
 from actors.stop import Stop
 from tools.errors import UserError
@@ -25,6 +28,18 @@ def load(path: str) -> Site:
     except ConfigError as error:
         faults = [f"{f.path}: {f.message}" if f.path else f.message for f in error.faults]
         raise UserError(f"{path}: " + f"\n{path}: ".join(faults)) from None
+
+
+def add_faults_argument(parser: argparse.ArgumentParser) -> None:
+    """`--faults`, which `amptree chaos` uses."""
+    parser.add_argument(
+        "--faults", metavar="FILE", type=Path, help="for tests only: do the faults that this file orders"
+    )
+
+
+def injection_of(options: argparse.Namespace) -> Injection | None:
+    """What `--faults` asks for."""
+    return None if options.faults is None else Injection(options.faults)
 
 
 def allow_many_files() -> None:

@@ -11,7 +11,8 @@ from actors.rundir import AlreadyRunningError, RunDir, RunDirError, state_dir
 from tools import logs
 from tools.errors import UserError
 from tools.keyrings import add_keys_argument, keys_folder, open_keyring
-from tools.processes import allow_many_files, load, stop_on_signals
+from tools.notify import ServiceManager
+from tools.processes import add_faults_argument, allow_many_files, injection_of, load, stop_on_signals
 from transport import AddressError
 
 
@@ -28,6 +29,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     add_keys_argument(parser)
     parser.add_argument("--parent", type=int, metavar="PID", help="end when this process, its parent, ends")
+    add_faults_argument(parser)
     logs.add_arguments(parser)
 
 
@@ -56,7 +58,11 @@ def run(options: argparse.Namespace) -> int:
                 keys=str(keys.resolve()),
             ),
         ):
-            return Controller(site, name, where, state, keyring).run(stop)
+            manager = ServiceManager()
+            controller = Controller(site, name, where, state, keyring, injection_of(options))
+            code = controller.run(stop, manager.beat)
+            manager.stopping()
+            return code
     except (AddressError, RunDirError, AlreadyRunningError) as error:
         raise UserError(str(error)) from error
 

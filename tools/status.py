@@ -21,7 +21,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--request",
         action="store_true",
-        help="what the market was asked last, as input of `amptree allocate`",
+        help="what the market was asked last, as input of `amptree allocate`; with --json: that, too",
     )
     parser.add_argument("--json", action="store_true", help="everything, with the forecast, as JSON")
     add_site_argument(parser)
@@ -33,10 +33,10 @@ def run(options: argparse.Namespace) -> int:
     site = find_site(options.site)
     with Client(site, keys=options.keys) as client:
         status = client.status(with_request=options.request)
-    if options.request:
-        print(as_allocate_input(site, status))
-    elif options.json:
+    if options.json:
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(status)).decode() + "\n")
+    elif options.request:
+        print(as_allocate_input(site, status))
     else:
         out = console()
         out.print(render(status, depths_of(site), out.width))

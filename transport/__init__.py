@@ -9,23 +9,28 @@ links are CURVE, and a peer is its public key.
 from transport.addresses import AddressError
 from transport.counters import Drop, PortCounters
 from transport.curve import KeyPair, Keys, nobody
+from transport.faults import Disturbance, LinkFaults
 from transport.inbound import Delivery, OnMessage
 from transport.keyfiles import KeyFileError
 from transport.keyring import Keyring
+from transport.options import OUTBOX_MAX
 from transport.port import Port
 from transport.recording import Direction, Record, RecordWriter, read_records
 from transport.registry import Registry
 from transport.wire import Wire
 
 __all__ = [
+    "OUTBOX_MAX",
     "AddressError",
     "Delivery",
     "Direction",
+    "Disturbance",
     "Drop",
     "KeyFileError",
     "KeyPair",
     "Keyring",
     "Keys",
+    "LinkFaults",
     "OnMessage",
     "Port",
     "PortCounters",

@@ -66,6 +66,8 @@ class PortCounters(Struct, frozen=True, kw_only=True):
     """Messages that a newer one with the same key replaced before they were sent."""
     waiting: int
     """Messages in the outbox now."""
+    waiting_most: int
+    """The most that there ever were in it."""
     handler_errors: int
     """Exceptions out of `on_message`."""
     tap_errors: int
@@ -104,9 +106,14 @@ class Counters:
         self.peers_doubled = 0
         self.peers_forgotten = 0
 
-    def snapshot(self, *, waiting: int, peers: int) -> PortCounters:
+    def snapshot(self, *, waiting: int, waiting_most: int, peers: int) -> PortCounters:
         """A copy that does not change."""
-        return PortCounters(**{**vars(self), "dropped": dict(self.dropped)}, waiting=waiting, peers=peers)
+        return PortCounters(
+            **{**vars(self), "dropped": dict(self.dropped)},
+            waiting=waiting,
+            waiting_most=waiting_most,
+            peers=peers,
+        )
 
 
 class BoundedLog:

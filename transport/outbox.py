@@ -59,6 +59,8 @@ class Outbox:
         self._peer_sizes_B: dict[str | None, int] = {}
         self._items = 0
         self._size_B = 0
+        self.most = 0
+        """The most items that there ever were."""
 
     def __len__(self) -> int:
         return self._items
@@ -85,6 +87,7 @@ class Outbox:
         if elder is not None and item.after in queue:
             queue.move_to_end(item.key)
         self._items += elder is None
+        self.most = max(self.most, self._items)
         self._size_B += growth_B
         self._peer_sizes_B[peer] = peer_size_B + growth_B
         return Put.QUEUED if elder is None else Put.REPLACED

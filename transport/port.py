@@ -18,6 +18,7 @@ import errno
 import threading
 import time
 from collections.abc import Callable, Hashable
+from functools import partial
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -27,6 +28,7 @@ from msgspec import Struct
 from transport.bodies import body_fault
 from transport.counters import BoundedLog, Counters, Drop, PortCounters
 from transport.curve import expect
+from transport.faults import LinkFaults
 from transport.frames import Header, check_name, encode_header, join, split
 from transport.gate import Gate
 from transport.inbound import Delivery, OnMessage, Refused, open_message
@@ -51,6 +53,7 @@ class Host(Protocol):
     name: str
     registry: Registry
     tap: Tap | None
+    faults: LinkFaults | None
     log: BoundedLog
     lock: threading.Lock
     """Guards the outboxes, the counters of drops, and `stopping`."""
@@ -165,11 +168,19 @@ class Port:
                 return
             routing_id = frames.pop(0).bytes if self.listening else b""
             key = self._key(frames[-1]) if frames else None
-            identity = None if key is None else self.gate.identity(key)
-            if key is None or identity is None:
-                self._refuse(Refused(Drop.STRANGER, f"from the key {key or 'of nobody'}"))
+            opened = [frame.bytes for frame in frames]
+            if (faults := self._host.faults) is None:
+                self._admit(routing_id, key, opened)
             else:
-                self._open(routing_id, key, identity, [frame.bytes for frame in frames])
+                faults.meet(time.monotonic(), opened, partial(self._admit, routing_id, key))
+
+    def _admit(self, routing_id: bytes, key: str | None, frames: list[bytes]) -> None:
+        """Open what comes from somebody who may speak here, now: it may have been held up."""
+        identity = None if key is None else self.gate.identity(key)
+        if key is None or identity is None:
+            self._refuse(Refused(Drop.STRANGER, f"from the key {key or 'of nobody'}"))
+        else:
+            self._open(routing_id, key, identity, frames)
 
     def _receive_frames(self) -> list[zmq.Frame]:
         # A message may have any number of frames. Those beyond what is wanted are not kept.
@@ -357,7 +368,9 @@ class Port:
 
     def snapshot(self) -> PortCounters:
         """The counters now; under the lock."""
-        return self.counters.snapshot(waiting=len(self.outbox), peers=len(self.peers))
+        return self.counters.snapshot(
+            waiting=len(self.outbox), waiting_most=self.outbox.most, peers=len(self.peers)
+        )
 
     def _count(self, reason: Drop, count: int = 1) -> None:
         with self._host.lock:

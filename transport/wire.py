@@ -27,6 +27,7 @@ import zmq
 from transport.addresses import PathLock
 from transport.counters import LOG, BoundedLog, Drop, PortCounters
 from transport.curve import Keys
+from transport.faults import LinkFaults
 from transport.frames import check_name
 from transport.gate import Gate
 from transport.inbound import OnMessage
@@ -47,14 +48,24 @@ FAILURE_PAUSE_S = 0.05
 class Wire:
     """All ports of a process and the thread that serves them. As a context manager it starts and stops."""
 
-    def __init__(self, *, name: str, registry: Registry, keys: Keys, tap: Tap | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        name: str,
+        registry: Registry,
+        keys: Keys,
+        tap: Tap | None = None,
+        faults: LinkFaults | None = None,
+    ) -> None:
         """`name` is this process's in headers and in the name of its thread, and proves nothing; `keys`
-        are its own and those of its peers; `tap` sees all traffic."""
+        are its own and those of its peers; `tap` sees all traffic; `faults` are brought on purpose upon
+        what comes in."""
         check_name("the name of a wire", name, empty=False)
         self.name = name
         self.registry = registry
         self.keys = keys
         self.tap = tap
+        self.faults = faults
         self.log = BoundedLog()
         self.lock = threading.Lock()
         self.stopping = False
@@ -106,6 +117,11 @@ class Wire:
         if thread.is_alive():
             LOG.error("wire %s did not stop within %.1f s", self.name, drain_s + STOP_TIMEOUT_S)
         return not thread.is_alive()
+
+    def running(self) -> bool:
+        """Whether the I/O thread runs."""
+        thread = self._thread
+        return thread is not None and thread.is_alive()
 
     def __enter__(self) -> Self:
         self.start()
@@ -230,6 +246,8 @@ class Wire:
             ports = list(self._ports.values())
             now_s = time.monotonic()
             pauses_s = [TEND_S, *(pause_s for port in ports if (pause_s := port.pause_s(now_s)) is not None)]
+            if self.faults is not None:
+                pauses_s.append(self.faults.pause_s(now_s))
             if self.stopping:
                 if self._drain_until_s is None or now_s >= self._drain_until_s:
                     return False
@@ -256,6 +274,8 @@ class Wire:
                     port.wants_pollout = False
                 if ready.get(port.socket, 0) & zmq.POLLIN:
                     port.receive()
+            if self.faults is not None:
+                self.faults.release(time.monotonic())
             for port in ports:
                 if len(port.outbox) and not port.wants_pollout:
                     port.flush(time.monotonic())

@@ -1,7 +1,7 @@
 """Driver of EVSEs that a plant plays: one connection for all of a process.
 
-It watches its EVSEs each second, so that a restarted plant or driver finds the other again. Its life
-has a name of its own: the plant serves the driver that began to watch last.
+It watches its EVSEs from the first tick on, each second, so that a restarted plant or driver finds the
+other again. Its life has a name of its own: the plant serves the driver that began to watch last.
 """
 
 from __future__ import annotations
@@ -30,7 +30,6 @@ class PlantDriver:
         self._served = frozenset(self._ids)
         self._on_reading = on_reading
         self._port = wire.connect(address, self._on_message, name="plant", peer=identities.PLANT)
-        self.tick()
 
     def actuate(self, evse_id: str, command: Actuate) -> bool:
         """Command an EVSE; a newer command takes the place of one that still waits."""

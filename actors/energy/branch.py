@@ -2,7 +2,8 @@
 
 What may flow below each is the ledger's to know (ledger.py). A child that falls silent is no longer
 in the market with what it wanted last, but as a fixed load of its exposure, so that others get what
-it had beyond its fallback once that is surely over.
+it had beyond its fallback once that is surely over. So is one whose request the market would refuse
+(request_checks.py): it spoils nothing for others, and is granted nothing until it asks for what can be.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from actors.energy import timestamps
 from actors.energy.amount import NOTHING, Amount, largest, of_limits, smallest, total
 from actors.energy.lease import SILENT_INTERVALS, longest_grant_s
 from actors.energy.ledger import Heard, Ledger, Planned
+from actors.energy.market.errors import RequestError
 from actors.energy.messages import Grant, ModuleStatus, Report
+from actors.energy.request_checks import NOT_HEARD, check_request
 from actors.energy.types import (
     EnergyFlowRequest,
     EnergyManagerConfig,
@@ -27,8 +30,10 @@ from actors.energy.types import (
     ScheduleReqEntry,
 )
 
-NOT_HEARD = "/not heard"
-"""Ends the name of the fixed load that stands for a silent module."""
+LEVELS_MAX = 100
+"""Of the trees that children ask for, where the configuration does not say."""
+REASON_MAX = 200
+"""Characters of a refusal that are kept: it may quote the child."""
 RENEW_INTERVALS = 0.5
 """A grant that says the same as the last is sent only when that is older, or ends so much earlier."""
 Limits = Mapping[str, EnforcedLimits]
@@ -62,8 +67,11 @@ class _Share(Struct, frozen=True):
 class _Child:
     def __init__(self, settings: ChildSettings) -> None:
         self.settings = settings
+        self.modules = frozenset(settings.modules)
         self.report: Report | None = None
         self.wants: EnergyFlowRequest | None = None
+        self.refused = ""
+        """Why the request that it told last does not count."""
         self.status: tuple[ModuleStatus, ...] = ()
         self.planned: Planned | None = None
         self.sent: Grant | None = None
@@ -82,7 +90,10 @@ class Branch:
         *,
         kept_epoch: int | None,
         digest: str = "",
+        levels: int = LEVELS_MAX,
     ) -> None:
+        """`levels` is how deep a child's tree may be."""
+        self._levels = levels
         self._children = {child.id: _Child(child) for child in children}
         self._silent_s = SILENT_INTERVALS * float(site.update_interval)
         self._renew_s = RENEW_INTERVALS * float(site.update_interval)
@@ -105,9 +116,24 @@ class Branch:
         heard = self.ledger.hear(now_s, report)
         if not heard.stale:
             child.report = report
-            child.wants = report.wants or child.wants
-            child.status = report.status or child.status
+            # The first row is the child's own, whatever it is called (_with_account).
+            rows = (s for n, s in enumerate(report.status) if n == 0 or s.id in child.modules)
+            child.status = tuple(rows) or child.status
+            if report.wants is not None:
+                heard = replace(heard, refused=self._take_request(child, report.wants))
         return heard
+
+    def _take_request(self, child: _Child, wants: EnergyFlowRequest) -> str:
+        """Returns what is newly wrong with it."""
+        if wants == child.wants:
+            return ""
+        before, child.refused = child.refused, ""
+        try:
+            check_request(wants, child.modules, self._levels)
+        except RequestError as error:
+            child.refused = str(error)[:REASON_MAX]
+        child.wants = None if child.refused else wants
+        return child.refused if child.refused != before else ""
 
     def gone(self, now_s: float) -> list[str]:
         """Children that said nothing until nothing but their fallback could flow; forgets them."""
@@ -117,6 +143,7 @@ class Branch:
                 continue
             if self.ledger.exposure(now_s, name) == child.settings.fallback:
                 child.report = child.wants = None
+                child.refused = ""
                 gone.append(name)
         return gone
 
@@ -131,7 +158,7 @@ class Branch:
         """Whether this life knows what its children want, of all but those that are silent."""
         if now_s >= self._born_s + self._silent_s:
             return True
-        return all(child.wants is not None for child in self._children.values())
+        return all(child.wants is not None or child.refused for child in self._children.values())
 
     def wants(self, now_s: float, stamp_us: int) -> tuple[EnergyFlowRequest, ...]:
         """What all children ask for; one that is silent or gone is a fixed load."""
@@ -290,15 +317,18 @@ class Branch:
         name = child.settings.id
         account = self.ledger.accounts[name]
         exposure = self.ledger.exposure(now_s, name) if self.ledger.is_known(now_s, name) else None
+        waits_for = "" if child.planned is None else child.planned.waits_for
+        if child.refused:
+            waits_for = f"its request is refused: {child.refused}"
+        if account.doubt:
+            waits_for = f"raised no more: {account.doubt}"
         return replace(
             status,
             id=name,
             granted=None if account.newest is None else self.ledger.latest(now_s, name),
             exposure=exposure,
             committed=None if child.report is None else child.report.committed,
-            waits_for=f"raised no more: {account.doubt}"
-            if account.doubt
-            else ("" if child.planned is None else child.planned.waits_for),
+            waits_for=waits_for,
         )
 
     def settle_time_s(self) -> float:

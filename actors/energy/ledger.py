@@ -137,6 +137,8 @@ class Heard(Struct, frozen=True):
     became_known: bool = False
     doubt: str = ""
     """New reason not to raise the child."""
+    refused: str = ""
+    """New reason why the request that came with the report does not count (branch.py)."""
 
 
 class Planned(Struct, frozen=True):

@@ -76,7 +76,12 @@ class Trunk(Member):
         super().__init__(settings.id, settings.sources, saved, now)
         self.settings = settings
         self.branch = Branch(
-            settings.children, settings.site, now.mono_s, kept_epoch=kept_epoch, digest=settings.config_digest
+            settings.children,
+            settings.site,
+            now.mono_s,
+            kept_epoch=kept_epoch,
+            digest=settings.config_digest,
+            levels=settings.height,
         )
         self._requested: Memo[EnergyFlowRequest] = Memo()
         self._own_capacity: Memo[tuple[Amount, tuple[float, float]]] = Memo()
@@ -96,6 +101,9 @@ class Trunk(Member):
             told.append(Say("info", f"{report.child} {'has restarted' if heard.restarted else 'is here'}"))
         if heard.doubt:
             told.append(Say("warning", f"{report.child} is raised no more: {heard.doubt}"))
+        if heard.refused:
+            text = f"the request of {report.child} is refused, it is granted nothing: {heard.refused}"
+            told.append(Say("warning", text))
         urgent = not heard.stale and (report.priority or heard.back or heard.restarted)
         return told, urgent, heard.eased and (heard.became_known or self.branch.waits())
 

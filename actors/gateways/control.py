@@ -7,18 +7,18 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import OrderedDict
-from collections.abc import Mapping
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Mapping
 
 from msgspec import Struct
 
 from actors import identities
 from actors.energy.messages import Command, ModuleStatus, OptimizerStatus, Outcome
-from actors.handle import Handle
+from actors.handle import INBOX_MAX, Handle
 from actors.site import Site
 from actors.tree_actor import StatusAnswer, StatusQuery
-from actors.wiring import SourceReply, SourceRequest, StatusReply, StatusRequest
-from transport import Delivery, Port
+from actors.wiring import Load, SourceReply, SourceRequest, StatusReply, StatusRequest
+from transport import OUTBOX_MAX, Delivery, Port, PortCounters
 
 LOG = logging.getLogger("amptree.control")
 
@@ -29,10 +29,18 @@ PENDING_MAX = 256
 class ControlGateway:
     """Answers clients. `on_message` is called on the I/O thread, answers come from the actors'."""
 
-    def __init__(self, site: Site, controller: str, handles: Mapping[str, Handle]) -> None:
+    def __init__(
+        self,
+        site: Site,
+        controller: str,
+        handles: Mapping[str, Handle],
+        counters: Callable[[], Mapping[str, PortCounters]] = dict,
+    ) -> None:
+        """`counters` are those of all ports of this process, by name."""
         self._site = site
         self._controller = controller
         self._handles = handles
+        self._counters = counters
         self._tops = [m for m in handles if site.modules[m].parent not in handles]
         self._lock = threading.Lock()
         self._pending: OrderedDict[str, str] = OrderedDict()
@@ -91,6 +99,7 @@ class ControlGateway:
                         controller=self._controller,
                         modules=gathering.modules(self._site),
                         optimizer=gathering.optimizer(),
+                        load=self._load(),
                     ),
                     peer,
                 )
@@ -98,6 +107,19 @@ class ControlGateway:
         for top in self._tops:
             if not self._handles[top].tell(StatusQuery(gather, request.with_request)):
                 gather(StatusAnswer((_dead(self._site, self._controller, top),)))
+
+    def _load(self) -> Load:
+        ports = self._counters().values()
+        dropped = sum((Counter(port.dropped) for port in ports), Counter[str]())
+        return Load(
+            inbox_most=max((handle.most for handle in self._handles.values()), default=0),
+            inbox_max=INBOX_MAX,
+            inbox_refused=sum(handle.refused for handle in self._handles.values()),
+            outbox_waiting=max((port.waiting for port in ports), default=0),
+            outbox_most=max((port.waiting_most for port in ports), default=0),
+            outbox_max=OUTBOX_MAX,
+            dropped={reason: count for reason, count in dropped.items() if count},
+        )
 
     def _send(self, message: Struct, peer: str) -> None:
         if self.port is not None:

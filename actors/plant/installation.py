@@ -221,18 +221,22 @@ class Installation:
 
     def sample(self) -> dict[str, object]:
         """One line of the record."""
-        return {
+        line: dict[str, object] = {
             "t": round(self.now_s, 3),
             "evses": {evse.id: _evse_sample(evse) for evse in self.evses.values()},
             "breakers": {
                 node: {
-                    "currents_A": [round(current_A, 3) for current_A in self.loads_A[node]],
+                    "currents_A": _rounded(self.loads_A[node]),
                     "rating_A": breaker.rating_A,
                     "tripped": breaker.tripped,
                 }
                 for node, breaker in self.breakers.items()
             },
+            "loads": {n: _rounded(load) for n, load in self.loads_A.items() if n not in self.breakers},
         }
+        if self.fixed_A:
+            line["fixed"] = {node: _rounded(load) for node, load in self.fixed_A.items()}
+        return line
 
 
 def _evse_sample(evse: Evse) -> Mapping[str, object]:
@@ -240,10 +244,14 @@ def _evse_sample(evse: Evse) -> Mapping[str, object]:
     sample: dict[str, object] = {"limit_A": round(limit.limit_A, 3)}
     if limit.limit_W is not None:
         sample["limit_W"] = round(limit.limit_W, 3)
-    sample["currents_A"] = [round(current_A, 3) for current_A in evse.currents_A]
+    sample["currents_A"] = _rounded(evse.currents_A)
     sample["phases"] = evse.closed_phases
     sample["state"] = evse.state
     return sample
+
+
+def _rounded(currents_A: Currents) -> list[float]:
+    return [round(current_A, 3) for current_A in currents_A]
 
 
 def _add(total: list[float], currents_A: Currents) -> None:

@@ -19,6 +19,7 @@ import msgspec
 
 from actors import clock, identities
 from actors.energy.messages import Actuate, Reading
+from actors.injection import Injection
 from actors.plant.hardware import Evse
 from actors.plant.installation import Installation, RefusedError
 from actors.plant.messages import (
@@ -83,9 +84,13 @@ class Outlet:
 class Plant:
     """A site's plant, listening at `address`; `run` once, then it is closed."""
 
-    def __init__(self, site: Site, address: str, record: Path | None, keys: Keys) -> None:
-        """Raises StoryError, AddressError, and OSError if the record cannot be written."""
+    def __init__(
+        self, site: Site, address: str, record: Path | None, keys: Keys, injection: Injection | None = None
+    ) -> None:
+        """Raises StoryError, AddressError, and OSError if the record cannot be written. `injection` are
+        faults on purpose, for tests."""
         self._site = site
+        self._injection = injection
         story = parse_story(site.plant.story, site)
         self.installation = Installation(site, story, clock.steady_s())
         self._outlets = {evse.id: Outlet(evse) for evse in self.installation.evses.values()}
@@ -95,7 +100,8 @@ class Plant:
         self._lost_told_s = 0.0
         registry = Registry()
         register_plant_messages(registry)
-        self._wire = Wire(name="plant", registry=registry, keys=keys)
+        faults = None if injection is None else injection.links
+        self._wire = Wire(name="plant", registry=registry, keys=keys, faults=faults)
         self._recorder: Recorder | None = None
         try:
             self._port = self._wire.listen(
@@ -130,6 +136,8 @@ class Plant:
         flush_s = due_s = clock.steady_s()
         while not stop.is_set():
             now_s = clock.steady_s()
+            if self._injection is not None:
+                self._injection.look()
             self._turn(now_s)
             if self._recorder is not None and turn % RECORD_EVERY == 0:
                 self._recorder.write(self.installation.sample())
@@ -244,9 +252,16 @@ def _may_speak(identity: str) -> bool:
     return identities.is_controller(identity) or identities.is_operator(identity)
 
 
-def run_plant(site: Site, address: str, record: Path | None, keys: Keys, stop: Stop) -> None:
+def run_plant(
+    site: Site,
+    address: str,
+    record: Path | None,
+    keys: Keys,
+    stop: Stop,
+    injection: Injection | None = None,
+) -> None:
     """Run a site's plant until `stop` is set. Raises StoryError, AddressError and OSError at once."""
-    Plant(site, address, record, keys).run(stop)
+    Plant(site, address, record, keys, injection).run(stop)
 
 
 def with_seed(site: Site, seed: int) -> Site:

@@ -80,6 +80,11 @@ class Watchdog:
         return 0.0 if self.limit is self._fallback else max(0.0, self.limit.ends_s - now_s)
 
 
+def life_of(mark: str) -> str:
+    """Whose command a mark is of: one life of an EVSE's module."""
+    return _parts(mark)[0]
+
+
 def _parts(mark: str) -> tuple[str, int]:
     """The life and the number; a mark without a number is a life of its own."""
     life, _, number = mark.rpartition(":")

@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from actors import market_runner
+from actors.energy import timestamps
 from actors.energy.effects import RunMarket
-from actors.energy.market import Memory
+from actors.energy.market import Memory, market
 from actors.energy.types import (
     EnergyFlowRequest,
     EnergyManagerConfig,
@@ -30,6 +32,7 @@ SITE = EnergyManagerConfig(
     switch_3ph1ph_time_hysteresis_s=0,
     switch_3ph1ph_power_hysteresis_W=0,
 )
+STAMP = "2026-01-01T00:00:00.000Z"
 MANY_W, FEW_W = 11e3, 2e3
 
 
@@ -39,7 +42,6 @@ def _no_bound_on_the_rate(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def request(power_W: float, phases: int, state: EvseState = EvseState.Charging) -> EnergyFlowRequest:
-    stamp = "2026-01-01T00:00:00.000Z"
     leaf = LimitsReq(
         ac_max_current_A=NumberWithSource(32.0, "evse"),
         ac_min_current_A=NumberWithSource(6.0, "evse"),
@@ -53,11 +55,11 @@ def request(power_W: float, phases: int, state: EvseState = EvseState.Charging) 
         node_type=NodeType.Evse,
         evse_state=state,
         schedule_import=(
-            ScheduleReqEntry(timestamp=stamp, limits_to_root=leaf, limits_to_leaves=LimitsReq()),
+            ScheduleReqEntry(timestamp=STAMP, limits_to_root=leaf, limits_to_leaves=LimitsReq()),
         ),
     )
     limits = LimitsReq(total_power_W=NumberWithSource(power_W, "sun"))
-    entry = ScheduleReqEntry(timestamp=stamp, limits_to_root=limits, limits_to_leaves=limits)
+    entry = ScheduleReqEntry(timestamp=STAMP, limits_to_root=limits, limits_to_leaves=limits)
     return EnergyFlowRequest(
         uuid="root", node_type=NodeType.Generic, children=(evse,), schedule_import=(entry,)
     )
@@ -176,3 +178,14 @@ def test_an_island_keeps_nothing() -> None:
     runner = MarketRunner()
     assert runner.run(RunMarket(request(MANY_W, 3), SITE, 1_767_225_600_000_000, False)).error is None
     assert isinstance(runner._memory, Memory)
+
+
+def test_where_schedules_have_too_many_moments_for_a_forecast_it_is_left_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(market, "MOST_CELLS", 5)
+    site = replace(SITE, schedule_total_duration=3)
+    answer = MarketRunner().run(RunMarket(request(MANY_W, 3), site, timestamps.parse(STAMP), False))
+    assert answer.error is None
+    assert [entry.uuid for entry in answer.limits] == ["evse"]
+    assert answer.status.slots == 1

@@ -200,7 +200,7 @@ def trunk(
         site=site or EnergyManagerConfig(),
         limits=LimitsReq(ac_max_current_A=number(fuse_A, f"{node_id}/fuse")),
         children=children,
-        **more,
+        **({"height": 1 + any(len(each.modules) > 1 for each in children)} | more),
     )
 
 

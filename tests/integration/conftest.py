@@ -95,6 +95,8 @@ class RunningSite:
         self.file = folder / f"{name}.yaml"
         self.file.write_text(yaml.safe_dump(data, sort_keys=False))
         self.records = folder / "record"
+        self.restarts = False
+        """Whether `up` begins again what dies; else the test does."""
         self._stack = ExitStack()
         self._by_hand: list[subprocess.Popen[bytes]] = []
 
@@ -106,6 +108,7 @@ class RunningSite:
     def begin(self) -> None:
         """Start it and wait until every module is heard."""
         command = [sys.executable, "-m", "tools.main", "up", str(self.file), "--no-screen"]
+        command += [] if self.restarts else ["--no-restart"]
         self.up = subprocess.Popen(
             [*command, "--record", str(self.records)], stdin=subprocess.DEVNULL, cwd=ROOT
         )

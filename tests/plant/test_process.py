@@ -64,6 +64,7 @@ class Client:
         self._hand = Wire(name=f"{name} by hand", registry=make_registry(), keys=keys("operator/tester"))
         self.readings: dict[str, list[Reading]] = defaultdict(list)
         self.driver: Driver = PlantDriver(self.wire, address, evses, self._note)
+        self.driver.tick()
         self._replies: dict[str, PlantReply] = {}
         self._by_hand = self._hand.connect(address, self._answered, name="plant", peer="plant")
         self._asked = 0

@@ -122,6 +122,16 @@ def _path_of(node: int, parent: list[int], place: list[int]) -> str:
     return ".".join(reversed(steps))
 
 
+def priority_of(node: EnergyFlowRequest) -> int:
+    """The tier of an EVSE; RequestError at the field."""
+    priority = node.priority
+    if priority is None:
+        return WANTED_BY_DEFAULT
+    if not isinstance(priority, int) or isinstance(priority, bool) or not 0 <= priority < 2**31:
+        raise RequestError("priority", f"must be a whole number, 0 or more, is {priority!r}")
+    return priority
+
+
 def _shape_of(
     nodes: list[EnergyFlowRequest],
     parent: list[int],
@@ -133,13 +143,10 @@ def _shape_of(
     uuids = [nodes[i].uuid for i in evses]
     priorities = []
     for i in evses:
-        priority = nodes[i].priority
-        if priority is None:
-            priority = WANTED_BY_DEFAULT
-        elif not isinstance(priority, int) or isinstance(priority, bool) or not 0 <= priority < 2**31:
-            path = joined(_path_of(i, parent, place), "priority")
-            raise RequestError(path, f"must be a whole number, 0 or more, is {priority!r}")
-        priorities.append(priority)
+        try:
+            priorities.append(priority_of(nodes[i]))
+        except RequestError as error:
+            raise error.below(_path_of(i, parent, place)) from None
     if before is not None:
         old = before.shape
         if (

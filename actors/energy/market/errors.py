@@ -21,6 +21,10 @@ class RequestError(ValueError):
         return RequestError(joined(prefix, self.path), self.message)
 
 
+class TooMuchError(RequestError):
+    """There is nothing wrong with the request but its size, and that of its forecast."""
+
+
 def joined(prefix: str, path: str) -> str:
     """Two parts of a path as one: `steps[0].request` and `uuid`, `children` and `[1].uuid`."""
     if not prefix or not path or path.startswith("["):

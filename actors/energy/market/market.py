@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from actors.energy.market import configuration
 from actors.energy.market.allocation import Allocation
 from actors.energy.market.compiling import compile_tree
-from actors.energy.market.errors import RequestError
+from actors.energy.market.errors import RequestError, TooMuchError
 from actors.energy.market.fallbacks import trade_imports
 from actors.energy.market.heeding import heeded_targets
 from actors.energy.market.limits import path_limits
@@ -64,7 +64,7 @@ def allocate(
         tree = compile_tree(request, tree)
     slots = (slots_of if forecast else active_slot_of)(tree, config, start_time_us)
     if len(slots.times_us) * len(tree.nodes) > MOST_CELLS:
-        raise RequestError("", f"{len(slots.times_us)} slots of {len(tree.nodes)} nodes are too many")
+        raise TooMuchError("", f"{len(slots.times_us)} slots of {len(tree.nodes)} nodes are too many")
     small = len(tree.uuids) <= MOST_EVSES and len(slots.columns_us) == 1 and not tree.targets
     run = _small_run if small else _run
     made, contexts = run(tree, slots, config, memory.contexts, start_time_us)
