@@ -125,6 +125,8 @@ class Controller:
             stack.callback(self._end_actors)
             for module_id in self._handles:
                 self._begin(module_id)
+            for driver in self._drivers:
+                driver.tick()
             LOG.info("controller %s of site %s runs: %s", self.name, self.site.name, ", ".join(self._handles))
             return self._supervise(stop, wire, beat)
 

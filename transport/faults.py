@@ -3,8 +3,8 @@
     frames off the socket ──meet──► lost │ held until their time │ twice │ damaged ──► the port
 
 It stands above encryption, where a message is whole again, and knows peers by the name in the header.
-A wire without it pays one comparison a message. Whoever hands in other disturbances ends the former:
-what they still held comes at once, as from a line that was clogged.
+A wire without it pays one comparison a message. When something else holds for a sender, what was held of
+it comes at once, as from a line that was clogged.
 
 **Damaged** means: no longer a message. A changed one that still reads as a message would be a lie, and
 that no line can tell: the MAC of an encrypted link refuses it.
@@ -13,10 +13,9 @@ that no line can tell: the MAC of an encrypted link refuses it.
 from __future__ import annotations
 
 import heapq
-import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from random import Random
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import msgspec
 from msgspec import Meta, Struct
@@ -54,46 +53,79 @@ class Disturbance(Struct, frozen=True, kw_only=True):
     """Later ones may overtake; else they wait behind those before them."""
 
 
+class _Held(NamedTuple):
+    due_s: float
+    number: int
+    """In the order of their coming; no two are equal, so nothing behind it is compared."""
+    sender: str
+    rule: Disturbance
+    frames: list[bytes]
+    deliver: Deliver
+
+    @property
+    def size_B(self) -> int:
+        return sum(map(len, self.frames))
+
+
 class LinkFaults:
     """Disturbs what comes into a process. `disturb` is for any thread, all else for the I/O thread."""
 
     def __init__(self, random: Random) -> None:
         self._random = random
-        self._lock = threading.Lock()
-        self._disturbances: dict[str, Disturbance] = {}
-        self._held: list[tuple[float, int, list[bytes], Deliver]] = []
+        self._rules: Mapping[str, Disturbance] = {}  # replaced as a whole, so that no lock is needed
+        self._followed: Mapping[str, Disturbance] = self._rules
+        """Those that what is held was held by."""
+        self._held: list[_Held] = []
         self._held_B = 0
         self._last_s: dict[str, float] = {}
         self._count = 0
-        self._ended = False
         self.lost = 0
         """Messages that never came, or came damaged."""
 
     def disturb(self, disturbances: Iterable[Disturbance]) -> None:
         """These and no others, from now on."""
-        with self._lock:
-            self._disturbances = {each.sender: each for each in disturbances}
-            self._ended = True
+        self._rules = {each.sender: each for each in disturbances}
 
     def meet(self, now_s: float, frames: list[bytes], deliver: Deliver) -> None:
         """A message came: deliver it now, later, twice, damaged or not at all."""
+        self.release(now_s)  # nothing overtakes what a mended line still held
         sender = _sender(frames)
-        with self._lock:
-            there = self._disturbances
-            rule = there.get(sender) or there.get(EVERYBODY) if sender is not None else None
-        if rule is None:
+        rule = None if sender is None else self._rule(sender)
+        if sender is None or rule is None:
             deliver(frames)
             return
-        random = self._random
-        if random.random() < rule.loss:
+        if self._random.random() < rule.loss:
             self.lost += 1
             return
-        if random.random() < rule.damage:
+        if self._random.random() < rule.damage:
             self.lost += 1
-            frames = [_damaged(frames[0], random)]
-        assert sender is not None
-        for _ in range(2 if random.random() < rule.repeat else 1):
+            frames = [_damaged(frames[0], self._random)]
+        for _ in range(2 if self._random.random() < rule.repeat else 1):
             self._hold_or_deliver(now_s, sender, rule, frames, deliver)
+
+    def release(self, now_s: float) -> None:
+        """Deliver what is due, and all of senders for whom something else holds now."""
+        if self._rules is not self._followed:
+            self._followed = self._rules
+            over = [held for held in self._held if self._rule(held.sender) != held.rule]
+            if over:
+                self._held = [held for held in self._held if self._rule(held.sender) == held.rule]
+                heapq.heapify(self._held)
+                for sender in {held.sender for held in over}:
+                    self._last_s.pop(sender, None)
+                for held in sorted(over):
+                    self._let_go(held)
+        while self._held and self._held[0].due_s <= now_s:
+            self._let_go(heapq.heappop(self._held))
+
+    def pause_s(self, now_s: float) -> float:
+        """Until `release` is to be called again."""
+        if not self._held:
+            return LOOK_EVERY_S
+        return min(LOOK_EVERY_S, max(0.0, self._held[0].due_s - now_s))
+
+    def _rule(self, sender: str) -> Disturbance | None:
+        return self._followed.get(sender) or self._followed.get(EVERYBODY)
 
     def _hold_or_deliver(
         self, now_s: float, sender: str, rule: Disturbance, frames: list[bytes], deliver: Deliver
@@ -105,30 +137,17 @@ class LinkFaults:
         if due_s <= now_s:
             deliver(frames)
             return
-        size_B = sum(map(len, frames))
-        if len(self._held) >= HELD_MAX or self._held_B + size_B > HELD_MAX_B:
+        self._count += 1
+        held = _Held(due_s, self._count, sender, rule, frames, deliver)
+        if len(self._held) >= HELD_MAX or self._held_B + held.size_B > HELD_MAX_B:
             self.lost += 1
             return
-        self._count += 1
-        self._held_B += size_B
-        heapq.heappush(self._held, (due_s, self._count, frames, deliver))
+        self._held_B += held.size_B
+        heapq.heappush(self._held, held)
 
-    def release(self, now_s: float) -> None:
-        """Deliver what is due."""
-        with self._lock:
-            ended, self._ended = self._ended, False
-        if ended:
-            self._last_s.clear()
-        while self._held and (ended or self._held[0][0] <= now_s):
-            _, _, frames, deliver = heapq.heappop(self._held)
-            self._held_B -= sum(map(len, frames))
-            deliver(frames)
-
-    def pause_s(self, now_s: float) -> float:
-        """Until `release` is to be called again."""
-        if not self._held:
-            return LOOK_EVERY_S
-        return 0.0 if self._ended else min(LOOK_EVERY_S, max(0.0, self._held[0][0] - now_s))
+    def _let_go(self, held: _Held) -> None:
+        self._held_B -= held.size_B
+        held.deliver(held.frames)
 
 
 def _sender(frames: list[bytes]) -> str | None:

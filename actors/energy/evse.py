@@ -61,7 +61,7 @@ class EvseCore(Member):
         self._actuator = Actuator(settings.fallback, settings.config.settle_time_s)
         self._wishes = Wishes(settings, self.sources)
         self._marks = count(1)
-        self._born_s = now.mono_s
+        self._hardware_due_s = now.mono_s + SILENT_INTERVALS * settings.site.update_interval
         self._reading: Reading | None = None
         self._read_at_s = now.mono_s
         self._draw = Draw(current_A=0.0, power_W=None, source="")
@@ -123,6 +123,8 @@ class EvseCore(Member):
         """Take a reading, unless it was overtaken. Hardware that restarts counts from 0 again: it is
         believed once its former life counts as silent."""
         last = self._reading
+        if last is None:
+            self._report_due_s = now_s
         overtaken = last is not None and reading.t_hardware_s < last.t_hardware_s
         if not overtaken or now_s - self._read_at_s > SILENT_S:
             self._reading, self._read_at_s = reading, now_s
@@ -263,13 +265,17 @@ class EvseCore(Member):
 
     def _report(self, now: Instant, hurry: bool, prompt: bool) -> list[Effect]:
         """Tell the parent each interval; at once when a session begins or ends, when less may flow than
-        was told last (somebody may wait for it), and that a first grant or a fence was taken."""
+        was told last (somebody may wait for it), and that a first grant or a fence was taken. A new life
+        reads its hardware first: the parent renews what it holds by the first report, and no more."""
         before = self._states.state
         state = self._states.step(now.mono_s, self._reading, self._read_at_s, self._offered())
         changed = state is not before
         wants_other = self._appetite(now.mono_s) != self._appetite_told
         priority = hurry or wants_other or (changed and state in _OVER)
         effects: list[Effect] = [Say("info", f"{before.value} -> {state.value}")] if changed else []
+        if not self._heard(now.mono_s):
+            self._report_due_s = self._hardware_due_s
+            return effects
         if priority or changed or now.mono_s >= self._report_due_s:
             self._report_due_s = now.mono_s + self.settings.site.update_interval
             return [*effects, ToParent(self._make_report(now, priority))]
@@ -285,14 +291,16 @@ class EvseCore(Member):
         """With what the car wants, unless the hardware has only not been heard yet."""
         self._appetite_told = appetite = self._appetite(now.mono_s)
         wants = self._wishes.request(now, self._situation(now.mono_s), appetite, priority)
-        silence_s = SILENT_INTERVALS * self.settings.site.update_interval
-        heard = self._reading is not None or now.mono_s >= self._born_s + silence_s
         return replace(
             self._short_report(now),
-            wants=wants if heard else None,
+            wants=wants if self._heard(now.mono_s) else None,
             priority=priority,
             status=(self._status(now, wants),) if self.tells_status else (),
         )
+
+    def _heard(self, now_s: float) -> bool:
+        """Whether the hardware was heard, or has been silent for so long that it is no more waited for."""
+        return self._reading is not None or now_s >= self._hardware_due_s
 
     def _short_report(self, now: Instant) -> Report:
         """What the ledger above needs, always whole."""

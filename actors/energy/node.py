@@ -6,7 +6,8 @@
 
 What is handed down under a grant is over when the grant is (lease.py), so an island needs no pause:
 shortly before the end of its grant it begins to hand out what its fallback allows, which may last.
-Nodes further up begin earlier, since their islands are the larger ones.
+Nodes further up begin earlier, since their islands are the larger ones. A new life waits a moment for its
+first grant before it is one: what its children hold from before lasts, and need not be lowered.
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ from actors.energy.types import EnergyFlowRequest, EnforcedLimits, IntegerWithSo
 LEAD_INTERVALS = 2
 """Before its grant ends a node is an island already; one more for each level below, up to the most."""
 LEAD_INTERVALS_MAX = 5
+FIRST_GRANT_INTERVALS = 2
+"""A new life waits so long for its first grant."""
 
 Event = Report | Grant | MarketAnswer | EpochKept | Command | Outcome | None
 
@@ -62,6 +65,8 @@ class NodeCore(Trunk):
         self._tightened: Memo[EnergyFlowRequest] = Memo()
         self._limits: dict[str, EnforcedLimits] = {}
         """The market's wishes, as granted last."""
+        self._island_from_s = now.mono_s + FIRST_GRANT_INTERVALS * interval_s
+        """Without a first grant."""
         self._report_due_s = self._hand_down_due_s = now.mono_s
         self._reported_s = self._handed_down_s = now.mono_s - interval_s
         self._committed: Amount | None = None
@@ -121,6 +126,8 @@ class NodeCore(Trunk):
             self._hand_down_due_s = min(self._hand_down_due_s, expires_s - self._lead_s)
         if not any(self.branch.alive(now.mono_s, child.id) for child in self.settings.children):
             return []
+        if expires_s is None and now.mono_s < self._island_from_s:
+            return self._grant(now, {})  # fences only
         capacity = self._capacity(now)
         if not self._is_island(now.mono_s) and self.branch.fits(now.mono_s, self._limits, capacity):
             return self._grant(now, self._limits)

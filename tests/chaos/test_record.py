@@ -107,6 +107,13 @@ def test_fallback_is_expected_of_each_evse_in_each_sample() -> None:
     assert expectations(before, at, sample(120.1, {}), state="fallback") == []
 
 
+def test_settled_is_expected_of_what_is_drawn_too() -> None:
+    drawing = sample(110.0, {}, limit_A=6.0)
+    drawing["evses"]["evse_23"]["currents_A"] = [6.0, 0.0, 6.1]
+    assert expectations(drawing, state="fallback") == []
+    assert expectations(drawing, state="settled") == ["evse_23 draws 6.1 A"]
+
+
 def test_full_is_what_was_in_force_before_the_story() -> None:
     start = sample(99.0, {}, limit_A=10.0)
     assert expectations(start, sample(110.0, {}, limit_A=9.6), state="full") == []

@@ -105,7 +105,7 @@ def test_everything_that_is_wrong_is_told_at_once_with_path_and_remedy() -> None
             "faults[14]: expected a mapping, got 7",
             'expect[0].below: expected a module, got "level_1_nod"; did you mean "level_1_node"?',
             "expect[1].until_s: expected from_s <= until_s <= for_s + calm_s, which is 160",
-            'expect[2].state: expected fallback or full, got "ful"; did you mean "full"?',
+            'expect[2].state: expected fallback, full or settled, got "ful"; did you mean "full"?',
             "expect[3].state: missing",
             "expect[3].from_s: missing",
             "expect[3].until_s: missing",

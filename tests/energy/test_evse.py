@@ -68,13 +68,21 @@ def test_without_a_car_it_asks_for_all_where_it_is_configured_so() -> None:
     assert value_of(asked(report).ac_max_current_A) == 32.0
 
 
-def test_before_its_hardware_is_heard_it_asks_for_nothing_and_tells_it_nothing() -> None:
+def test_before_its_hardware_is_heard_it_tells_nobody_anything_for_a_while() -> None:
     core = evse()
-    effects = core.step(at(0.0), None)
-    assert actuates(effects) == []
-    assert reports(effects)[0].wants is None, "that it wants nothing would be another thing to say"
-    assert value_of(asked(reports(core.step(at(3.0), None))[0]).ac_max_current_A) == 0.0
+    assert core.step(at(0.0), None) == []
     assert "hardware not heard" in core.report_status(at(0.0))[0].note
+    assert core.due_s == 3.0
+    [report] = reports(core.step(at(3.0), None))
+    assert value_of(asked(report).ac_max_current_A) == 0.0
+
+
+def test_the_first_report_of_a_new_life_tells_what_its_hardware_still_holds() -> None:
+    """Else its parent would renew less than that, and lower it for no reason."""
+    core = evse()
+    assert core.step(at(0.0), None) == []
+    [report] = reports(core.step(at(0.4), reading(0.4, limit_A=16.0, limit_ends_in_s=8.0)))
+    assert report.holds.import_A == 16.0
 
 
 def test_a_car_is_announced_at_once_with_priority_and_so_is_its_leaving() -> None:

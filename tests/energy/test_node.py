@@ -197,10 +197,20 @@ def test_an_island_gives_nobody_what_another_may_still_draw() -> None:
     assert {name: g.amount.import_A for name, g in passed.items()} == {"a": 6.0, "b": 0.0}
 
 
+def test_a_new_life_is_no_island_before_it_has_waited_for_its_first_grant() -> None:
+    """What its children hold since before would be lowered, and its parent may be about to renew it."""
+    core = node(fallback=Amount(12.0, 12.0 * 3 * VOLT))
+    early = [*core.step(at(0.0), None), *heard(core, 0.5), *core.step(at(1.5), None)]
+    assert runs(early) == []
+    assert all(g.fence for g in grants(early).values())
+    late = [*heard(core, 1.9), *core.step(at(core.due_s), None), *core.step(at(core.due_s), None)]
+    assert runs(late) != []
+
+
 def test_a_grant_that_comes_ends_the_island() -> None:
     core = node(fallback=Amount(12.0, 12.0 * 3 * VOLT))
-    assert runs(heard(core, 1.0)) != []
-    effects = core.step(at(1.1), grant(1.0, 1, *LIMITS))
+    assert runs(heard(core, 2.0)) != []
+    effects = core.step(at(2.1), grant(2.0, 1, *LIMITS))
     assert runs(effects) == []
     assert grants(effects)["a"].amount.import_A == 16.0
 

@@ -56,7 +56,7 @@ def test_mistakes_get_a_clear_line(arguments: list[str], code: int, line: str) -
 def test_every_verb_has_help() -> None:
     overview = amptree("--help")
     assert overview.returncode == 0
-    for verb in ("up", "run", "plant", "check", "allocate", "limit", "status", "stop"):
+    for verb in ("up", "run", "plant", "check", "allocate", "limit", "status", "stop", "chaos"):
         assert re.search(rf"^ +{verb} ", overview.stdout, re.MULTILINE)
         done = amptree(verb, "--help")
         assert done.returncode == 0

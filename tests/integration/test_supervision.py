@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +10,6 @@ import pytest
 from actors.clock import steady_s
 from actors.rundir import RunDir
 from tests.integration.conftest import RunningSite, plugged, site_data, wait_for
-from tools.supervisor import DEATHS_MAX, DEATHS_WINDOW_S, FIRST_PAUSE_S, Death, Restarts
 
 pytestmark = pytest.mark.processes
 
@@ -48,25 +46,3 @@ def test_without_its_plant_a_site_ends(site: RunningSite) -> None:
     site.kill("plant")
     assert site.up.wait(30) == 1
     assert RunDir(site.name).holders() == {}
-
-
-def test_each_death_within_the_window_costs_twice_the_pause_up_to_a_bound() -> None:
-    restarts = Restarts()
-    pauses_s = [restarts.died(float(n)) for n in range(DEATHS_MAX)]
-    assert pauses_s == [FIRST_PAUSE_S * 2**n for n in range(DEATHS_MAX)]
-    assert restarts.died(float(DEATHS_MAX)) is None
-
-
-def test_a_controller_that_dies_now_and_then_is_begun_again_at_once_for_ever() -> None:
-    restarts = Restarts()
-    assert {restarts.died(n * (DEATHS_WINDOW_S + 1)) for n in range(100)} == {FIRST_PAUSE_S}
-
-
-def test_what_is_given_up_is_told_in_one_line_with_the_remedy() -> None:
-    death = Death(name="level_1", code=1, words="no disk", again_in_s=None, gave_up=True)
-    assert death.line() == (
-        "level_1 has ended (exit code 1): no disk; it died more than 6 times within 60 s and is left dead: "
-        "what is below it keeps to its fallbacks; mend the cause and start the site again"
-    )
-    killed = Death(name="level_1", code=-signal.SIGKILL, words="", again_in_s=0.2)
-    assert killed.line() == "level_1 has ended (signal 9); it begins again in 0.2 s"

@@ -116,9 +116,21 @@ def test_what_is_held_comes_at_once_when_the_line_is_mended(faults: LinkFaults) 
     for number in (1, 2, 3):
         faults.meet(0.0, frame(number), sink.take)
     faults.disturb([])
-    faults.release(0.1)
     faults.meet(0.2, frame(4), sink.take)
     assert sink.numbers == [1, 2, 3, 4]
+
+
+def test_what_is_held_on_one_line_stays_there_when_another_is_mended(faults: LinkFaults) -> None:
+    slow = Disturbance(sender="main", min_delay_s=60.0, max_delay_s=60.0)
+    faults.disturb([slow, Disturbance(sender="plant", min_delay_s=60.0, max_delay_s=60.0)])
+    sink = Sink()
+    faults.meet(0.0, frame(1), sink.take)
+    faults.meet(0.0, frame(2, sender="plant"), sink.take)
+    faults.disturb([slow])
+    faults.release(1.0)
+    assert sink.numbers == [2]
+    faults.release(60.0)
+    assert sink.numbers == [2, 1]
 
 
 def test_what_is_held_is_bounded(faults: LinkFaults) -> None:

@@ -156,10 +156,14 @@ class Judge:
 
     def _unmet(self, expectation: Expectation, evses: list[str], line: Line) -> str | None:
         limits_A = {evse: line["evses"][evse]["limit_A"] for evse in evses}
-        if expectation.state == "fallback":
+        if expectation.state in ("fallback", "settled"):
             for evse, limit_A in limits_A.items():
-                if limit_A > self._site.fallback_A(evse) + TOLERANCE_A:
+                most_A = self._site.fallback_A(evse) + TOLERANCE_A
+                if limit_A > most_A:
                     return f"{limit_A:g} A are in force at {evse}"
+                current_A = max(map(abs, line["evses"][evse]["currents_A"]))
+                if expectation.state == "settled" and current_A > most_A:
+                    return f"{evse} draws {current_A:g} A"
             return None
         assert self.before is not None
         before_A = sum(self.before["evses"][evse]["limit_A"] for evse in evses)

@@ -21,6 +21,10 @@ LAST_COMES_S = 30.0
 FIRST_WITHIN_S = 10.0
 BEGIN_S = 20.0
 """A story begins about so long after its plant."""
+SLOW = 0.9
+"""Of the settle time."""
+QUICK_S = 0.2
+AT_ONCE_A_PER_s = 1000.0
 NEVER_FULL = {"battery_kWh": 5000.0, "soc_percent": 1.0, "target_percent": 100.0}
 
 
@@ -41,10 +45,11 @@ def plant_section(site: Site, story: Story) -> dict[str, Any]:
     plant = {**site.plant.story, "breakers": "record"}
     match story.cars:
         case "steady":
-            plant["cars"] = [_steady(evse) for evse in _evses(site)]
+            plant["cars"] = [_steady(n, evse, site) for n, evse in enumerate(_evses(site))]
         case "changing":
             end_s = BEGIN_S + story.for_s - LAST_COMES_S
-            plant["cars"] = [visit for evse in _evses(site) for visit in _visits(story.seed, evse, end_s)]
+            visits = [_visits(story.seed, n, evse, site, end_s) for n, evse in enumerate(_evses(site))]
+            plant["cars"] = [visit for of_one in visits for visit in of_one]
         case "site":
             return plant
     plant.pop("arrivals", None)
@@ -56,11 +61,11 @@ def _evses(site: Site) -> list[str]:
     return [m.id for m in site.modules.values() if isinstance(m.config, EvseManagerConfig)]
 
 
-def _steady(evse: str) -> dict[str, Any]:
-    return {"evse": evse, "kind": "large", **NEVER_FULL}
+def _steady(number: int, evse: str, site: Site) -> dict[str, Any]:
+    return {"evse": evse, "kind": "large", **NEVER_FULL, **_temper(site, evse, slow=bool(number % 2))}
 
 
-def _visits(seed: int, evse: str, end_s: float) -> list[dict[str, Any]]:
+def _visits(seed: int, number: int, evse: str, site: Site, end_s: float) -> list[dict[str, Any]]:
     """Cars of all kinds, one after the other; the last comes soon after `end_s` and stays."""
     random = Random(f"{seed}/{evse}")
     visits: list[dict[str, Any]] = []
@@ -69,9 +74,20 @@ def _visits(seed: int, evse: str, end_s: float) -> list[dict[str, Any]]:
         stay_s = random.uniform(*STAY_S)
         kind = random.choice([car.kind for car in CATALOGUE.values() if car.max_power_W is not None])
         visits.append({"evse": evse, "at_s": round(at_s, 1), "stay_s": round(stay_s, 1), "kind": kind})
-        visits[-1].update(NEVER_FULL)
+        visits[-1].update({**NEVER_FULL, **_temper(site, evse, slow=random.random() < 0.5)})
         at_s += stay_s + random.uniform(*GAP_S)
-    return [*visits, {**_steady(evse), "at_s": round(at_s, 1)}]
+    return [*visits, {**_steady(number, evse, site), "at_s": round(at_s, 1)}]
+
+
+def _temper(site: Site, evse: str, *, slow: bool) -> dict[str, Any]:
+    """How a car reacts: nearly as late as it may, or at once. Where the one has not come down yet and the
+    other takes all that it is offered, it shows whether somebody was given too much too early."""
+    config = site.modules[evse].config
+    assert isinstance(config, EvseManagerConfig)
+    return {
+        "reaction_time_s": SLOW * config.settle_time_s if slow else QUICK_S,
+        "ramp_A_per_s": AT_ONCE_A_PER_s,
+    }
 
 
 def _free_ports(count: int) -> list[int]:

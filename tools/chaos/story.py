@@ -106,13 +106,13 @@ KINDS: dict[str, type[AnyFault]] = {
 }
 MUST_LAST = ("pause", "cut", "disturb", "fill_disk", "wall_clock", "limit")
 
-State = Literal["fallback", "full"]
+State = Literal["fallback", "settled", "full"]
 
 
 class Expectation(Struct, frozen=True, kw_only=True):
     """What every sample of the plant's record from `from_s` to `until_s` must show of each EVSE below a
-    module: `fallback`: its fallback limit, or less, is in force; `full`: `share` of what was in force
-    there before the first fault, all EVSEs together."""
+    module: `fallback`: its fallback limit, or less, is in force; `settled`: nor does it draw more; `full`:
+    `share` of what was in force there before the first fault, all EVSEs together."""
 
     below: str
     state: State

@@ -47,10 +47,13 @@ def run(options: argparse.Namespace) -> int:
     site = load(options.file)
     story = _story(options, site)
     report = _folder(options.report)
-    (report / "story.yaml").write_text(as_yaml(story), encoding="utf-8")
     file = report / "site.yaml"
-    write_site_file(site, story, file)
-    return _run(load(str(file)), story, report)
+    try:
+        (report / "story.yaml").write_text(as_yaml(story), encoding="utf-8")
+        write_site_file(site, story, file)
+        return _run(load(str(file)), story, report)
+    except OSError as error:
+        raise UserError(f"{error.filename or report}: {error.strerror}; choose another --report") from error
 
 
 def _story(options: argparse.Namespace, site: Site) -> Story:
