@@ -21,6 +21,8 @@ MAX_NESTING = 100
 
 _PLAIN = {f"tag:yaml.org,2002:{name}" for name in ("null", "bool", "int", "float")}
 _TEXT = {f"tag:yaml.org,2002:{name}" for name in ("str", "timestamp", "value")}
+_TOO_DEEP_FOR_LIBYAML = "exceeded maximum nesting depth"
+"""Said by libyaml 0.2.6 and later, which reads ahead, before we could count."""
 _MERGE = "tag:yaml.org,2002:merge"
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml where there is one: ten times faster
 
@@ -39,6 +41,8 @@ def read(text: str) -> tuple[Any, list[tuple[Path, str]]]:
         mark = error.problem_mark or error.context_mark
         place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
         problem = error.problem or ""
+        if mark and problem == _TOO_DEEP_FOR_LIBYAML:
+            raise ConfigError((_too_deep(mark.line),)) from None
         if problem.startswith("but "):  # what was expected stands in the context
             problem = f"{error.context} {problem}"
         raise ConfigError((Fault("", f"not YAML: {place}{problem}"),)) from None
@@ -58,8 +62,11 @@ def _check_nesting(text: str) -> None:
     for event in yaml.parse(text, Loader=_Loader):
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > MAX_NESTING:
-            line = event.start_mark.line + 1 if event.start_mark else 0
-            raise ConfigError((Fault("", f"line {line}: nested deeper than {MAX_NESTING} levels"),))
+            raise ConfigError((_too_deep(event.start_mark.line if event.start_mark else -1),))
+
+
+def _too_deep(line: int) -> Fault:
+    return Fault("", f"line {line + 1}: nested deeper than {MAX_NESTING} levels")
 
 
 class _Builder:
