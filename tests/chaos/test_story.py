@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from actors.config import ConfigError, load_site
 from tools.chaos.draw import DEATHS_APART_S, draw_story
 from tools.chaos.hosts import PLANT
-from tools.chaos.site_file import plant_section
+from tools.chaos.site_file import BEGIN_S, GAP_S, LAST_COMES_S, plant_section
 from tools.chaos.story import Cut, Disturb, Kill, Stop, Story, as_yaml, load_story, parse_story
 
 ROOT = Path(__file__).parents[2]
@@ -205,3 +205,4 @@ def test_cars_that_change_come_one_after_the_other_and_the_last_stays() -> None:
         for one, other in pairwise(visits):
             assert one["at_s"] + one["stay_s"] < other["at_s"]
         assert "stay_s" not in visits[-1]
+        assert visits[-1]["at_s"] <= BEGIN_S + 300.0 - LAST_COMES_S + 2 * GAP_S[1]

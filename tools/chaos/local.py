@@ -47,7 +47,8 @@ class LocalHosts:
         self._supervisor = Supervisor(report, restarts=True)
         self._keys = self._scratch / "keys"
         self._client = Client(site.name, timeout_s=STATUS_TIMEOUT_S, keys=self._keys)
-        self._setters = ThreadPoolExecutor(1, "limits")
+        self._setters: dict[str, ThreadPoolExecutor] = {}
+        """One for each module: what one does not take yet must not hold up another's."""
         self._ended = False
         self._cut: frozenset[tuple[str, str]] = frozenset()
         self._orders: Mapping[str, Orders] = {}
@@ -104,7 +105,8 @@ class LocalHosts:
         if self._ended:
             return
         self._ended = True
-        self._setters.shutdown(wait=False, cancel_futures=True)
+        for setter in self._setters.values():
+            setter.shutdown(wait=False, cancel_futures=True)
         self._supervisor.end()
         self._client.__exit__()
         self._disks.close()
@@ -180,7 +182,8 @@ class LocalHosts:
             event = SetLimits(
                 source=SOURCE, limits=short_form(ShortLimits(ac_max_current_A=current_A), SOURCE)
             )
-        self._setters.submit(self._set, module, event)
+        setter = self._setters.setdefault(module, ThreadPoolExecutor(1, "limits"))
+        setter.submit(self._set, module, event)
 
     def _set(self, module: str, event: SourceEvent) -> None:
         deadline_s = time.monotonic() + LIMIT_TRIES_S

@@ -71,7 +71,7 @@ def _visits(seed: int, number: int, evse: str, site: Site, end_s: float) -> list
     visits: list[dict[str, Any]] = []
     at_s = random.uniform(0.0, FIRST_WITHIN_S)
     while at_s < end_s:
-        stay_s = random.uniform(*STAY_S)
+        stay_s = min(random.uniform(*STAY_S), max(GAP_S[0], end_s - at_s))
         kind = random.choice([car.kind for car in CATALOGUE.values() if car.max_power_W is not None])
         visits.append({"evse": evse, "at_s": round(at_s, 1), "stay_s": round(stay_s, 1), "kind": kind})
         visits[-1].update({**NEVER_FULL, **_temper(site, evse, slow=random.random() < 0.5)})
