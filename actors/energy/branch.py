@@ -7,6 +7,7 @@ it had beyond its fallback once that is surely over.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 
 from msgspec import Struct
@@ -55,6 +56,8 @@ class _Child:
         self.settings = settings
         self.report: Report | None = None
         self.wants: EnergyFlowRequest | None = None
+        self.wanted_s = -math.inf
+        """`t_child_s` of the report that told so."""
         self.status: tuple[ModuleStatus, ...] = ()
         self.planned: Planned | None = None
         self.sent: Grant | None = None
@@ -89,15 +92,21 @@ class Branch:
 
     # --- hearing -----------------------------------------------------------------------------------
 
-    def hear(self, now_s: float, report: Report) -> Heard:
-        """Take a child's report. KeyError for a stranger."""
+    def hear(self, now_s: float, report: Report) -> tuple[Heard, bool]:
+        """Take a child's report; also returns whether it wants something else than before. That need not
+        be what the child thinks is urgent: the report in which it said so may have been lost, or have
+        been overtaken by one that says less. KeyError for a stranger."""
         child = self._children[report.child]
         heard = self.ledger.hear(now_s, report)
         if not heard.stale:
             child.report = report
-            child.wants = report.wants or child.wants
             child.status = report.status or child.status
-        return heard
+        elif not heard.overtaken or report.t_child_s <= child.wanted_s:
+            return heard, False
+        if report.wants is None:
+            return heard, False
+        before, child.wants, child.wanted_s = child.wants, report.wants, report.t_child_s
+        return heard, before is None or not asks_alike(before, report.wants)
 
     def gone(self, now_s: float) -> list[str]:
         """Children that said nothing until nothing but their fallback could flow; forgets them."""
@@ -285,6 +294,26 @@ class Branch:
         """The longest of the children's, configured or told (s)."""
         told = (child.report.settle_time_s for child in self._children.values() if child.report is not None)
         return max((*(c.settings.settle_time_s for c in self._children.values()), *told), default=0.0)
+
+
+def asks_alike(one: EnergyFlowRequest, other: EnergyFlowRequest) -> bool:
+    """Whether the market would give the same: timestamps, states and flags of urgency apart."""
+    if one is other:
+        return True
+    if (one.uuid, len(one.children)) != (other.uuid, len(other.children)):
+        return False
+    return (
+        _limits_alike(one.schedule_import, other.schedule_import)
+        and _limits_alike(one.schedule_export, other.schedule_export)
+        and (one.fallback_A, one.fallback_W) == (other.fallback_A, other.fallback_W)
+        and all(map(asks_alike, one.children, other.children))
+    )
+
+
+def _limits_alike(some: tuple[ScheduleReqEntry, ...], others: tuple[ScheduleReqEntry, ...]) -> bool:
+    return some == others or [(e.limits_to_root, e.limits_to_leaves) for e in some] == [
+        (e.limits_to_root, e.limits_to_leaves) for e in others
+    ]
 
 
 def factors_to_root(wants: EnergyFlowRequest) -> tuple[float, float]:

@@ -90,13 +90,13 @@ class Trunk(Member):
     def hear(self, now: Instant, report: Report) -> tuple[list[Effect], bool, bool]:
         """Take a child's report; also returns whether something urgent changed, and whether there may
         be room for a raise that waits."""
-        heard = self.branch.hear(now.mono_s, report)
+        heard, wants_other = self.branch.hear(now.mono_s, report)
         told: list[Effect] = []
         if heard.first or heard.restarted:
             told.append(Say("info", f"{report.child} {'has restarted' if heard.restarted else 'is here'}"))
         if heard.doubt:
             told.append(Say("warning", f"{report.child} is raised no more: {heard.doubt}"))
-        urgent = not heard.stale and (report.priority or heard.back or heard.restarted)
+        urgent = wants_other or (not heard.stale and (report.priority or heard.back or heard.restarted))
         return told, urgent, heard.eased and (heard.became_known or self.branch.waits())
 
     def forget_gone(self, now: Instant) -> list[Effect]:
