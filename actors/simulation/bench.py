@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from actors.simulation.clocks import ProcessClocks, WallClock, draw_clock
-from actors.simulation.faults import DRIVER
 from actors.simulation.hardware import Hardware
-from actors.simulation.network import GOOD, WAYS, Link
+from actors.simulation.network import DRIVER, GOOD, WAYS, Link
 from actors.simulation.plan import Plan
 from actors.simulation.processes import Process, Slot
 from actors.simulation.streams import stream
@@ -71,7 +70,7 @@ def make_bench(plan: Plan) -> tuple[dict[str, Process], dict[str, Slot], Links, 
                 links[edge, way] = Link(
                     stream(seed, "link", edge, way),
                     plan.qualities.get(edge, GOOD),
-                    in_order=edge.endswith(DRIVER),
+                    in_order=edge.endswith(DRIVER) and way == "down",
                     mended_s=plan.hurt_s,
                 )
         if isinstance(module.config, EvseManagerConfig):

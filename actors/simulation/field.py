@@ -73,7 +73,8 @@ class Field:
         now_s = self._world.now_s
         if timer != evse.timer:
             return
-        reading = evse.hardware.reading(now_s)
-        for at_s in evse.up.arrivals(now_s):
-            self._world.at(at_s, self._world.deliver, evse.slot, reading)
+        if now_s >= evse.hardware.back_s:
+            reading = evse.hardware.reading(now_s)
+            for at_s in evse.up.arrivals(now_s):
+                self._world.at(at_s, self._world.deliver, evse.slot, reading)
         self._world.at(now_s + evse.period_s, self._read_out, evse, timer)

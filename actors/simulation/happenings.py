@@ -22,6 +22,7 @@ from actors.simulation.plan import (
     Pause,
     Plug,
     Rebirth,
+    RestartHardware,
     SetLimit,
     Unplug,
     Weather,
@@ -48,6 +49,10 @@ def happen(world: World, what: Workload | Fault) -> None:
         case Rebirth(module=module):
             if world.slots[module].process.state == "up":
                 begin_life(world, world.slots[module])
+        case RestartHardware(evse=evse, for_s=for_s, opens=opens):
+            back_s = max(world.now_s, min(world.now_s + for_s, world.plan.hurt_s))
+            world.evses[evse].hardware.restart(world.now_s, back_s, opens=opens)
+            world.field.touched(evse)
         case DiskFails(process=name, for_s=for_s):
             world.processes[name].disk_fails_until_s = min(world.now_s + for_s, world.plan.hurt_s)
         case JumpWall(process=name, by_s=by_s):
@@ -78,15 +83,15 @@ def _strike(world: World, what: Crash | Pause | Leave) -> None:
     if process.state == "down":
         return
     after = None if isinstance(what, Leave) else what.after_effects
-    lost = isinstance(what, Crash) and what.loses_state
+    lost, reboots = (what.loses_state, what.reboots) if isinstance(what, Crash) else (False, False)
     if after is not None and process.state == "up":
-        process.trap = Trap(after, isinstance(what, Pause), what.for_s, lost)
+        process.trap = Trap(after, isinstance(what, Pause), what.for_s, lost, reboots)
     elif isinstance(what, Pause):
         _pause(world, process, what.for_s)
     else:
         if isinstance(what, Leave) and process.state == "up":
             _say_farewell(world, process)
-        _end(world, process, what.for_s, lost)
+        _end(world, process, what.for_s, loses_state=lost, reboots=reboots)
 
 
 def spring(world: World, process: Process) -> None:
@@ -96,7 +101,7 @@ def spring(world: World, process: Process) -> None:
     if trap.pauses:
         _pause(world, process, trap.for_s)
     else:
-        _end(world, process, trap.for_s, trap.loses_state)
+        _end(world, process, trap.for_s, loses_state=trap.loses_state, reboots=trap.reboots)
 
 
 def _say_farewell(world: World, process: Process) -> None:
@@ -106,9 +111,11 @@ def _say_farewell(world: World, process: Process) -> None:
             world.carry_out(slot, slot.core.farewell(now))
 
 
-def _end(world: World, process: Process, for_s: float, loses_state: bool) -> None:
+def _end(world: World, process: Process, for_s: float, *, loses_state: bool, reboots: bool) -> None:
     """A process dies; what it had in mind is gone, what it has sent is under way."""
     turn = process.turn_to("down")
+    if reboots:
+        process.clocks.steady.begin_anew(world.now_s)
     process.trap = None
     process.waiting.clear()
     process.unfinished.clear()

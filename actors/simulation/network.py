@@ -1,8 +1,8 @@
 """Links between processes, and between a driver and its hardware.
 
-A link between processes loses, repeats, delays and reorders; a driver's link keeps the order. Both
-may be cut in one or both directions, or clogged: nothing for a while, then all at once. Every
-message draws the same count of random numbers, whatever becomes of it.
+A link between processes loses, repeats, delays and reorders; so does what hardware says, but what it
+is told keeps its order. Both may be cut in one or both directions, or clogged: nothing for a while, then
+all at once. Every message draws the same count of random numbers, whatever becomes of it.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from msgspec import Struct
 
 Direction = Literal["up", "down", "both"]
 WAYS: tuple[Literal["up"], Literal["down"]] = ("up", "down")
+DRIVER = "#driver"
+"""Ends the name of a link between an EVSE's module and its hardware."""
 SPREAD_S = 0.01
 """All that a clog held back arrives within this."""
 LEFTOVER_S = 0.2

@@ -54,6 +54,8 @@ class Crash(Happening, frozen=True, kw_only=True):
     after_effects: int | None = None
     """It dies in the middle of a step: after so many more effects."""
     loses_state: bool = False
+    reboots: bool = False
+    """Its machine restarts, and the machine's monotonic clock begins anew."""
 
 
 class Leave(Happening, frozen=True, kw_only=True):
@@ -76,6 +78,16 @@ class Rebirth(Happening, frozen=True, kw_only=True):
     """One module's life ends and another begins, in a process that goes on."""
 
     module: str
+
+
+class RestartHardware(Happening, frozen=True, kw_only=True):
+    """EVSE hardware restarts: from now on it is at its fallback, its clock begins anew, and for `for_s` it
+    neither hears nor says anything."""
+
+    evse: str
+    for_s: float
+    opens: bool = True
+    """Its contactor falls open; else it stays, and the car has its time to come down."""
 
 
 class DiskFails(Happening, frozen=True, kw_only=True):
@@ -166,7 +178,7 @@ class ClearLimit(Happening, frozen=True, kw_only=True):
 
 
 Workload = Plug | Unplug | Ask | Appetite | SetLimit | ClearLimit
-Fault = Crash | Leave | Pause | Rebirth | DiskFails | JumpWall | Cut | Clog | Weather
+Fault = Crash | Leave | Pause | Rebirth | RestartHardware | DiskFails | JumpWall | Cut | Clog | Weather
 
 
 class Plan(Struct, frozen=True, kw_only=True):

@@ -51,6 +51,7 @@ class Trap(Struct):
     pauses: bool
     for_s: float
     loses_state: bool = False
+    reboots: bool = False
 
 
 class Slot:

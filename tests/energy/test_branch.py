@@ -203,7 +203,9 @@ def test_after_a_restart_a_child_is_fenced_until_it_has_told_what_may_flow() -> 
     [(_, fence)] = give(parent, 0.0)
     assert (fence.fence, fence.limits, fence.order) == (True, (), Order(2, 1))
     assert parent.waits()
-    heard, _ = parent.hear(0.1, report("a", 1.1, acked=fence.order, holds=Amount(16.0), committed=Amount(16.0)))
+    heard, _ = parent.hear(
+        0.1, report("a", 1.1, acked=fence.order, holds=Amount(16.0), committed=Amount(16.0))
+    )
     assert heard.became_known
     [(_, given_)] = give(parent, 0.1, {"a": enforced("a", A=20.0, W=0.0)})
     assert (given_.fence, given_.amount.import_A) == (False, 16.0), "b is not known yet"
