@@ -38,6 +38,8 @@ from actors.site import EvseManagerConfig, Site
 
 MOST_HAPPENINGS = 20_000
 """Of a run."""
+CALM_RUNS = 0.6
+"""Share of the runs with tight spots in which nothing else happens."""
 MENDED_S = 95.0
 """What is judged after all is mended is judged within this, unless state was lost."""
 
@@ -97,14 +99,20 @@ def draw_plan(seed: int, knobs: Knobs) -> Plan:
         link: draw_quality(stream(seed, "quality", link), between_processes=not link.endswith(DRIVER))
         for link in (*targets.links, *targets.drivers)
     }
+    spots = draw_tight_spots(stream(seed, "tight spots"), site, targets.links, hurt_s, knobs)
+    calm = bool(spots) and random.random() < CALM_RUNS
+    if calm:
+        qualities = {}
     jumps = random.random() < 0.5
-    happenings: list[Workload | Fault] = list(draw_workload(seed, site, hurt_s, schedules=not jumps))
+    happenings: list[Workload | Fault] = []
+    if not calm:
+        happenings += draw_workload(seed, site, hurt_s, schedules=not jumps)
     gap_s = 10 ** random.uniform(0.7, 2.1)
     at_s = random.expovariate(1.0 / gap_s)
-    while at_s < hurt_s and len(happenings) < MOST_HAPPENINGS:
+    while not calm and at_s < hurt_s and len(happenings) < MOST_HAPPENINGS:
         happenings += _scenario(random, site, targets, at_s, knobs, jumps)
         at_s += random.expovariate(1.0 / gap_s)
-    happenings += draw_tight_spots(stream(seed, "tight spots"), site, targets.links, hurt_s, knobs)
+    happenings += spots
     happenings = sorted((h for h in happenings if h.at_s < hurt_s), key=lambda h: h.at_s)
     return Plan(
         seed=seed,

@@ -51,7 +51,10 @@ class Field:
             evse.flow = (hardware.current_A, hardware.power_W)
             if self._world.recorder is not None:
                 self._world.recorder.flows(now_s, evse.id, hardware)
+            # Between changes of a flow exposures only fall: just before it falls is when a promise fails.
+            self._world.hold_to_promises(evse.id)
             self._world.checker.flow(now_s, evse.id, hardware.current_A, hardware.power_W)
+            self._world.hold_to_promises(evse.id)
         if evse.revision != hardware.revision:
             evse.revision = hardware.revision
             evse.timer += 1

@@ -15,6 +15,7 @@ from actors.simulation.plan import (
     Clog,
     Crash,
     Cut,
+    Detour,
     DiskFails,
     Fault,
     JumpWall,
@@ -57,7 +58,7 @@ def happen(world: World, what: Workload | Fault) -> None:
             world.processes[name].disk_fails_until_s = min(world.now_s + for_s, world.plan.hurt_s)
         case JumpWall(process=name, by_s=by_s):
             world.processes[name].clocks.wall.jump(by_s)
-        case Cut() | Clog() | Weather():
+        case Cut() | Clog() | Detour() | Weather():
             _spoil(world, what)
         case Plug(evse=evse, car=car):
             world.evses[evse].hardware.plug(world.now_s, car)
@@ -220,11 +221,15 @@ def mend(world: World, _: Any) -> None:
 # --- links -----------------------------------------------------------------------------------------
 
 
-def _spoil(world: World, what: Cut | Clog | Weather) -> None:
+def _spoil(world: World, what: Cut | Clog | Detour | Weather) -> None:
     until_s = world.now_s + what.for_s
     for way in WAYS:
         link = world.links[what.link, way]
         if isinstance(what, Weather):
             link.weather(what.quality, until_s)
-        elif what.direction in ("both", way):
-            (link.cut if isinstance(what, Cut) else link.clog)(until_s)
+        elif what.direction not in ("both", way):
+            continue
+        elif isinstance(what, Detour):
+            link.detour(until_s, what.late_s)
+        else:
+            (link.cut if isinstance(what, Cut) else link.clog)(until_s, what.after_messages)

@@ -7,6 +7,7 @@ all at once. Every message draws the same count of random numbers, whatever beco
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from random import Random
 from typing import Literal
 
@@ -49,15 +50,28 @@ class Link:
         self._cut_until_s = 0.0
         self._clogged_until_s = 0.0
         self._weather_until_s = 0.0
+        self._detour = (0.0, 0.0)
         self._last_s = 0.0
+        self._traps: list[tuple[int, Callable[[], None]]] = []
+        """What begins when so many more messages were sent."""
 
-    def cut(self, until_s: float) -> None:
-        """Nothing passes until then."""
-        self._cut_until_s = max(self._cut_until_s, min(until_s, self._mended_s))
+    def cut(self, until_s: float, after: int = 0) -> None:
+        """Nothing passes until then, once so many more have passed."""
+        if after:
+            self._traps.append((after, lambda: self.cut(until_s)))
+        else:
+            self._cut_until_s = max(self._cut_until_s, min(until_s, self._mended_s))
 
-    def clog(self, until_s: float) -> None:
-        """All that is sent until then arrives then."""
-        self._clogged_until_s = max(self._clogged_until_s, min(until_s, self._mended_s))
+    def clog(self, until_s: float, after: int = 0) -> None:
+        """All that is sent until then arrives then, once so many more have passed."""
+        if after:
+            self._traps.append((after, lambda: self.clog(until_s)))
+        else:
+            self._clogged_until_s = max(self._clogged_until_s, min(until_s, self._mended_s))
+
+    def detour(self, until_s: float, late_s: float) -> None:
+        """What is sent until then arrives so much later."""
+        self._detour = (until_s, late_s)
 
     def weather(self, quality: Quality, until_s: float) -> None:
         """Another quality for a while."""
@@ -72,12 +86,16 @@ class Link:
         elif now_s >= self._weather_until_s:
             self.quality = self._base
         quality = self.quality
+        if self._traps:
+            self._count()
         if now_s < self._cut_until_s or lost < quality.loss:
             return ()
         if now_s < self._clogged_until_s:
             at_s = self._clogged_until_s + spread * SPREAD_S
         else:
             at_s = now_s + self._delay_s(first)
+        if now_s < self._detour[0]:
+            at_s += self._detour[1]
         if self._in_order:
             at_s = max(at_s, self._last_s)
             if not self._arrives(at_s):
@@ -86,6 +104,12 @@ class Link:
             return (at_s,)
         times = (at_s, at_s + self._delay_s(second)) if twice < quality.repeat else (at_s,)
         return tuple(t for t in times if self._arrives(t))
+
+    def _count(self) -> None:
+        due = [begin for left, begin in self._traps if left == 0]
+        self._traps = [(left - 1, begin) for left, begin in self._traps if left > 0]
+        for begin in due:
+            begin()
 
     def _arrives(self, at_s: float) -> bool:
         return at_s <= self._mended_s + LEFTOVER_S or self.quality is GOOD

@@ -110,6 +110,8 @@ class Cut(Happening, frozen=True, kw_only=True):
     link: str
     direction: Direction
     for_s: float
+    after_messages: int = 0
+    """In each direction it begins only when so many more have passed."""
 
 
 class Clog(Happening, frozen=True, kw_only=True):
@@ -118,6 +120,16 @@ class Clog(Happening, frozen=True, kw_only=True):
     link: str
     direction: Direction
     for_s: float
+    after_messages: int = 0
+
+
+class Detour(Happening, frozen=True, kw_only=True):
+    """What a link carries for a while comes late; what it carries after that does not."""
+
+    link: str
+    direction: Direction
+    for_s: float
+    late_s: float
 
 
 class Weather(Happening, frozen=True, kw_only=True):
@@ -178,7 +190,9 @@ class ClearLimit(Happening, frozen=True, kw_only=True):
 
 
 Workload = Plug | Unplug | Ask | Appetite | SetLimit | ClearLimit
-Fault = Crash | Leave | Pause | Rebirth | RestartHardware | DiskFails | JumpWall | Cut | Clog | Weather
+Fault = (
+    Crash | Leave | Pause | Rebirth | RestartHardware | DiskFails | JumpWall | Cut | Clog | Detour | Weather
+)
 
 
 class Plan(Struct, frozen=True, kw_only=True):

@@ -115,6 +115,16 @@ class World:
         if slot.core is core and core.due_s < slot.wake_own_s and slot.process.state == "up":
             self.plan_wake(slot, now)
 
+    def hold_to_promises(self, evse_id: str) -> None:
+        """What flows to an EVSE changes: all ledgers above it must count with it."""
+        child = evse_id
+        while (parent := self._parents.get(child)) is not None:
+            if isinstance(parent.core, Trunk):
+                own_s = parent.process.clocks.steady.own_s(self.now_s)
+                exposure = parent.core.branch.ledger.exposure(own_s, child)
+                self.checker.promises(self.now_s, parent.id, {child: exposure})
+            child = parent.id
+
     def plan_wake(self, slot: Slot, now: Instant) -> None:
         """Put the wake of a core into the heap."""
         core = slot.core
