@@ -96,9 +96,10 @@ def draw_tight_spots(
     happenings: Happenings = []
     if random.random() >= TIGHT_RUNS or not links:
         return happenings
+    tall = [link for link in links if _is_tall(site, link)]
     at_s = random.uniform(0.0, 30.0)
     while at_s < hurt_s:
-        link = random.choice(links)
+        link = random.choice(tall if tall and random.random() < 0.5 else links)
         inside, others = _rivals(site, link)
         spot = Spot(
             site=site,
@@ -161,15 +162,19 @@ def _heirs(random: Random, spot: Spot) -> Happenings:
 
 
 def _dies(random: Random, spot: Spot, granted_s: float, for_s: float) -> Happenings:
-    """Who was granted something dies: at once, just before that ends, or not."""
-    kind = random.random()
-    if kind < 0.3:
-        return []
-    if kind < 0.65:
-        after_s = 0.05 + random.choice((0.3, 1.0, 2.0)) * random.random() * spot.interval_s
-    else:
-        after_s = random.uniform(3.0, GRANT_INTERVALS + 1.0) * spot.interval_s
-    return [Crash(at_s=granted_s + after_s, process=spot.below, for_s=for_s)]
+    """Who was granted something dies: at once, just before that ends, or not; it may hear no more before."""
+    kind, interval_s = random.random(), spot.interval_s
+    happenings: Happenings = []
+    if random.random() < 0.5:
+        deaf_s = granted_s + random.uniform(0.3, 1.0) * interval_s
+        happenings.append(Cut(at_s=deaf_s, link=spot.link, direction="down", for_s=for_s))
+    if kind < 0.4:
+        after_s = 0.05 + random.choice((0.3, 1.0, 2.0)) * random.random() * interval_s
+        happenings.append(Crash(at_s=granted_s + after_s, process=spot.below, for_s=for_s))
+    elif kind < 0.8:
+        after_s = random.uniform(3.0, GRANT_INTERVALS) * interval_s
+        happenings.append(Crash(at_s=granted_s + after_s, process=spot.below, for_s=for_s))
+    return happenings
 
 
 def _heirless(random: Random, spot: Spot) -> Happenings:
@@ -381,6 +386,15 @@ def _rivals(site: Site, link: str) -> tuple[list[str], list[str]]:
     evses = [m for m in site.subtree(parent) if isinstance(site.modules[m].config, EvseManagerConfig)]
     inside = {*site.subtree(link)}
     return [e for e in evses if e in inside], [e for e in evses if e not in inside]
+
+
+def _is_tall(site: Site, link: str) -> bool:
+    """Whether there is another link to an EVSE right below: three processes in a row."""
+    below = site.controller_of(link)
+    return any(
+        isinstance(site.modules[child].config, EvseManagerConfig) and site.controller_of(child) is not below
+        for child in site.modules[link].children
+    )
 
 
 def _links_below(site: Site, link: str) -> tuple[str, ...]:
