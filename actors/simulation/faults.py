@@ -20,6 +20,7 @@ from actors.simulation.plan import (
     Cut,
     DiskFails,
     Fault,
+    GiveBack,
     JumpWall,
     Knobs,
     Leave,
@@ -40,6 +41,8 @@ MOST_HAPPENINGS = 20_000
 """Of a run."""
 CALM_RUNS = 0.6
 """Share of the runs with tight spots in which nothing else happens."""
+GIVING_RUNS = 0.15
+"""Share of the runs in which some modules say that they give back."""
 MENDED_S = 95.0
 """What is judged after all is mended is judged within this, unless state was lost."""
 
@@ -113,6 +116,7 @@ def draw_plan(seed: int, knobs: Knobs) -> Plan:
         happenings += _scenario(random, site, targets, at_s, knobs, jumps)
         at_s += random.expovariate(1.0 / gap_s)
     happenings += spots
+    happenings += _givers(stream(seed, "gives back"), targets.modules, hurt_s)
     happenings = sorted((h for h in happenings if h.at_s < hurt_s), key=lambda h: h.at_s)
     return Plan(
         seed=seed,
@@ -122,6 +126,17 @@ def draw_plan(seed: int, knobs: Knobs) -> Plan:
         happenings=tuple(happenings[:MOST_HAPPENINGS]),
         qualities=qualities,
     )
+
+
+def _givers(random: Random, modules: tuple[str, ...], hurt_s: float) -> list[GiveBack]:
+    """Some modules that give back, in some runs."""
+    if random.random() >= GIVING_RUNS:
+        return []
+    some = random.sample(modules[1:], k=random.randint(1, len(modules) - 1))
+    return [
+        GiveBack(at_s=random.random(), module=m, current_A=random.uniform(1.0, 40.0), for_s=hurt_s)
+        for m in some
+    ]
 
 
 def _scenario(

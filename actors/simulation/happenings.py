@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from actors.energy.amount import Amount
 from actors.simulation.checker import STRETCH
 from actors.simulation.clocks import RHO
 from actors.simulation.commands import send_command
@@ -18,6 +19,7 @@ from actors.simulation.plan import (
     Detour,
     DiskFails,
     Fault,
+    GiveBack,
     JumpWall,
     Leave,
     Pause,
@@ -54,6 +56,10 @@ def happen(world: World, what: Workload | Fault) -> None:
             back_s = max(world.now_s, min(world.now_s + for_s, world.plan.hurt_s))
             world.evses[evse].hardware.restart(world.now_s, back_s, opens=opens)
             world.field.touched(evse)
+        case GiveBack(module=module, current_A=current_A, for_s=for_s):
+            until_s = min(world.now_s + for_s, world.plan.hurt_s)
+            watt = current_A * 3.0 * world.site.manager_config().nominal_ac_voltage
+            world.slots[module].gives_back = until_s, Amount(export_A=current_A, export_W=watt)
         case DiskFails(process=name, for_s=for_s):
             world.processes[name].disk_fails_until_s = min(world.now_s + for_s, world.plan.hurt_s)
         case JumpWall(process=name, by_s=by_s):

@@ -90,6 +90,14 @@ class RestartHardware(Happening, frozen=True, kw_only=True):
     """Its contactor falls open; else it stays, and the car has its time to come down."""
 
 
+class GiveBack(Happening, frozen=True, kw_only=True):
+    """A module tells its parent that, besides all else, so much flows back below it; true or not."""
+
+    module: str
+    current_A: float
+    for_s: float
+
+
 class DiskFails(Happening, frozen=True, kw_only=True):
     """What a process writes is not kept, and it is told so."""
 
@@ -191,7 +199,18 @@ class ClearLimit(Happening, frozen=True, kw_only=True):
 
 Workload = Plug | Unplug | Ask | Appetite | SetLimit | ClearLimit
 Fault = (
-    Crash | Leave | Pause | Rebirth | RestartHardware | DiskFails | JumpWall | Cut | Clog | Detour | Weather
+    Crash
+    | Leave
+    | Pause
+    | Rebirth
+    | RestartHardware
+    | GiveBack
+    | DiskFails
+    | JumpWall
+    | Cut
+    | Clog
+    | Detour
+    | Weather
 )
 
 

@@ -23,7 +23,7 @@ from actors.energy.effects import (
     ToParent,
 )
 from actors.energy.market import RequestError, allocate
-from actors.energy.messages import EpochKept, Instant, MarketAnswer
+from actors.energy.messages import EpochKept, Instant, MarketAnswer, Report
 from actors.energy.trunk import Trunk
 from actors.simulation import happenings
 from actors.simulation.bench import make_bench
@@ -31,7 +31,7 @@ from actors.simulation.checker import Checker, Violation
 from actors.simulation.digest import Digest
 from actors.simulation.field import Field
 from actors.simulation.plan import Plan
-from actors.simulation.processes import Build, Slot
+from actors.simulation.processes import Build, Slot, giving_back
 from actors.simulation.recorder import Recorder
 
 SHORTEST_NAP_S = 0.001
@@ -200,7 +200,10 @@ class World:
 
     def _carry_out(self, slot: Slot, effect: Effect) -> None:
         if isinstance(effect, ToParent):
-            self._send(slot, self._parents[slot.id], slot.id, "up", effect.message)
+            message = effect.message
+            if self.now_s < slot.gives_back[0] and isinstance(message, Report):
+                message = giving_back(message, slot.gives_back[1])
+            self._send(slot, self._parents[slot.id], slot.id, "up", message)
         elif isinstance(effect, ToChild):
             self._send(slot, self.slots[effect.child], effect.child, "down", effect.message)
         elif isinstance(effect, ToDriver):
