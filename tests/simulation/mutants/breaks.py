@@ -501,7 +501,7 @@ BREAKS = (
     Break(
         name="an overtaken reading is proof",
         breaks="A reading that came after a later one proves that the contactor is open.",
-        edits=_edit(f"{EVSE}._read", "if overtaken else reading", "if False else reading"),
+        edits=_edit(f"{EVSE}._read", "if late else reading", "if False else reading"),
     ),
     Break(
         name="what was inherited is renewed",
