@@ -8,6 +8,7 @@ it had beyond its fallback once that is surely over. So is one whose request the
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 
 from msgspec import Struct
@@ -72,6 +73,8 @@ class _Child:
         self.wants: EnergyFlowRequest | None = None
         self.refused = ""
         """Why the request that it told last does not count."""
+        self.wanted_s = -math.inf
+        """`t_child_s` of the report that told so."""
         self.status: tuple[ModuleStatus, ...] = ()
         self.planned: Planned | None = None
         self.sent: Grant | None = None
@@ -111,7 +114,9 @@ class Branch:
     # --- hearing -----------------------------------------------------------------------------------
 
     def hear(self, now_s: float, report: Report) -> Heard:
-        """Take a child's report. KeyError for a stranger."""
+        """Take a child's report. Whether it wants something else than before need not be what the child
+        thinks is urgent: the report in which it said so may have been lost, or have been overtaken by one
+        that says less. KeyError for a stranger."""
         child = self._children[report.child]
         heard = self.ledger.hear(now_s, report)
         if not heard.stale:
@@ -119,9 +124,15 @@ class Branch:
             # The first row is the child's own, whatever it is called (_with_account).
             rows = (s for n, s in enumerate(report.status) if n == 0 or s.id in child.modules)
             child.status = tuple(rows) or child.status
-            if report.wants is not None:
-                heard = replace(heard, refused=self._take_request(child, report.wants))
-        return heard
+        elif not heard.overtaken or report.t_child_s <= child.wanted_s:
+            return heard
+        if report.wants is None:
+            return heard
+        before, child.wanted_s = child.wants, report.t_child_s
+        refused = self._take_request(child, report.wants)
+        wants = child.wants
+        alike = wants is before or (before is not None and wants is not None and asks_alike(before, wants))
+        return replace(heard, refused=refused, wants_other=not alike)
 
     def _take_request(self, child: _Child, wants: EnergyFlowRequest) -> str:
         """Returns what is newly wrong with it."""
@@ -335,6 +346,26 @@ class Branch:
         """The longest of the children's, configured or told (s)."""
         told = (child.report.settle_time_s for child in self._children.values() if child.report is not None)
         return max((*(c.settings.settle_time_s for c in self._children.values()), *told), default=0.0)
+
+
+def asks_alike(one: EnergyFlowRequest, other: EnergyFlowRequest) -> bool:
+    """Whether the market would give the same: timestamps, states and flags of urgency apart."""
+    if one is other:
+        return True
+    if (one.uuid, len(one.children)) != (other.uuid, len(other.children)):
+        return False
+    return (
+        _limits_alike(one.schedule_import, other.schedule_import)
+        and _limits_alike(one.schedule_export, other.schedule_export)
+        and (one.fallback_A, one.fallback_W) == (other.fallback_A, other.fallback_W)
+        and all(map(asks_alike, one.children, other.children))
+    )
+
+
+def _limits_alike(some: tuple[ScheduleReqEntry, ...], others: tuple[ScheduleReqEntry, ...]) -> bool:
+    return some == others or [(e.limits_to_root, e.limits_to_leaves) for e in some] == [
+        (e.limits_to_root, e.limits_to_leaves) for e in others
+    ]
 
 
 def factors_to_root(wants: EnergyFlowRequest) -> tuple[float, float]:

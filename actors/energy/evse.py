@@ -126,10 +126,12 @@ class EvseCore(Member):
         if last is None:
             self._report_due_s = now_s
         overtaken = last is not None and reading.t_hardware_s < last.t_hardware_s
+        late = last is not None and reading.t_hardware_s <= last.t_hardware_s
         if not overtaken or now_s - self._read_at_s > SILENT_S:
             self._reading, self._read_at_s = reading, now_s
-            # One that comes after a later one may be of restarted hardware, or late: then it proves nothing.
-            proves = replace(reading, plugged_in=True, contactor_closed=True) if overtaken else reading
+            # One that comes after a later one, or one of the same instant, may be of restarted hardware, or
+            # late: then it proves nothing.
+            proves = replace(reading, plugged_in=True, contactor_closed=True) if late else reading
             self._actuator.read(now_s, proves)
 
     def _amount(self, current_A: float, phases: int) -> Amount:

@@ -132,11 +132,15 @@ class Heard(Struct, frozen=True):
     """It had been silent."""
     stale: bool = False
     """Nothing: it was late or repeated."""
+    overtaken: bool = False
+    """By a later one of the same life: what only it carries (see Branch) is news all the same."""
     eased: bool = False
     """The child's exposure is lower than before."""
     became_known: bool = False
     doubt: str = ""
     """New reason not to raise the child."""
+    wants_other: bool = False
+    """The child wants something else than it told before (branch.py)."""
     refused: str = ""
     """New reason why the request that came with the report does not count (branch.py)."""
 
@@ -247,7 +251,7 @@ class Ledger:
                 return Heard(stale=True)
             restarted = not first
         elif report.t_child_s <= account.told_s:
-            return Heard(stale=True)
+            return Heard(stale=True, overtaken=True)
         back = now_s - account.heard_s > self._silent_s
         account.told_s, account.heard_s = report.t_child_s, now_s
         account.settle_s = max(account.settle_s, report.settle_time_s * (1 + RHO))

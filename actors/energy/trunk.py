@@ -104,7 +104,7 @@ class Trunk(Member):
         if heard.refused:
             text = f"the request of {report.child} is refused, it is granted nothing: {heard.refused}"
             told.append(Say("warning", text))
-        urgent = not heard.stale and (report.priority or heard.back or heard.restarted)
+        urgent = heard.wants_other or (not heard.stale and (report.priority or heard.back or heard.restarted))
         return told, urgent, heard.eased and (heard.became_known or self.branch.waits())
 
     def forget_gone(self, now: Instant) -> list[Effect]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from random import Random
+
 from actors.simulation.clocks import ProcessClocks, WallClock, draw_clock
-from actors.simulation.faults import DRIVER
 from actors.simulation.hardware import Hardware
-from actors.simulation.network import GOOD, WAYS, Link
+from actors.simulation.network import DRIVER, GOOD, WAYS, Link
 from actors.simulation.plan import Plan
 from actors.simulation.processes import Process, Slot
 from actors.simulation.streams import stream
@@ -48,13 +49,15 @@ def make_bench(plan: Plan) -> tuple[dict[str, Process], dict[str, Slot], Links, 
     processes: dict[str, Process] = {}
     slots: dict[str, Slot] = {}
     theme = stream(seed, "theme")
-    leaning, pivot = theme.choice((0.0, 0.0, 1.0, -1.0)), theme.randint(1, 4)
-    """In half of the runs all clocks near the root are fast and all others slow, or the other way."""
+    leaning, pivot = theme.choice((0.0, 1.0, -1.0, None)), theme.randint(1, 4)
+    """In half of the runs all clocks near the root are fast and all others slow, or the other way; None:
+    each is one or the other."""
     numbers = {module_id: number for number, module_id in enumerate(site.modules)}
     for name, controller in site.controllers.items():
         random = stream(seed, "clock", name)
         wall = WallClock(random.randint(-HOUR_US, HOUR_US))
-        lean = leaning if len(site.path_to_root(controller.modules[0])) <= pivot else -leaning
+        near_root = len(site.path_to_root(controller.modules[0])) <= pivot
+        lean = _lean(random, leaning if near_root or leaning is None else -leaning)
         processes[name] = Process(name, ProcessClocks(draw_clock(random, until_s, lean), wall))
         for hosted in controller.modules:
             slots[hosted] = Slot(hosted, numbers[hosted], processes[name])
@@ -71,12 +74,12 @@ def make_bench(plan: Plan) -> tuple[dict[str, Process], dict[str, Slot], Links, 
                 links[edge, way] = Link(
                     stream(seed, "link", edge, way),
                     plan.qualities.get(edge, GOOD),
-                    in_order=edge.endswith(DRIVER),
+                    in_order=edge.endswith(DRIVER) and way == "down",
                     mended_s=plan.hurt_s,
                 )
         if isinstance(module.config, EvseManagerConfig):
             random = stream(seed, "hardware", module_id)
-            clock = draw_clock(random, until_s, -leaning)
+            clock = draw_clock(random, until_s, _lean(random, None if leaning is None else -leaning))
             phases = site.phase_count(module_id)
             evses[module_id] = Evse(
                 slots[module_id],
@@ -87,3 +90,7 @@ def make_bench(plan: Plan) -> tuple[dict[str, Process], dict[str, Slot], Links, 
                 period_s=random.uniform(1.0, 1.8),
             )
     return processes, slots, links, evses
+
+
+def _lean(random: Random, leaning: float | None) -> float:
+    return random.choice((1.0, -1.0)) if leaning is None else leaning

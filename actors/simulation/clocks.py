@@ -44,6 +44,12 @@ class Clock:
         at = self._at
         return self._own_s[at] + (true_s - self._from_s) * self.rates[at]
 
+    def begin_anew(self, true_s: float) -> None:
+        """Its machine restarts: it shows 0 at `true_s`, which may be yet to come."""
+        was_s = self.own_s(true_s)
+        self._own_s = [own_s - was_s for own_s in self._own_s]
+        self._from_s = self._until_s = -1.0
+
     def true_s(self, own_s: float) -> float:
         """At which true time it shows this; rounding may be a hair off."""
         at = max(0, bisect_right(self._own_s, own_s) - 1)

@@ -13,36 +13,36 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from actors.simulation.clocks import RHO
-from actors.simulation.network import Direction, Quality, draw_quality
+from actors.simulation.network import DRIVER, Direction, draw_quality
 from actors.simulation.plan import (
     Clog,
     Crash,
     Cut,
     DiskFails,
     Fault,
+    GiveBack,
     JumpWall,
     Knobs,
     Leave,
     Pause,
     Plan,
-    Plug,
     Rebirth,
-    Unplug,
+    RestartHardware,
     Weather,
     Workload,
 )
 from actors.simulation.sites import draw_site
 from actors.simulation.streams import pick_weighted, stream
-from actors.simulation.workload import draw_car, draw_workload, provoke
+from actors.simulation.tight_spots import LONGEST_SETTLE_S, draw_tight_spots
+from actors.simulation.workload import draw_workload, provoke
 from actors.site import EvseManagerConfig, Site
 
 MOST_HAPPENINGS = 20_000
 """Of a run."""
-LONGEST_SETTLE_S = 15.0
-TIGHT_RUNS = 0.5
-"""Share of the runs that have tight spots."""
-DRIVER = "#driver"
-"""Ends the name of a link between an EVSE's module and its hardware."""
+CALM_RUNS = 0.6
+"""Share of the runs with tight spots in which nothing else happens."""
+GIVING_RUNS = 0.15
+"""Share of the runs in which some modules say that they give back."""
 MENDED_S = 95.0
 """What is judged after all is mended is judged within this, unless state was lost."""
 
@@ -55,6 +55,7 @@ _KINDS = (
     ("driver cut", 2.0),
     ("driver clog", 1.0),
     ("rebirth", 1.5),
+    ("hardware", 1.5),
     ("leave", 1.0),
     ("disk", 0.4),
     ("wall", 0.7),
@@ -101,14 +102,21 @@ def draw_plan(seed: int, knobs: Knobs) -> Plan:
         link: draw_quality(stream(seed, "quality", link), between_processes=not link.endswith(DRIVER))
         for link in (*targets.links, *targets.drivers)
     }
+    spots = draw_tight_spots(stream(seed, "tight spots"), site, targets.links, hurt_s, knobs)
+    calm = bool(spots) and random.random() < CALM_RUNS
+    if calm:
+        qualities = {}
     jumps = random.random() < 0.5
-    happenings: list[Workload | Fault] = list(draw_workload(seed, site, hurt_s, schedules=not jumps))
+    happenings: list[Workload | Fault] = []
+    if not calm:
+        happenings += draw_workload(seed, site, hurt_s, schedules=not jumps)
     gap_s = 10 ** random.uniform(0.7, 2.1)
     at_s = random.expovariate(1.0 / gap_s)
-    while at_s < hurt_s and len(happenings) < MOST_HAPPENINGS:
+    while not calm and at_s < hurt_s and len(happenings) < MOST_HAPPENINGS:
         happenings += _scenario(random, site, targets, at_s, knobs, jumps)
         at_s += random.expovariate(1.0 / gap_s)
-    happenings += _tight_spots(stream(seed, "tight spots"), site, targets, hurt_s, knobs)
+    happenings += spots
+    happenings += _givers(stream(seed, "gives back"), targets.modules, hurt_s)
     happenings = sorted((h for h in happenings if h.at_s < hurt_s), key=lambda h: h.at_s)
     return Plan(
         seed=seed,
@@ -118,6 +126,17 @@ def draw_plan(seed: int, knobs: Knobs) -> Plan:
         happenings=tuple(happenings[:MOST_HAPPENINGS]),
         qualities=qualities,
     )
+
+
+def _givers(random: Random, modules: tuple[str, ...], hurt_s: float) -> list[GiveBack]:
+    """Some modules that give back, in some runs."""
+    if random.random() >= GIVING_RUNS:
+        return []
+    some = random.sample(modules[1:], k=random.randint(1, len(modules) - 1))
+    return [
+        GiveBack(at_s=random.random(), module=m, current_A=random.uniform(1.0, 40.0), for_s=hurt_s)
+        for m in some
+    ]
 
 
 def _scenario(
@@ -143,85 +162,6 @@ def _scenario(
     return happenings
 
 
-def _tight_spots(
-    random: Random, site: Site, targets: Targets, hurt_s: float, knobs: Knobs
-) -> list[Workload | Fault]:
-    """Coincidences that hardly ever come up by themselves."""
-    happenings: list[Workload | Fault] = []
-    at_s = random.uniform(0.0, 60.0) if random.random() < TIGHT_RUNS and targets.links else math.inf
-    while at_s < hurt_s:
-        make = random.choice((_orphan, _revenants))
-        happenings += make(random, site, random.choice(targets.links), at_s, targets.interval_s, knobs)
-        at_s += random.uniform(10.0, 60.0)
-    return happenings
-
-
-def _orphan(
-    random: Random, site: Site, link: str, at_s: float, interval_s: float, knobs: Knobs
-) -> list[Workload | Fault]:
-    """A car comes to an EVSE that has told long since that it has little. It is granted much, which nobody
-    hears of, since its link and soon its process fail, and others want the room."""
-    come_s = at_s + random.uniform(1.0, 1.3) * (LONGEST_SETTLE_S + 14.0 * interval_s)
-    cut_s = come_s + random.choice((0.05, 0.1, 0.3, interval_s)) * random.uniform(0.5, 1.0)
-    dies_s = cut_s + random.choice((0.3, 1.0, 2.0)) * random.random() * interval_s
-    for_s = LONGEST_SETTLE_S + 20.0 * interval_s
-    inside, others = _rivals(site, link)
-    return [
-        *(Unplug(at_s=at_s, evse=evse) for evse in (*inside, *others)),
-        *(_late_car(random, site, evse, come_s) for evse in inside),
-        Cut(at_s=cut_s, link=link, direction="up", for_s=for_s),
-        Crash(at_s=dies_s, process=site.controller_of(link).name, for_s=for_s),
-        *(_late_car(random, site, evse, dies_s + random.random() * for_s) for evse in others),
-    ]
-
-
-def _revenants(
-    random: Random, site: Site, link: str, at_s: float, interval_s: float, knobs: Knobs
-) -> list[Workload | Fault]:
-    """Both ends of a link die while its messages are late: what a former life has granted to the only car
-    comes when the next life has many to share among."""
-    parent = site.modules[link].parent
-    assert parent is not None
-    dies_s = at_s + random.uniform(0.5, 5.0) * interval_s
-    born_s = at_s + random.random() * (dies_s - at_s)
-    back_s = 10 ** random.uniform(-1.5, 0.0)
-    lost = knobs.lost_state and random.random() < 0.3
-    quality = Quality(longest_s=0.05, stray=0.4, stray_s=random.uniform(3.0, 10.0) * interval_s)
-    above, below = site.controller_of(parent).name, site.controller_of(link).name
-    inside, others = _rivals(site, link)
-    happenings: list[Workload | Fault] = [
-        *(Unplug(at_s=at_s, evse=evse) for evse in others),
-        *(_late_car(random, site, evse, at_s) for evse in inside),
-        Weather(at_s=at_s, link=link, quality=quality, for_s=20.0 * interval_s),
-        Crash(at_s=born_s, process=below, for_s=min(back_s, 0.2 * interval_s)),
-        Crash(at_s=dies_s, process=above, for_s=back_s, loses_state=lost),
-        *(_late_car(random, site, evse, dies_s + 2.0 * random.random() * interval_s) for evse in others),
-    ]
-    if random.random() < 0.3:
-        happenings.append(DiskFails(at_s=born_s, process=above, for_s=dies_s - born_s))
-    if random.random() < 0.3:
-        again_s = dies_s + random.random() * 5.0 * interval_s
-        happenings.append(Crash(at_s=again_s, process=random.choice((above, below)), for_s=back_s))
-    return happenings
-
-
-def _rivals(site: Site, link: str) -> tuple[list[str], list[str]]:
-    """The EVSEs below a link, and those beside it below the same parent."""
-    parent = site.modules[link].parent
-    assert parent is not None
-    evses = [m for m in site.subtree(parent) if isinstance(site.modules[m].config, EvseManagerConfig)]
-    inside = {*site.subtree(link)}
-    return [e for e in evses if e in inside], [e for e in evses if e not in inside]
-
-
-def _late_car(random: Random, site: Site, evse: str, at_s: float) -> Plug:
-    """One that takes all it gets, and the whole settle time to take less."""
-    config = site.modules[evse].config
-    assert isinstance(config, EvseManagerConfig)
-    car = replace(draw_car(random, config), reaction_s=config.settle_time_s, share=1.0)
-    return Plug(at_s=at_s, evse=evse, car=car)
-
-
 def _fault(random: Random, targets: Targets, at_s: float, knobs: Knobs) -> Fault:
     kind = pick_weighted(random, _KINDS)
     for_s = how_long_s(random, targets.interval_s)
@@ -237,7 +177,15 @@ def _fault(random: Random, targets: Targets, at_s: float, knobs: Knobs) -> Fault
     match kind:
         case "crash":
             lost = knobs.lost_state and random.random() < 0.04
-            return Crash(at_s=at_s, process=process, for_s=for_s, after_effects=after, loses_state=lost)
+            reboots = random.random() < 0.2
+            return Crash(
+                at_s=at_s,
+                process=process,
+                for_s=for_s,
+                after_effects=after,
+                loses_state=lost,
+                reboots=reboots,
+            )
         case "pause":
             return Pause(at_s=at_s, process=process, for_s=for_s, after_effects=after)
         case "clog":
@@ -253,6 +201,12 @@ def _fault(random: Random, targets: Targets, at_s: float, knobs: Knobs) -> Fault
             return Clog(at_s=at_s, link=driver, direction=direction, for_s=for_s)
         case "rebirth":
             return Rebirth(at_s=at_s, module=module)
+        case "hardware":
+            evse, back_s = (
+                driver.removesuffix(DRIVER),
+                random.choice((0.0, 1.0, 4.0, for_s)) * random.random(),
+            )
+            return RestartHardware(at_s=at_s, evse=evse, for_s=back_s, opens=random.random() < 0.6)
         case "leave":
             return Leave(at_s=at_s, process=process, for_s=for_s)
         case "disk":

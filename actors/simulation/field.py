@@ -51,7 +51,10 @@ class Field:
             evse.flow = (hardware.current_A, hardware.power_W)
             if self._world.recorder is not None:
                 self._world.recorder.flows(now_s, evse.id, hardware)
+            # Between changes of a flow exposures only fall: just before it falls is when a promise fails.
+            self._world.hold_to_promises(evse.id)
             self._world.checker.flow(now_s, evse.id, hardware.current_A, hardware.power_W)
+            self._world.hold_to_promises(evse.id)
         if evse.revision != hardware.revision:
             evse.revision = hardware.revision
             evse.timer += 1
@@ -73,7 +76,8 @@ class Field:
         now_s = self._world.now_s
         if timer != evse.timer:
             return
-        reading = evse.hardware.reading(now_s)
-        for at_s in evse.up.arrivals(now_s):
-            self._world.at(at_s, self._world.deliver, evse.slot, reading)
+        if now_s >= evse.hardware.back_s:
+            reading = evse.hardware.reading(now_s)
+            for at_s in evse.up.arrivals(now_s):
+                self._world.at(at_s, self._world.deliver, evse.slot, reading)
         self._world.at(now_s + evse.period_s, self._read_out, evse, timer)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from actors.energy.amount import Amount
 from actors.simulation.checker import STRETCH
 from actors.simulation.clocks import RHO
 from actors.simulation.commands import send_command
@@ -15,13 +16,16 @@ from actors.simulation.plan import (
     Clog,
     Crash,
     Cut,
+    Detour,
     DiskFails,
     Fault,
+    GiveBack,
     JumpWall,
     Leave,
     Pause,
     Plug,
     Rebirth,
+    RestartHardware,
     SetLimit,
     Unplug,
     Weather,
@@ -48,11 +52,19 @@ def happen(world: World, what: Workload | Fault) -> None:
         case Rebirth(module=module):
             if world.slots[module].process.state == "up":
                 begin_life(world, world.slots[module])
+        case RestartHardware(evse=evse, for_s=for_s, opens=opens):
+            back_s = max(world.now_s, min(world.now_s + for_s, world.plan.hurt_s))
+            world.evses[evse].hardware.restart(world.now_s, back_s, opens=opens)
+            world.field.touched(evse)
+        case GiveBack(module=module, current_A=current_A, for_s=for_s):
+            until_s = min(world.now_s + for_s, world.plan.hurt_s)
+            watt = current_A * 3.0 * world.site.manager_config().nominal_ac_voltage
+            world.slots[module].gives_back = until_s, Amount(export_A=current_A, export_W=watt)
         case DiskFails(process=name, for_s=for_s):
             world.processes[name].disk_fails_until_s = min(world.now_s + for_s, world.plan.hurt_s)
         case JumpWall(process=name, by_s=by_s):
             world.processes[name].clocks.wall.jump(by_s)
-        case Cut() | Clog() | Weather():
+        case Cut() | Clog() | Detour() | Weather():
             _spoil(world, what)
         case Plug(evse=evse, car=car):
             world.evses[evse].hardware.plug(world.now_s, car)
@@ -78,15 +90,15 @@ def _strike(world: World, what: Crash | Pause | Leave) -> None:
     if process.state == "down":
         return
     after = None if isinstance(what, Leave) else what.after_effects
-    lost = isinstance(what, Crash) and what.loses_state
+    lost, reboots = (what.loses_state, what.reboots) if isinstance(what, Crash) else (False, False)
     if after is not None and process.state == "up":
-        process.trap = Trap(after, isinstance(what, Pause), what.for_s, lost)
+        process.trap = Trap(after, isinstance(what, Pause), what.for_s, lost, reboots)
     elif isinstance(what, Pause):
         _pause(world, process, what.for_s)
     else:
         if isinstance(what, Leave) and process.state == "up":
             _say_farewell(world, process)
-        _end(world, process, what.for_s, lost)
+        _end(world, process, what.for_s, loses_state=lost, reboots=reboots)
 
 
 def spring(world: World, process: Process) -> None:
@@ -96,7 +108,7 @@ def spring(world: World, process: Process) -> None:
     if trap.pauses:
         _pause(world, process, trap.for_s)
     else:
-        _end(world, process, trap.for_s, trap.loses_state)
+        _end(world, process, trap.for_s, loses_state=trap.loses_state, reboots=trap.reboots)
 
 
 def _say_farewell(world: World, process: Process) -> None:
@@ -106,9 +118,11 @@ def _say_farewell(world: World, process: Process) -> None:
             world.carry_out(slot, slot.core.farewell(now))
 
 
-def _end(world: World, process: Process, for_s: float, loses_state: bool) -> None:
+def _end(world: World, process: Process, for_s: float, *, loses_state: bool, reboots: bool) -> None:
     """A process dies; what it had in mind is gone, what it has sent is under way."""
     turn = process.turn_to("down")
+    if reboots:
+        process.clocks.steady.begin_anew(world.now_s)
     process.trap = None
     process.waiting.clear()
     process.unfinished.clear()
@@ -213,11 +227,15 @@ def mend(world: World, _: Any) -> None:
 # --- links -----------------------------------------------------------------------------------------
 
 
-def _spoil(world: World, what: Cut | Clog | Weather) -> None:
+def _spoil(world: World, what: Cut | Clog | Detour | Weather) -> None:
     until_s = world.now_s + what.for_s
     for way in WAYS:
         link = world.links[what.link, way]
         if isinstance(what, Weather):
             link.weather(what.quality, until_s)
-        elif what.direction in ("both", way):
-            (link.cut if isinstance(what, Cut) else link.clog)(until_s)
+        elif what.direction not in ("both", way):
+            continue
+        elif isinstance(what, Detour):
+            link.detour(until_s, what.late_s)
+        else:
+            (link.cut if isinstance(what, Cut) else link.clog)(until_s, what.after_messages)

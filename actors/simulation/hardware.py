@@ -43,13 +43,16 @@ class Hardware:
         self.revision = 0
         """Counts what a driver must know at once; currents apart."""
         self.next_s = 0.0
+        self.back_s = -math.inf
+        """While it restarts: when it hears and says something again."""
         self._config = config
         self._phases = phases
         self._voltage_V = voltage_V
         self.floor_A = config.min_current_A if config.charge_mode == "AC" else 0.0
         self._changes_phases = config.charge_mode == "AC" and config.supports_changing_phases_during_charging
         fallback_A = config.fallback_limit_A
-        self.watchdog = Watchdog(fallback_A if fallback_A >= self.floor_A else 0.0)
+        self._fallback_A = fallback_A if fallback_A >= self.floor_A else 0.0
+        self.watchdog = Watchdog(self._fallback_A)
         self._share = 1.0
         self._past: deque[tuple[float, float]] = deque()
         """(until when it may still be drawn, ampere), the largest first."""
@@ -61,11 +64,23 @@ class Hardware:
 
     def actuate(self, now_s: float, command: Actuate) -> str | None:
         """Take a new limit, or tell why not."""
+        if now_s < self.back_s:
+            return "it restarts"
         refused = self.watchdog.take(self.clock.own_s(now_s), command)
         if refused is None:
             self.mark = command.mark
         self.advance(now_s)
         return refused
+
+    def restart(self, now_s: float, back_s: float, *, opens: bool) -> None:
+        """It begins anew, with a clock that shows 0 when it is back, and knows nothing of before."""
+        self.clock.begin_anew(back_s)
+        self.watchdog, self.mark, self.back_s = Watchdog(self._fallback_A), "", back_s
+        if opens:
+            self.contactor_closed = False
+            self._past.clear()
+        self.revision += 1
+        self.advance(now_s)
 
     def plug(self, now_s: float, car: Car) -> None:
         """A car is plugged in; one that is there goes first."""
@@ -107,6 +122,8 @@ class Hardware:
         self.next_s = math.inf if ends_s == math.inf else self.clock.true_s(ends_s) + 1e-7
         if self._past:
             self.next_s = min(self.next_s, self._past[0][0])
+        if now_s < self.back_s:
+            self.next_s = min(self.next_s, self.back_s)
         limit = self.watchdog.limit
         told = (
             limit.limit_A,
@@ -117,6 +134,7 @@ class Hardware:
             self.asks,
             self.contactor_closed,
             self.closed_phases,
+            now_s < self.back_s,
         )
         if told != self._told:
             self._told = told
@@ -179,7 +197,7 @@ class Hardware:
         if (wanted := self._wanted_phases()) != self.closed_phases:
             self.closed_phases = wanted
             self._permit(now_s)
-        if self.asks and self.permitted_A > 0.0:
+        if self.asks and self.permitted_A > 0.0 and now_s >= self.back_s:
             self.contactor_closed = True
         self._draw()
 

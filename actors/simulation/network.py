@@ -1,12 +1,13 @@
 """Links between processes, and between a driver and its hardware.
 
-A link between processes loses, repeats, delays and reorders; a driver's link keeps the order. Both
-may be cut in one or both directions, or clogged: nothing for a while, then all at once. Every
-message draws the same count of random numbers, whatever becomes of it.
+A link between processes loses, repeats, delays and reorders; so does what hardware says, but what it
+is told keeps its order. Both may be cut in one or both directions, or clogged: nothing for a while, then
+all at once. Every message draws the same count of random numbers, whatever becomes of it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from random import Random
 from typing import Literal
 
@@ -14,6 +15,8 @@ from msgspec import Struct
 
 Direction = Literal["up", "down", "both"]
 WAYS: tuple[Literal["up"], Literal["down"]] = ("up", "down")
+DRIVER = "#driver"
+"""Ends the name of a link between an EVSE's module and its hardware."""
 SPREAD_S = 0.01
 """All that a clog held back arrives within this."""
 LEFTOVER_S = 0.2
@@ -47,15 +50,28 @@ class Link:
         self._cut_until_s = 0.0
         self._clogged_until_s = 0.0
         self._weather_until_s = 0.0
+        self._detour = (0.0, 0.0)
         self._last_s = 0.0
+        self._traps: list[tuple[int, Callable[[], None]]] = []
+        """What begins when so many more messages were sent."""
 
-    def cut(self, until_s: float) -> None:
-        """Nothing passes until then."""
-        self._cut_until_s = max(self._cut_until_s, min(until_s, self._mended_s))
+    def cut(self, until_s: float, after: int = 0) -> None:
+        """Nothing passes until then, once so many more have passed."""
+        if after:
+            self._traps.append((after, lambda: self.cut(until_s)))
+        else:
+            self._cut_until_s = max(self._cut_until_s, min(until_s, self._mended_s))
 
-    def clog(self, until_s: float) -> None:
-        """All that is sent until then arrives then."""
-        self._clogged_until_s = max(self._clogged_until_s, min(until_s, self._mended_s))
+    def clog(self, until_s: float, after: int = 0) -> None:
+        """All that is sent until then arrives then, once so many more have passed."""
+        if after:
+            self._traps.append((after, lambda: self.clog(until_s)))
+        else:
+            self._clogged_until_s = max(self._clogged_until_s, min(until_s, self._mended_s))
+
+    def detour(self, until_s: float, late_s: float) -> None:
+        """What is sent until then arrives so much later."""
+        self._detour = (until_s, late_s)
 
     def weather(self, quality: Quality, until_s: float) -> None:
         """Another quality for a while."""
@@ -70,12 +86,16 @@ class Link:
         elif now_s >= self._weather_until_s:
             self.quality = self._base
         quality = self.quality
+        if self._traps:
+            self._count()
         if now_s < self._cut_until_s or lost < quality.loss:
             return ()
         if now_s < self._clogged_until_s:
             at_s = self._clogged_until_s + spread * SPREAD_S
         else:
             at_s = now_s + self._delay_s(first)
+        if now_s < self._detour[0]:
+            at_s += self._detour[1]
         if self._in_order:
             at_s = max(at_s, self._last_s)
             if not self._arrives(at_s):
@@ -84,6 +104,12 @@ class Link:
             return (at_s,)
         times = (at_s, at_s + self._delay_s(second)) if twice < quality.repeat else (at_s,)
         return tuple(t for t in times if self._arrives(t))
+
+    def _count(self) -> None:
+        due = [begin for left, begin in self._traps if left == 0]
+        self._traps = [(left - 1, begin) for left, begin in self._traps if left > 0]
+        for begin in due:
+            begin()
 
     def _arrives(self, at_s: float) -> bool:
         return at_s <= self._mended_s + LEFTOVER_S or self.quality is GOOD

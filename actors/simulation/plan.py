@@ -54,6 +54,8 @@ class Crash(Happening, frozen=True, kw_only=True):
     after_effects: int | None = None
     """It dies in the middle of a step: after so many more effects."""
     loses_state: bool = False
+    reboots: bool = False
+    """Its machine restarts, and the machine's monotonic clock begins anew."""
 
 
 class Leave(Happening, frozen=True, kw_only=True):
@@ -78,6 +80,24 @@ class Rebirth(Happening, frozen=True, kw_only=True):
     module: str
 
 
+class RestartHardware(Happening, frozen=True, kw_only=True):
+    """EVSE hardware restarts: from now on it is at its fallback, its clock begins anew, and for `for_s` it
+    neither hears nor says anything."""
+
+    evse: str
+    for_s: float
+    opens: bool = True
+    """Its contactor falls open; else it stays, and the car has its time to come down."""
+
+
+class GiveBack(Happening, frozen=True, kw_only=True):
+    """A module tells its parent that, besides all else, so much flows back below it; true or not."""
+
+    module: str
+    current_A: float
+    for_s: float
+
+
 class DiskFails(Happening, frozen=True, kw_only=True):
     """What a process writes is not kept, and it is told so."""
 
@@ -98,6 +118,8 @@ class Cut(Happening, frozen=True, kw_only=True):
     link: str
     direction: Direction
     for_s: float
+    after_messages: int = 0
+    """In each direction it begins only when so many more have passed."""
 
 
 class Clog(Happening, frozen=True, kw_only=True):
@@ -106,6 +128,16 @@ class Clog(Happening, frozen=True, kw_only=True):
     link: str
     direction: Direction
     for_s: float
+    after_messages: int = 0
+
+
+class Detour(Happening, frozen=True, kw_only=True):
+    """What a link carries for a while comes late; what it carries after that does not."""
+
+    link: str
+    direction: Direction
+    for_s: float
+    late_s: float
 
 
 class Weather(Happening, frozen=True, kw_only=True):
@@ -166,7 +198,20 @@ class ClearLimit(Happening, frozen=True, kw_only=True):
 
 
 Workload = Plug | Unplug | Ask | Appetite | SetLimit | ClearLimit
-Fault = Crash | Leave | Pause | Rebirth | DiskFails | JumpWall | Cut | Clog | Weather
+Fault = (
+    Crash
+    | Leave
+    | Pause
+    | Rebirth
+    | RestartHardware
+    | GiveBack
+    | DiskFails
+    | JumpWall
+    | Cut
+    | Clog
+    | Detour
+    | Weather
+)
 
 
 class Plan(Struct, frozen=True, kw_only=True):

@@ -6,11 +6,13 @@ from collections import deque
 from typing import Any, Literal, Protocol
 
 from msgspec import Struct
+from msgspec.structs import replace
 
+from actors.energy.amount import NOTHING, Amount, largest
 from actors.energy.effects import Effect, RunMarket
 from actors.energy.external import SavedSources
 from actors.energy.market import Memory
-from actors.energy.messages import Instant
+from actors.energy.messages import Instant, Report
 from actors.energy.types import EnforcedLimits
 from actors.simulation.clocks import ProcessClocks
 from actors.site import Site
@@ -51,6 +53,7 @@ class Trap(Struct):
     pauses: bool
     for_s: float
     loses_state: bool = False
+    reboots: bool = False
 
 
 class Slot:
@@ -67,8 +70,16 @@ class Slot:
         self.last_answer: tuple[EnforcedLimits, ...] = ()
         self.wake_own_s = float("inf")
         """The earliest wake that is on its way, by the process's clock."""
+        self.gives_back = (0.0, NOTHING)
+        """Until when it says that this flows back below it."""
         self.kept_sources: SavedSources | None = None
         self.kept_epoch: int | None = 0
+
+
+def giving_back(report: Report, back: Amount) -> Report:
+    """A report that says besides that this flows back."""
+    committed = None if report.committed is None else largest(report.committed, back)
+    return replace(report, committed=committed, holds=largest(report.holds, back))
 
 
 class Process:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from actors.build import build_core
@@ -23,7 +23,7 @@ from actors.energy.effects import (
     ToParent,
 )
 from actors.energy.market import RequestError, allocate
-from actors.energy.messages import EpochKept, Instant, MarketAnswer
+from actors.energy.messages import EpochKept, Instant, MarketAnswer, Report
 from actors.energy.trunk import Trunk
 from actors.simulation import happenings
 from actors.simulation.bench import make_bench
@@ -31,7 +31,7 @@ from actors.simulation.checker import Checker, Violation
 from actors.simulation.digest import Digest
 from actors.simulation.field import Field
 from actors.simulation.plan import Plan
-from actors.simulation.processes import Build, Slot
+from actors.simulation.processes import Build, Slot, giving_back
 from actors.simulation.recorder import Recorder
 
 SHORTEST_NAP_S = 0.001
@@ -111,12 +111,22 @@ class World:
         if effects:
             self.carry_out(slot, effects)
         if isinstance(core, Trunk) and slot.core is core:
-            ledger = core.branch.ledger
-            self.checker.promises(
-                self.now_s, slot.id, ledger.accounts, lambda child: ledger.exposure(now.mono_s, child)
-            )
+            self._hold_to_promises(slot.id, core, core.branch.ledger.accounts, now.mono_s)
         if slot.core is core and core.due_s < slot.wake_own_s and slot.process.state == "up":
             self.plan_wake(slot, now)
+
+    def hold_to_promises(self, evse_id: str) -> None:
+        """What flows to an EVSE changes: all ledgers above it must count with it."""
+        child = evse_id
+        while (parent := self._parents.get(child)) is not None:
+            if isinstance(parent.core, Trunk):
+                own_s = parent.process.clocks.steady.own_s(self.now_s)
+                self._hold_to_promises(parent.id, parent.core, (child,), own_s)
+            child = parent.id
+
+    def _hold_to_promises(self, node: str, core: Trunk, children: Iterable[str], own_s: float) -> None:
+        ledger = core.branch.ledger
+        self.checker.promises(self.now_s, node, children, lambda child: ledger.exposure(own_s, child))
 
     def plan_wake(self, slot: Slot, now: Instant) -> None:
         """Put the wake of a core into the heap."""
@@ -193,7 +203,10 @@ class World:
 
     def _carry_out(self, slot: Slot, effect: Effect) -> None:
         if isinstance(effect, ToParent):
-            self._send(slot, self._parents[slot.id], slot.id, "up", effect.message)
+            message = effect.message
+            if self.now_s < slot.gives_back[0] and isinstance(message, Report):
+                message = giving_back(message, slot.gives_back[1])
+            self._send(slot, self._parents[slot.id], slot.id, "up", message)
         elif isinstance(effect, ToChild):
             self._send(slot, self.slots[effect.child], effect.child, "down", effect.message)
         elif isinstance(effect, ToDriver):

@@ -164,6 +164,41 @@ def test_a_grant_answers_the_life_that_was_heard_last() -> None:
     assert (given_.boot, given_.t_echo_s) == ("next", 5.2)
 
 
+def _wants(A: float, *, begins_s: float = 0.0, **more: Any) -> EnergyFlowRequest:
+    return EnergyFlowRequest(
+        uuid="a", node_type=NodeType.Evse, schedule_import=(entry(stamp(begins_s), A=A),), **more
+    )
+
+
+def test_what_is_wanted_counts_also_in_a_full_report_that_a_short_one_overtook() -> None:
+    parent = branch()
+    assert parent.hear(0.0, report("a", 1.0, wants=_wants(0.0))).wants_other
+    assert not parent.hear(0.3, report("a", 2.2, wants=None)).wants_other
+    heard = parent.hear(0.4, report("a", 2.0, wants=_wants(32.0)))
+    assert (heard.stale, heard.wants_other) == (True, True)
+    assert parent.wants(0.5, WALL_US) == (_wants(32.0),)
+    assert not parent.hear(0.5, report("a", 2.0, wants=_wants(32.0))).wants_other, "it is only repeated"
+    assert not parent.hear(0.6, report("a", 1.5, wants=_wants(0.0))).wants_other, "it was wanted before"
+    assert not parent.hear(0.7, report("a", 2.1, boot="dead", wants=_wants(0.0))).wants_other
+    assert parent.wants(0.5, WALL_US) == (_wants(32.0),)
+
+
+def test_only_what_the_market_would_answer_differently_is_news() -> None:
+    parent = branch(child("node", "a"), child("b"))
+
+    def panel(*below: EnergyFlowRequest) -> EnergyFlowRequest:
+        return EnergyFlowRequest(uuid="node", node_type=NodeType.Generic, children=below)
+
+    wishes = (_wants(16.0), _wants(16.0, begins_s=9.0, priority_request=True), _wants(6.0), None)
+    news = [
+        parent.hear(
+            0.0, report("node", float(i), wants=panel(*(w for w in (wish,) if w is not None)))
+        ).wants_other
+        for i, wish in enumerate(wishes)
+    ]
+    assert news == [True, False, True, True]
+
+
 def test_after_a_restart_a_child_is_fenced_until_it_has_told_what_may_flow() -> None:
     parent = branch(kept_epoch=1)
     parent.hear(0.0, report("a", 1.0, acked=Order(1, 9), holds=Amount(16.0), committed=Amount(16.0)))

@@ -77,6 +77,17 @@ def test_a_priority_request_goes_up_at_once_others_wait_for_the_interval() -> No
     assert told.wants.priority_request
 
 
+def test_what_is_new_to_it_goes_up_at_once_even_if_it_hears_of_it_by_chance() -> None:
+    core = node()
+    heard(core, 0.0)
+    wants = report("a", 0.0).wants
+    assert wants is not None
+    other = replace(wants, schedule_import=(entry(stamp(0.0), A=7.0),))
+    [told] = reports(core.step(at(0.2), report("a", 0.2, wants=other)))
+    assert told.priority, "the urgent report in which the child said so may have been lost"
+    assert reports(core.step(at(0.3), report("a", 0.3, wants=other))) == []
+
+
 def test_a_new_grant_is_passed_on_at_once_with_no_later_end_than_its_own() -> None:
     core = node()
     heard(core, 3.0)

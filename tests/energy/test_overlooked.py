@@ -147,3 +147,21 @@ def test_grants_are_still_taken_after_one_that_was_none() -> None:
     core.step(at(1.1), grant(0.0, 2, enforced(A=16.0), amount=Amount(float("nan"))))
     taken: Grant = grant(0.0, 1, enforced(A=16.0))
     assert [message.limit_A for message in actuates(core.step(at(1.2), taken))] == [16.0]
+
+
+def test_of_two_readings_of_one_instant_the_one_that_comes_last_proves_nothing() -> None:
+    core = evse(settle_time_s=11.0)
+
+    def mark_of(effects: list[Any]) -> str:
+        return actuates(effects)[-1].mark
+
+    first = mark_of(core.step(at(0.0), reading(HARDWARE_S, contactor_closed=False)))
+    core.step(at(0.1), reading(HARDWARE_S + 0.1, mark=first, contactor_closed=False))
+    mark_of(core.step(at(0.2), grant(0.2, 1, enforced(A=32.0))))
+    low = mark_of(core.step(at(0.3), grant(0.2, 2, enforced(A=6.0))))
+    # Both reach the hardware in one burst: for an instant 32 A are in force, and the car has seen it.
+    core.step(at(1.0), reading(HARDWARE_S + 0.9, mark=low, limit_A=6.0, limit_ends_in_s=9.0))
+    core.step(at(1.1), reading(HARDWARE_S + 0.9, mark=first, contactor_closed=False))
+    [told_] = reports(core.step(at(1.3), None)) or [core._short_report(at(1.3))]
+    assert told_.committed is not None
+    assert told_.committed.import_A == 32.0

@@ -41,3 +41,12 @@ def test_wall_clocks_jump_and_steady_ones_do_not() -> None:
     after = clocks.now(6.0)
     assert after.wall_us - before.wall_us == -3_599_000_000
     assert after.mono_s - before.mono_s == 1.0
+
+
+def test_the_clock_of_a_machine_that_restarts_begins_anew_and_keeps_its_rates() -> None:
+    clock = Clock([(0.0, 1.0), (10.0, 0.9)], begin_s=100.0)
+    assert clock.own_s(15.0) == pytest.approx(114.5)
+    clock.begin_anew(15.0)
+    assert clock.own_s(15.0) == 0.0
+    assert clock.own_s(25.0) == pytest.approx(9.0)
+    assert clock.true_s(9.0) == pytest.approx(25.0)

@@ -143,3 +143,22 @@ def test_a_dc_evse_counts_its_watts_on_the_feeder() -> None:
     some.plug(0.0, replace(CAR, max_current_A=1000.0))
     tell(some, 0.0, 100.0, limit_W=6900.0)
     assert (draws_A(some, 0.0), some.power_W) == (10.0, 6900.0)
+
+
+@pytest.mark.parametrize("opens", [True, False])
+def test_hardware_that_restarts_is_deaf_then_at_its_fallback_with_a_clock_that_begins_anew(
+    opens: bool,
+) -> None:
+    some = hardware(fallback_limit_A=7.0)
+    some.plug(0.0, CAR)
+    tell(some, 10.0, 32.0)
+    some.restart(20.0, 22.0, opens=opens)
+    assert (some.permitted_A, some.mark, some.contactor_closed) == (7.0, "", not opens)
+    assert some.current_A == (0.0 if opens else 32.0)
+    assert tell(some, 21.0, 16.0) == "it restarts"
+    assert some.next_s == 22.0
+    assert draws_A(some, 22.0) == (7.0 if opens else 32.0)
+    assert some.reading(22.5).t_hardware_s == pytest.approx(0.5)
+    assert draws_A(some, 20.0 + SETTLE_S) == 7.0
+    assert tell(some, 31.0, 16.0, t_echo_s=1015.0) is not None, "it answers the life before"
+    assert tell(some, 31.0, 16.0) is None

@@ -16,7 +16,7 @@ import actors.simulation.bench
 from actors.config import parse_site
 from actors.simulation.clocks import Clock, draw_clock
 from actors.simulation.liveness import share_in_force
-from actors.simulation.plan import Car, Plan, Plug, Unplug
+from actors.simulation.plan import Car, Cut, Plan, Plug, Unplug
 from actors.simulation.world import World
 from actors.site import Site
 
@@ -126,3 +126,18 @@ def test_what_an_open_contactor_frees_need_not_wait_for_the_settle_time(depth: i
     assert in_force(made) == pytest.approx((16.0, 16.0))
     made.run_until(CALM_S + 0.1)
     assert seconds_until(made, (0.0, FUSE_A), 2.0) < SETTLE_S / 2
+
+
+@pytest.mark.usefixtures("exact_clocks")
+@pytest.mark.parametrize("depth", [2, 8])
+def test_an_urgent_report_that_is_lost_costs_one_interval_and_not_one_a_level(depth: int) -> None:
+    interval_s = 10
+    made = world(
+        site(depth, interval_s, 0.0),
+        Plug(at_s=20.0, evse="a", car=CAR),
+        Cut(at_s=CALM_S - 0.1, link=f"right_{depth - 1}", direction="up", for_s=1.0),
+        Plug(at_s=CALM_S, evse="b", car=CAR),
+    )
+    made.run_until(CALM_S)
+    assert in_force(made) == pytest.approx((FUSE_A, 0.0))
+    seconds_until(made, (16.0, 16.0), 3 * interval_s + SETTLE_S)

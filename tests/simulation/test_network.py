@@ -41,6 +41,20 @@ def test_what_is_cut_never_arrives_and_what_is_clogged_all_at_once() -> None:
     assert some.arrivals(51.0)[0] < 51.1
 
 
+def test_a_cut_may_wait_for_the_message_that_matters() -> None:
+    some = link(GOOD)
+    some.cut(10.0, after=2)
+    assert [len(some.arrivals(t)) for t in (1.0, 2.0, 3.0, 9.0, 10.0)] == [1, 1, 0, 0, 1]
+    some.clog(30.0, after=1)
+    assert [some.arrivals(t)[0] >= 30.0 for t in (20.0, 21.0)] == [False, True]
+
+
+def test_on_a_detour_messages_come_late_and_those_after_it_do_not() -> None:
+    some = link(GOOD)
+    some.detour(2.0, late_s=5.0)
+    assert [round(some.arrivals(t)[0]) for t in (1.0, 2.0, 3.0)] == [6, 2, 3]
+
+
 def test_once_mended_a_link_is_good_and_nothing_old_comes_later() -> None:
     some = link(mended_s=100.0)
     some.cut(1e6)

@@ -9,14 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from actors.build import build_core
 from actors.energy.ledger import Ledger
 from actors.simulation.faults import draw_plan
 from actors.simulation.mutants import mutated
-from actors.simulation.plan import Knobs
+from actors.simulation.plan import Crash, Knobs
 from actors.simulation.run import run, run_plan
 from actors.simulation.shrink import shrink
+from actors.simulation.world import World
 
 SEEDS = range(6)
 SAMPLE = Knobs(evses=8, hurt_s=120.0)
@@ -84,6 +86,19 @@ def test_a_core_that_raises_is_a_failure_and_the_run_goes_on() -> None:
     result = run_plan(plan, build)
     assert {(v.kind, v.where) for v in result.violations} >= {("exception", "e0")}
     assert result.sim_s >= plan.hurt_s
+
+
+def test_a_machine_that_restarts_begins_a_life_with_a_clock_of_its_own() -> None:
+    plan = draw_plan(1, Knobs(evses=2, hurt_s=60.0))
+    crash = Crash(at_s=30.0, process="root", for_s=2.0, reboots=True)
+    world = World(replace(plan, happenings=(crash,)))
+    world.begin()
+    clocks = world.processes["root"].clocks
+    world.run_until(29.0)
+    assert clocks.now(29.0).mono_s > 20.0
+    world.run_until(40.0)
+    assert clocks.now(40.0).mono_s == pytest.approx(10.0, rel=0.1)
+    assert world.slots["root"].core is not None
 
 
 def test_mutations_are_undone() -> None:

@@ -27,7 +27,8 @@ def test_nothing_is_left_where_nothing_is_needed() -> None:
 
 
 def test_a_plan_is_cut_and_thinned_while_it_fails() -> None:
-    plan = draw_plan(9, Knobs())
+    plans = (draw_plan(seed, Knobs()) for seed in range(9, 100))
+    plan = next(p for p in plans if p.qualities and any(isinstance(h, Crash) for h in p.happenings))
     crashes = [h for h in plan.happenings if isinstance(h, Crash)]
     plugs = [h for h in plan.happenings if isinstance(h, Plug) and h.at_s < crashes[0].at_s]
     needed = {crashes[0], plugs[0]}

@@ -1,27 +1,23 @@
 """Looks for a broken rule in simulated runs: how many, how long, until something that must not be is seen.
 
-Besides what the simulator looks for, the promise of each ledger is held against what truly flows, each
-time its node does anything: margins that cover each other up cannot hide that one of them is gone.
+The promise of each ledger is held against what truly flows: margins that cover each other up cannot
+hide that one of them is gone.
 """
 
 from __future__ import annotations
 
 import time
-from typing import Any
 
 from msgspec import Struct
 
-from actors.energy.trunk import Trunk
 from actors.simulation.checker import Violation
 from actors.simulation.faults import draw_plan
 from actors.simulation.plan import Knobs, Plan
-from actors.simulation.processes import Slot
 from actors.simulation.world import World
 from tests.simulation.mutants.breaks import BY_NAME
 
 UNSAFE = frozenset(("overload", "power", "limit", "invariant", "promise"))
 """Kinds of violations that tell of a broken protocol; others are of what is slow or raises."""
-CRUMB = 1e-5
 LIFE_S = 30.0
 """Simulated beyond the time when all is mended."""
 
@@ -35,11 +31,10 @@ class FoundError(AssertionError):
 
 
 class WatchedWorld(World):
-    """Ends at the first violation, of the promises of ledgers, too."""
+    """Ends at the first violation."""
 
-    def __init__(self, plan: Plan, *, promises: bool = True) -> None:
+    def __init__(self, plan: Plan) -> None:
         super().__init__(plan)
-        self._promises = promises
         self._note = self.checker.note
         self.checker.note = self._found  # type: ignore[method-assign]
 
@@ -47,26 +42,6 @@ class WatchedWorld(World):
         if violation.kind in UNSAFE:
             raise FoundError(violation)
         self._note(violation)
-
-    def step(self, slot: Slot, event: Any) -> None:
-        super().step(slot, event)
-        if self._promises and isinstance(slot.core, Trunk):
-            self.hold_to_promise(slot, slot.core)
-
-    def hold_to_promise(self, slot: Slot, core: Trunk) -> None:
-        """What flows below a child is no more than its exposure."""
-        now_s = slot.process.clocks.now(self.now_s).mono_s
-        for name in core.branch.ledger.accounts:
-            flow_A, flow_W = self.checker.flow_below(name)
-            if flow_A == 0.0:
-                continue
-            exposure = core.branch.ledger.exposure(now_s, name)
-            if (
-                flow_A > exposure.import_A * (1 + CRUMB) + CRUMB
-                or flow_W > exposure.import_W * (1 + CRUMB) + 1.0
-            ):
-                text = f"{flow_A:.6g} A, {flow_W:.6g} W flow below {name}, {slot.id} counts with {exposure.text()}"
-                raise FoundError(Violation(kind="promise", at_s=self.now_s, where=slot.id, text=text))
 
 
 class Hunt(Struct, frozen=True, kw_only=True):

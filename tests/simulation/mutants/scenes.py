@@ -369,7 +369,7 @@ def a_car_that_nobody_holds_any_more_is_drawing_as_long_as_it_may() -> None:
     clocks are slow, its parent's is fast, and a rival wants the room."""
     rates = {"root": FAST, "panel": FAST, "b": FAST, "a": SLOW, "a#driver": SLOW}
     for tenth in range(10):
-        stage = Stage(TWO, rates, promises=False)
+        stage = Stage(TWO, rates)
         stage.go(20.0 + tenth / 10)
         stage.plug("a")
         stage.go(0.08)
@@ -408,7 +408,7 @@ def what_hardware_was_told_counts_until_it_has_run_out_on_the_slowest_clock_and_
 
 @shows("early acknowledgement by a node")
 def a_panel_that_is_lowered_says_so_when_its_cars_have_come_down() -> None:
-    stage = Stage(DEEP, promises=False)
+    stage = Stage(DEEP)
     stage.plug("a")
     stage.go(20.0)
     assert stage.flows_A("panel") == 32.0
@@ -419,7 +419,7 @@ def a_panel_that_is_lowered_says_so_when_its_cars_have_come_down() -> None:
 
 @shows("capacity without the own grant")
 def a_panel_hands_out_what_it_was_granted_while_the_market_gives_it_more_already() -> None:
-    stage = Stage(DEEP, promises=False)
+    stage = Stage(DEEP)
     stage.plug("b")
     stage.go(20.0)
     assert stage.flows_A("b") == 32.0
@@ -430,7 +430,7 @@ def a_panel_hands_out_what_it_was_granted_while_the_market_gives_it_more_already
 
 @shows("islands hand out their last grant")
 def a_panel_that_is_cut_off_hands_out_its_fallback() -> None:
-    stage = Stage(DEEP, promises=False)
+    stage = Stage(DEEP)
     stage.plug("a")
     stage.go(20.0)
     stage.cut("panel", 200.0)
@@ -444,7 +444,7 @@ def a_panel_that_is_cut_off_hands_out_its_fallback() -> None:
 
 @shows("early acknowledgement by an EVSE", "no settling at the EVSE")
 def a_car_that_is_lowered_takes_its_time() -> None:
-    stage = Stage(TWO, promises=False)
+    stage = Stage(TWO)
     stage.plug("a")
     stage.go(20.0)
     assert stage.flows_A("a") == 32.0
@@ -456,7 +456,7 @@ def a_car_that_is_lowered_takes_its_time() -> None:
 @shows("the meter is trusted")
 def a_car_that_takes_little_may_take_all_that_it_was_offered() -> None:
     car = Car(max_current_A=32.0, reaction_s=11.0, meter=0.5)
-    stage = Stage(TWO, promises=False)
+    stage = Stage(TWO)
     stage.plug("a", car)
     stage.go(20.0)
     stage.plug("b")
@@ -466,7 +466,7 @@ def a_car_that_takes_little_may_take_all_that_it_was_offered() -> None:
 
 @shows("lost memory is zero")
 def an_evse_that_restarts_right_after_it_was_lowered_does_not_know_what_flows() -> None:
-    stage = Stage(TWO, promises=False)
+    stage = Stage(TWO)
     stage.plug("a")
     stage.go(20.0)
     stage.plug("b")

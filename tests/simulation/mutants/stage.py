@@ -35,9 +35,7 @@ LATE_CAR = Car(max_current_A=32.0, reaction_s=11.0, surges=True)
 class Stage:
     """Each module is a process of its own. An overload, or a promise of a ledger that is not kept, raises."""
 
-    def __init__(
-        self, text: str = TWO, rates: dict[str, float] | None = None, *, promises: bool = True
-    ) -> None:
+    def __init__(self, text: str = TWO, rates: dict[str, float] | None = None) -> None:
         """`rates` of the clocks that are not right; `a#driver` is that of the hardware."""
         rates = rates or {}
         site = parse_site(text, "stage")
@@ -50,7 +48,7 @@ class Stage:
             happenings=(),
             qualities={},
         )
-        self.world = WatchedWorld(plan, promises=promises)
+        self.world = WatchedWorld(plan)
         for name, process in self.world.processes.items():
             clock = Clock([(0.0, rates.get(name, 1.0))], begin_s=1000.0)
             process.clocks = ProcessClocks(clock, WallClock())

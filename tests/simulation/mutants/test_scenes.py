@@ -43,21 +43,21 @@ def test_a_broken_rule_is_whole_again_afterwards() -> None:
 
 
 def test_the_command_tells_how_each_is_found(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["import and export", "dead lives", "--markdown"]) == 0
+    assert main(["renewing ignores", "dead lives", "--markdown"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split(" | ")[0] for line in lines if line.startswith("| ")] == [
         "| mutant",
+        "| renewing ignores the capacity",
         "| dead lives are believed",
-        "| import and export netted",
     ]
 
 
 def test_a_survivor_ends_the_command_with_1(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(SCENES, "import and export netted", lambda: None)
-    assert main(["import and export"]) == 1
-    assert "SURVIVES: import and export netted" in capsys.readouterr().out
+    monkeypatch.setitem(SCENES, "renewing ignores the capacity", lambda: None)
+    assert main(["renewing ignores"]) == 1
+    assert "SURVIVES: renewing ignores the capacity" in capsys.readouterr().out
 
 
 def test_a_hunt_ends_with_what_it_found() -> None:

@@ -1,0 +1,53 @@
+"""Tight spots: what only they show, and that the protocol stands in each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+import actors.simulation.faults
+from actors.simulation import tight_spots
+from actors.simulation.plan import Knobs
+from actors.simulation.run import run
+from tests.simulation.mutants.breaks import BY_NAME
+from tests.simulation.mutants.hunt import hunt
+
+SPOTS = {spot.__name__: spot for spot in tight_spots._SPOTS}
+HUNT_RUNS = 60
+
+
+@pytest.fixture
+def only(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """All runs have nothing but tight spots of one kind."""
+
+    def choose(name: str) -> None:
+        monkeypatch.setattr(tight_spots, "_SPOTS", (SPOTS[name],))
+        monkeypatch.setattr(tight_spots, "TIGHT_RUNS", 1.0)
+        monkeypatch.setattr(actors.simulation.faults, "CALM_RUNS", 1.0)
+
+    return choose
+
+
+@pytest.mark.parametrize("name", SPOTS)
+def test_no_spot_is_too_tight(name: str, only: Callable[[str], None]) -> None:
+    only(name)
+    for seed in range(2):
+        assert run(seed, Knobs(evses=4, hurt_s=240.0)).violations == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "broken"),
+    [
+        ("_late_raise", "known by an old epoch"),
+        ("_obedient", "what a fenced child holds is dropped"),
+        ("_deaf_hardware", "no drift at the hardware"),
+        ("_heirless", "what was inherited is renewed"),
+    ],
+)
+def test_a_rule_that_hardly_matters_elsewhere_is_missed_here(
+    name: str, broken: str, only: Callable[[str], None]
+) -> None:
+    only(name)
+    with BY_NAME[broken].broken():
+        assert hunt(10_000, HUNT_RUNS).found
