@@ -71,6 +71,8 @@ BELIEVABLE = 1e9
 BELIEVABLE_SETTLE_S = 3600.0
 FORMER_LIVES_MAX = 16
 """Former lives of a child that are remembered, to tell their late reports from a new life's."""
+PERSISTS = 0.25
+"""Of the time after which a child is silent: less than one interval."""
 TURNS_MAX = 3
 """Two lives of a child that speak in turn so often are no late reports: both live."""
 
@@ -113,6 +115,8 @@ class Account(Struct, kw_only=True):
     acked: Order | None = None
     former: dict[str, float] = {}
     """Former lives with the `t_child_s` of their newest report."""
+    speaks: tuple[str, float] = ("", -math.inf)
+    """A life that seems to be before the present one, and since when it alone speaks."""
     turns: int = 0
     """How often a former life spoke lately."""
     turned_s: float = -math.inf
@@ -276,7 +280,10 @@ class Ledger:
         if told_s is not None and report.t_child_s <= told_s:
             return False
         if present and report.t_child_s <= account.told_s:
-            return False  # lives on one machine share its clock: this one came before
+            # Lives on one machine share its clock: this one came before, unless the machine restarted.
+            persists = told_s is None and self._persists(now_s, account, report.boot)
+            if not persists:
+                return False
         if told_s is not None:
             account.former[report.boot] = report.t_child_s
             if now_s - account.turned_s > self._silent_s:  # late reports may come in one burst
@@ -297,6 +304,15 @@ class Ledger:
         account.former.pop(report.boot, None)
         account.boot, account.acked = report.boot, None
         return True
+
+    def _persists(self, now_s: float, account: Account, boot: str) -> bool:
+        """Whether a life goes on speaking, for longer than late reports mostly do, while the present one says
+        nothing. So that a machine that restarts at once need not wait until its former life is silent."""
+        speaker, since_s = account.speaks
+        if speaker != boot or since_s < account.heard_s:
+            account.speaks = boot, now_s
+            return False
+        return now_s - since_s >= PERSISTS * self._silent_s
 
     def _doubt(self, now_s: float, account: Account, report: Report) -> str:
         """Judge the child anew; returns what is new about it."""

@@ -103,7 +103,7 @@ def draw_plan(seed: int, knobs: Knobs) -> Plan:
         for link in (*targets.links, *targets.drivers)
     }
     spots = draw_tight_spots(stream(seed, "tight spots"), site, targets.links, hurt_s, knobs)
-    calm = bool(spots) and random.random() < CALM_RUNS
+    calm = knobs.tight or (bool(spots) and random.random() < CALM_RUNS)
     if calm:
         qualities = {}
     jumps = random.random() < 0.5

@@ -19,6 +19,8 @@ class Knobs(Struct, frozen=True, kw_only=True):
     hurt_s: float | None = None
     """How long things go wrong."""
     deep: bool | None = None
+    tight: bool = False
+    """Whether nothing but tight spots happens."""
     lost_state: bool = True
     """Whether processes may lose what they have on disk."""
 

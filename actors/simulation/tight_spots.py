@@ -94,7 +94,7 @@ def draw_tight_spots(
     """One after the other, in half of the runs; `links` are those between processes."""
     interval_s = float(site.manager_config().update_interval)
     happenings: Happenings = []
-    if random.random() >= TIGHT_RUNS or not links:
+    if (random.random() >= TIGHT_RUNS and not knobs.tight) or not links:
         return happenings
     tall = [link for link in links if _is_tall(site, link)]
     at_s = random.uniform(0.0, 30.0)

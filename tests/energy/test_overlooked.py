@@ -165,3 +165,14 @@ def test_of_two_readings_of_one_instant_the_one_that_comes_last_proves_nothing()
     [told_] = reports(core.step(at(1.3), None)) or [core._short_report(at(1.3))]
     assert told_.committed is not None
     assert told_.committed.import_A == 32.0
+
+
+def test_a_machine_that_restarts_at_once_is_believed_before_its_former_life_is_silent() -> None:
+    made = ledger()
+    made.hear(0.0, told("a", "first", 500.0))
+    assert made.hear(0.5, told("a", "second", 0.2)).stale, "it could be a late one"
+    assert made.hear(0.6, told("a", "second", 0.3)).stale
+    assert made.hear(0.7, told("a", "first", 500.7)).stale is False, "it was one"
+    assert made.hear(1.5, told("a", "second", 1.2)).stale, "the present one has spoken since"
+    assert made.hear(2.5, told("a", "second", 2.2)).restarted
+    assert made.hear(2.6, told("a", "first", 502.0)).stale
