@@ -456,6 +456,11 @@ BREAKS = (
         edits=_edit(f"{ACTUATOR}.Actuator.__init__", "settle_time_s * (1 + RHO)", "0.0"),
     ),
     Break(
+        name="what was worked out before it was told",
+        breaks="What may flow is not worked out anew when the hardware is told something.",
+        edits=_edit(f"{ACTUATOR}.Actuator.tell", "self._same_until_s = -math.inf", "pass"),
+    ),
+    Break(
         name="the meter is trusted",
         explored="a low meter reading counts",
         breaks="An EVSE tells as committed what its meter shows.",

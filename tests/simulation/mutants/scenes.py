@@ -403,6 +403,16 @@ def what_hardware_was_told_counts_until_it_has_run_out_on_the_slowest_clock_and_
         assert actuator.committed(true_s * FAST) == ampere(32.0)
 
 
+@shows("what was worked out before it was told")
+def what_hardware_is_told_counts_at_once() -> None:
+    actuator = Actuator(ampere(0.0), SETTLE_S)
+    actuator.tell("0", ampere(0.0), 10.0, 0.0)
+    actuator.read(0.0, reading(0.0, mark="0", contactor_closed=False))
+    assert actuator.committed(1.0) == ampere(0.0)
+    actuator.tell("32", ampere(32.0), 10.0, 1.0)
+    assert actuator.committed(1.0) == ampere(32.0)
+
+
 # --- nodes -----------------------------------------------------------------------------------------
 
 
