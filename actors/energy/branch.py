@@ -20,7 +20,7 @@ from actors.energy.lease import SILENT_INTERVALS, longest_grant_s
 from actors.energy.ledger import Heard, Ledger, Planned
 from actors.energy.market.errors import RequestError
 from actors.energy.messages import Grant, ModuleStatus, Report
-from actors.energy.request_checks import NOT_HEARD, check_request
+from actors.energy.request_checks import NOT_HEARD, RequestCheck
 from actors.energy.types import (
     EnergyFlowRequest,
     EnergyManagerConfig,
@@ -66,9 +66,10 @@ class _Share(Struct, frozen=True):
 
 
 class _Child:
-    def __init__(self, settings: ChildSettings) -> None:
+    def __init__(self, settings: ChildSettings, levels: int) -> None:
         self.settings = settings
         self.modules = frozenset(settings.modules)
+        self.check = RequestCheck(self.modules, levels)
         self.report: Report | None = None
         self.wants: EnergyFlowRequest | None = None
         self.refused = ""
@@ -96,8 +97,7 @@ class Branch:
         levels: int = LEVELS_MAX,
     ) -> None:
         """`levels` is how deep a child's tree may be."""
-        self._levels = levels
-        self._children = {child.id: _Child(child) for child in children}
+        self._children = {child.id: _Child(child, levels) for child in children}
         self._silent_s = SILENT_INTERVALS * float(site.update_interval)
         self._renew_s = RENEW_INTERVALS * float(site.update_interval)
         self._voltage_V = site.nominal_ac_voltage
@@ -140,7 +140,7 @@ class Branch:
             return ""
         before, child.refused = child.refused, ""
         try:
-            check_request(wants, child.modules, self._levels)
+            child.check.check(wants)
         except RequestError as error:
             child.refused = str(error)[:REASON_MAX]
         child.wants = None if child.refused else wants

@@ -37,19 +37,37 @@ SIZE_MAX_PER_MODULE_B = 16 << 10
 """Bytes of a request on the wire, at most: what its parent tells in turn must still fit into a message."""
 
 
-def check_request(request: EnergyFlowRequest, modules: Collection[str], levels: int) -> None:
-    """Refuse what the market would refuse. `modules` are all that the child may speak for, `levels` is how
-    deep its tree may be. Raises RequestError with the path of the first fault."""
-    size_B, most_B = len(msgspec.msgpack.encode(request)), SIZE_MAX_B + SIZE_MAX_PER_MODULE_B * len(modules)
-    if size_B > most_B:
-        raise RequestError("", f"has {size_B} bytes, more than {most_B}")
-    _Walk(modules, levels).visit(request, 1, {"import": 1.0, "export": 1.0})
+Schedule = tuple[ScheduleReqEntry, ...]
+Seen = dict[tuple[int, Direction], tuple[Schedule, float]]
+"""Schedules by id, kept so that the id stays theirs, with the worst efficiency of each."""
+
+
+class RequestCheck:
+    """Of one child; what it asked for before, as the very same objects, is not read again."""
+
+    def __init__(self, modules: Collection[str], levels: int) -> None:
+        """`modules` are all that the child may speak for, `levels` is how deep its tree may be."""
+        self._modules = modules
+        self._levels = levels
+        self._seen: Seen = {}
+
+    def check(self, request: EnergyFlowRequest) -> None:
+        """Refuse what the market would refuse. Raises RequestError with the path of the first fault."""
+        size_B = len(msgspec.msgpack.encode(request))
+        most_B = SIZE_MAX_B + SIZE_MAX_PER_MODULE_B * len(self._modules)
+        if size_B > most_B:
+            raise RequestError("", f"has {size_B} bytes, more than {most_B}")
+        walk = _Walk(self._modules, self._levels, self._seen)
+        walk.visit(request, 1, {"import": 1.0, "export": 1.0})
+        self._seen = walk.seen
 
 
 class _Walk:
-    def __init__(self, modules: Collection[str], levels: int) -> None:
+    def __init__(self, modules: Collection[str], levels: int, before: Seen) -> None:
         self._modules = modules
         self._levels = levels
+        self._before = before
+        self.seen: Seen = {}
         self._named: set[str] = set()
         self._instants: dict[str, int] = {}
 
@@ -79,8 +97,15 @@ class _Walk:
             except RequestError as error:
                 raise error.below(f"children[{place}]") from None
 
-    def _schedule(self, schedule: tuple[ScheduleReqEntry, ...], direction: Direction) -> float:
+    def _schedule(self, schedule: Schedule, direction: Direction) -> float:
         """Its worst efficiency."""
+        key = (id(schedule), direction)
+        known = self._before.get(key)
+        if known is not None:
+            for entry in schedule:
+                self._note_instant(entry.timestamp)
+            self.seen[key] = known
+            return known[1]
         name, worst = f"schedule_{direction}", 1.0
         _check_length(name, len(schedule))
         for index, entry in enumerate(schedule):
@@ -89,6 +114,7 @@ class _Walk:
                 worst = min(worst, row_of(entry, direction).efficiency)
             except RequestError as error:
                 raise error.below(f"{name}[{index}]") from None
+        self.seen[key] = (schedule, worst)
         return worst
 
     def _setpoints(self, node: EnergyFlowRequest) -> None:

@@ -17,6 +17,7 @@ _RFC3339 = re.compile(
 MICROSECONDS = 1_000_000
 
 
+@lru_cache(maxsize=1024)
 def parse(text: str) -> int:
     """Microseconds since the epoch of an RFC 3339 text; offsets count, further digits are cut.
 

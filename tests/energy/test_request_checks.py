@@ -15,7 +15,7 @@ from actors.energy.branch import Branch
 from actors.energy.manager import ManagerCore
 from actors.energy.market import RequestError, allocate
 from actors.energy.messages import MarketAnswer, ModuleStatus, Order, Report
-from actors.energy.request_checks import NOT_HEARD, check_request
+from actors.energy.request_checks import NOT_HEARD, RequestCheck
 from actors.energy.types import (
     EnergyFlowRequest,
     EnergyManagerConfig,
@@ -119,26 +119,26 @@ BRANCH = ("liar", "m1", "m2", "m3", "m4")
 def test_what_the_market_would_refuse_is_refused_with_its_path(lie: str) -> None:
     request, path = LIES[lie]
     with pytest.raises(RequestError) as error:
-        check_request(request, BRANCH, 3)
+        RequestCheck(BRANCH, 3).check(request)
     assert error.value.path == path
 
 
 def test_an_honest_request_passes_whatever_it_says_of_silent_modules() -> None:
     silent = evse(f"m2{NOT_HEARD}", fallback_A=16.0)
-    check_request(node(evse("m1"), silent, schedule_import=(entry(NOW, W=11e3),)), BRANCH, 3)
+    RequestCheck(BRANCH, 3).check(node(evse("m1"), silent, schedule_import=(entry(NOW, W=11e3),)))
 
 
 def test_size_and_number_of_moments_have_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
     moments = tuple(entry(stamp(float(second)), A=16.0) for second in range(5))
     monkeypatch.setattr(request_checks, "MOST_INSTANTS", 4)
     with pytest.raises(RequestError, match="more than 4"):
-        check_request(evse(schedule_import=moments), BRANCH, 3)
-    check_request(evse(schedule_import=moments[:4], schedule_export=moments[:4]), BRANCH, 3)
+        RequestCheck(BRANCH, 3).check(evse(schedule_import=moments))
+    RequestCheck(BRANCH, 3).check(evse(schedule_import=moments[:4], schedule_export=moments[:4]))
     monkeypatch.setattr(request_checks, "SIZE_MAX_B", 0)
     monkeypatch.setattr(request_checks, "SIZE_MAX_PER_MODULE_B", 100)
     long = limited(ac_max_current_A=NumberWithSource(1.0, "x" * 1_000))
     with pytest.raises(RequestError, match="bytes"):
-        check_request(evse(schedule_import=(long,)), BRANCH, 3)
+        RequestCheck(BRANCH, 3).check(evse(schedule_import=(long,)))
 
 
 NUMBERS = st.sampled_from([-1.0, 0.0, 1e-9, 0.5, 1.0, 6.0, 32.0, 1e9, 1e300])
@@ -179,7 +179,7 @@ ANY_REQUEST = st.recursive(
 @given(ANY_REQUEST)
 def test_what_passes_never_makes_the_market_refuse_the_whole(request: EnergyFlowRequest) -> None:
     try:
-        check_request(request, BRANCH, 3)
+        RequestCheck(BRANCH, 3).check(request)
     except RequestError:
         return
     whole = EnergyFlowRequest(
@@ -262,3 +262,14 @@ def test_nobody_shows_rows_for_modules_of_others() -> None:
         ("a1", "x"),
         ("b", "main"),
     ]
+
+
+def test_what_was_read_before_is_not_read_again_and_what_is_new_is() -> None:
+    looked = RequestCheck(BRANCH, 3)
+    good = (entry(NOW, A=16.0),)
+    looked.check(node(evse("m1", schedule_import=good), evse("m2", schedule_import=good)))
+    bad = (entry("never", A=16.0),)
+    for _ in range(2):
+        with pytest.raises(RequestError, match=r"children\[1\].schedule_import\[0\].timestamp"):
+            looked.check(node(evse("m1", schedule_import=good), evse("m2", schedule_import=bad)))
+    looked.check(node(evse("m1", schedule_import=good), evse("m2", schedule_import=good)))

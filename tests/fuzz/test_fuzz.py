@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from actors.energy import branch
 from actors.energy.lease import Lease
+from actors.energy.request_checks import RequestCheck
 from tests.fuzz import links
 from tests.fuzz.mutators import Values, spoil_bytes, spoil_text
 from tests.fuzz.runs import fuzz
@@ -71,7 +71,7 @@ def test_a_number_that_is_not_finite_is_found(
 def test_a_parent_that_believes_any_request_is_found(
     monkeypatch: pytest.MonkeyPatch, found: Callable[[], list[str]]
 ) -> None:
-    monkeypatch.setattr(branch, "check_request", lambda *_: None)
+    monkeypatch.setattr(RequestCheck, "check", lambda *_: None)
     assert found()
 
 
