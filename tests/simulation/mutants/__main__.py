@@ -44,10 +44,9 @@ TAIL = """
 
 Margins cover each other up. A parent counts with what a child told as `committed` for as long as the longest
 grant may last, nodes become islands before their grants end, and a change of state is reported at once. One
-missing margin shows only where a child was granted much after long having little, nothing was heard of it
-since, its clock is slow, its parent's fast, and a rival wants the room. Grants of former lives do harm only
-where a child that has taken none yet gets one after a fence, and others have been given its room since.
-Runs draw both on purpose (`_orphan` and `_revenants` in `actors/simulation/faults.py`); their
+missing margin shows only where all others are gone: tight spots (`actors/simulation/tight_spots.py`) draw such
+coincidences on purpose. Every other run of a hunt is of nothing else, in `simulate-faults` half of all have
+some. There are a dozen kinds of them, and a hunt ends early, so chance decides which of these rules it finds;
 scenes show them in any case."""
 
 
