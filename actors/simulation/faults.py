@@ -37,6 +37,10 @@ from actors.simulation.tight_spots import LONGEST_SETTLE_S, draw_tight_spots
 from actors.simulation.workload import draw_workload, provoke
 from actors.site import EvseManagerConfig, Site
 
+SHORTEST_RUN_S = 60.0
+FEWEST_INTERVALS = 40.0
+"""Things go wrong for so many intervals, or up to ten times as many: grants, silence and most faults are
+counted in intervals, so a run of slow controllers shows as much as one of fast ones."""
 MOST_HAPPENINGS = 20_000
 """Of a run."""
 CALM_RUNS = 0.6
@@ -95,7 +99,7 @@ def draw_plan(seed: int, knobs: Knobs) -> Plan:
     site = draw_site(seed, knobs)
     targets = targets_of(site)
     random = stream(seed, "faults")
-    hurt_s = 120.0 * 10 ** random.random()
+    hurt_s = max(SHORTEST_RUN_S, FEWEST_INTERVALS * targets.interval_s * 10 ** random.random())
     if knobs.hurt_s is not None:
         hurt_s = knobs.hurt_s
     qualities = {
