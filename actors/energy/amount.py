@@ -51,6 +51,15 @@ class Amount(Struct, frozen=True, omit_defaults=True):
             and self.export_W <= room.export_W + CRUMB
         )
 
+    def where(self, other: Amount) -> Amount:
+        """Its parts of which there is any in `other`; the rest is nothing."""
+        return Amount(
+            self.import_A if other.import_A > 0.0 else 0.0,
+            self.import_W if other.import_W > 0.0 else 0.0,
+            self.export_A if other.export_A > 0.0 else 0.0,
+            self.export_W if other.export_W > 0.0 else 0.0,
+        )
+
     def is_within(self, most: float) -> bool:
         """Whether each part is from 0 to `most`; what is not a number is not."""
         return (

@@ -227,7 +227,9 @@ class Branch:
         only what the EVSEs are given must keep within it."""
         desired = self.desired(now_s, limits)
         outside = total(self._load_of_silent(now_s, name) for name in self._children if name not in desired)
-        together = total(desired.values()) + outside
+        wanted = total(desired.values())
+        # Of what nobody is given, nobody can be given less: what a child exports by itself, say.
+        together = (wanted + outside).where(wanted)
         if together.fits(capacity):
             return True
         given = total(of_limits(entry.limits_root_side, self._voltage_V) for entry in limits.values())

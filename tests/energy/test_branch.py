@@ -388,3 +388,25 @@ def test_one_that_is_silent_and_forgotten_at_once_is_caught(monkeypatch: pytest.
     condition = "self.ledger.exposure(now_s, name) == child.settings.fallback"
     monkeypatch.setattr(Branch, "gone", mutated(Branch.gone, condition, "True"))
     assert_caught(never_forgotten_too_soon, STORY)
+
+
+# --- what fits -------------------------------------------------------------------------------------
+
+
+def test_what_a_child_exports_by_itself_is_no_reason_to_divide_anew() -> None:
+    parent = branch()
+    parent.hear(0.0, report("a", 1.0))
+    parent.hear(0.0, report("b", 1.0, wants=None, committed=Amount(export_A=8.0, export_W=5520.0)))
+    limits = {"a": LIMITS["a"]}
+    assert parent.ledger.exposure(0.0, "b").export_A == 8.0
+    assert parent.fits(0.0, limits, Amount(16.0, 11_040.0)), "less export cannot be given: none is"
+    assert not parent.fits(0.0, limits, Amount(15.0, 11_040.0))
+
+
+def test_what_a_silent_child_may_import_leaves_less_to_divide() -> None:
+    parent = branch()
+    parent.hear(0.0, report("a", 1.0))
+    parent.hear(0.0, report("b", 1.0, wants=None, committed=Amount(4.0, 2760.0)))
+    limits = {"a": LIMITS["a"]}
+    assert not parent.fits(0.0, limits, Amount(19.0, 13_800.0))
+    assert parent.fits(0.0, limits, Amount(20.0, 13_800.0))
