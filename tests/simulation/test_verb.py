@@ -85,10 +85,14 @@ def test_a_failure_stands_in_the_table_and_ends_with_1(
     assert "seed 1 failed: overload at 12.3 s: 41 A flow through n0, 40 A may" in lines
 
 
-def test_a_run_that_only_came_back_late_is_a_failure_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_that_only_came_back_late_has_an_exit_code_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     late = Violation(kind="slow", at_s=200.0, where="root", text="32 s after all was mended, of 30 s")
     monkeypatch.setattr(simulate_faults, "run_seed", lambda seed, knobs: result(seed, late))
-    assert main(("simulate-faults", "--hours", "0.1", "--no-shrink")) == 1
+    assert main(("simulate-faults", "--hours", "0.1", "--no-shrink")) == 3
+    monkeypatch.setattr(
+        simulate_faults, "run_seed", lambda seed, knobs: result(seed, OVERLOAD if seed else late)
+    )
+    assert main(("simulate-faults", "--hours", "1", "--no-shrink")) == 1
 
 
 def test_ctrl_c_prints_what_is_done(
