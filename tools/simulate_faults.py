@@ -10,9 +10,9 @@ import statistics
 import sys
 import time
 from collections.abc import Generator, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future
 from contextlib import closing, contextmanager
-from multiprocessing import active_children, get_context
+from multiprocessing import active_children
 from typing import Any
 
 import msgspec
@@ -24,6 +24,7 @@ from actors.simulation.run import run as run_seed
 from actors.simulation.shrink import shrink
 from actors.simulation.sites import MOST_EVSES
 from tools.errors import UserError
+from tools.workers import worker_pool
 
 MOST_JOBS = 256
 AHEAD = 2
@@ -127,7 +128,7 @@ def _results(options: argparse.Namespace, knobs: Knobs) -> Generator[Result, Non
             left_s, seed = left_s - _spent_s(result, options), seed + 1
         return
     others = active_children()
-    pool = ProcessPoolExecutor(options.jobs, mp_context=get_context("spawn"))
+    pool = worker_pool(options.jobs)
     under_way: list[Future[Result]] = []
     try:
         while left_s > 0:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import multiprocessing
 import platform
 import resource
 import sys
@@ -11,11 +10,11 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
 from tests.fuzz.configs import Configs
 from tests.fuzz.links import Links
+from tools.workers import worker_pool
 
 PROGRESS_EVERY_S = 5.0
 LOOK_EVERY = 256
@@ -122,7 +121,7 @@ def in_parallel(
         for job in range(jobs)
     ]
     # Fresh interpreters: what was held before must not count as grown.
-    with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+    with worker_pool(jobs) as pool:
         runs = [pool.submit(fuzz, **share, until_s=until_s, most=most) for share in shares]
         summaries = [run.result() for run in runs]
     together = {"seeds": [summary["seed"] for summary in summaries], **summaries[0]}

@@ -127,3 +127,29 @@ def test_ctrl_c_ends_all_processes_at_once() -> None:
     assert done.returncode == 130
     assert "overloads" in out
     assert "Traceback" not in errors
+
+
+def test_killed_it_leaves_no_worker_behind() -> None:
+    killed = subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "tools.main",
+            "simulate-faults",
+            "--hours",
+            "1e6",
+            "--jobs",
+            "2",
+            "--evses",
+            "2",
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).resolve().parents[2],
+    )
+    assert killed.stderr is not None
+    assert "1 run" in killed.stderr.readline()
+    killed.kill()
+    killed.communicate(timeout=60)  # until the last of them has closed its end
+    assert killed.returncode == -signal.SIGKILL

@@ -13,12 +13,11 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 
 from tests.simulation.mutants.breaks import BREAKS, Break
 from tests.simulation.mutants.hunt import Hunt, hunt_broken
 from tests.simulation.mutants.scenes import SCENES
+from tools.workers import worker_pool
 
 BASE = 10_000
 """First seeds are multiples of this."""
@@ -78,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     else:
         print(f"{'mutant':<52} {'scene s':>8} {'hunts':>6} {'runs':>9} {'hours':>13} {'CPU s':>13}  found as")
     survivors = []
-    with ProcessPoolExecutor(options.jobs, mp_context=get_context("spawn")) as pool:
+    with worker_pool(options.jobs) as pool:
         tasks = {
             m.name: [
                 pool.submit(hunt_broken, m.name, (i + 1) * BASE, options.seeds, cpu_s)
