@@ -7,6 +7,7 @@ SITE ?= configs/hierarchical.yaml
 
 CPU_MINUTES ?= 5
 FRAMES ?= 2000000
+FUZZ_SEED ?= new
 
 .PHONY: run test faults fuzz lint check clean
 
@@ -21,7 +22,7 @@ faults: $(VENV)/.installed
 	$(BIN)/amptree simulate-faults --seed new --cpu-minutes $(CPU_MINUTES) --jobs 2 || test $$? = 3
 
 fuzz: $(VENV)/.installed-test
-	$(BIN)/python -m tests.fuzz --seed new --frames $(FRAMES) --jobs 2
+	$(BIN)/python -m tests.fuzz --seed $(FUZZ_SEED) --frames $(FRAMES) --jobs 2
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .

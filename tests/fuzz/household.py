@@ -102,12 +102,14 @@ class Household(Tree):
             return
         for effect in core.tick_sources(at(self.now_s)):
             self._carry_out(target, effect)
-        before = _state(core)
-        refused = self._is_stale(core, message)
+        stale = self._is_stale(core, message)
+        # A report that was overtaken may still tell what its child wants: the one that came first need not.
+        wanting = message.child if stale and self._may_want(core, message) else ""
+        before = _state(core, wanting)
         effects = core.step(at(self.now_s), message)
-        refused = refused or _is_refused(message, effects)
-        if refused and _state(core) != before:
-            raise FoundError(f"{target} refused {message}, and changed: {before} became {_state(core)}")
+        refused = stale or _is_refused(message, effects)
+        if refused and (after := _state(core, wanting)) != before:
+            raise FoundError(f"{target} refused {message}, and changed: {before} became {after}")
         for effect in effects:
             self._carry_out(target, effect)
         if (
@@ -126,6 +128,9 @@ class Household(Tree):
             return False
         account = core.branch.ledger.accounts[message.child]
         return message.boot == account.boot and message.t_child_s <= account.told_s
+
+    def _may_want(self, core: Any, report: Report) -> bool:
+        return report.wants is not None and report.t_child_s > core.branch._children[report.child].wanted_s
 
     # --- the tree's own ways ---------------------------------------------------------------------
 
@@ -162,8 +167,8 @@ def _is_refused(message: Any, effects: Sequence[Effect]) -> bool:
     return False
 
 
-def _state(core: Any) -> Any:
-    """What a refused message must leave as it is."""
+def _state(core: Any, wanting: str = "") -> Any:
+    """What a refused message must leave as it is; one that may tell what a child wants changes that alone."""
     state: list[Any] = [core.sources.version, [name for name, _ in core.sources.in_force()]]
     if isinstance(core, NodeCore | EvseCore):
         state += [core._lease.acked, core._lease.expires_s(), core._lease.grant]
@@ -171,5 +176,7 @@ def _state(core: Any) -> Any:
         for name, account in core.branch.ledger.accounts.items():
             child = core.branch._children[name]
             state += [account.boot, account.told_s, account.heard_s, account.acked, account.committed]
-            state += [account.fallback, child.wants, child.status]
+            state += [account.fallback, child.status]
+            if name != wanting:
+                state.append(child.wants)
     return state

@@ -7,10 +7,15 @@ from random import Random
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from actors.energy.lease import Lease
+from actors.energy.ledger import Ledger
+from actors.energy.messages import Report
 from actors.energy.request_checks import RequestCheck
+from actors.energy.trunk import Trunk
 from tests.fuzz import links
+from tests.fuzz.household import FoundError, Household
 from tests.fuzz.mutators import Values, spoil_bytes, spoil_text
 from tests.fuzz.runs import fuzz
 from transport import inbound
@@ -88,3 +93,28 @@ def test_a_change_by_a_refused_grant_is_found(
 
     monkeypatch.setattr(Lease, "offer", careless)
     assert found()
+
+
+def test_a_report_that_was_overtaken_may_tell_what_its_child_wants_and_nothing_else(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    household = Household(1)
+    household.run(5.0, household.check)
+    told = next(r for r in household.traffic["left", "root", Report] if r.wants is not None)
+    at_s = household.now_s
+    household.suffer("root", replace(told, t_child_s=at_s + 3.0, wants=None))
+    other = replace(told.wants, fallback_A=1.0)
+    household.suffer("root", replace(told, t_child_s=at_s + 1.0, wants=other, acked=None))
+    root = household.cores["root"]
+    assert isinstance(root, Trunk)
+    assert root.branch._children["left"].wants == other
+
+    hear = Ledger.hear
+
+    def careless(self: Ledger, now_s: float, report: Report) -> Any:
+        self.accounts[report.child].acked = report.acked
+        return hear(self, now_s, report)
+
+    monkeypatch.setattr(Ledger, "hear", careless)
+    with pytest.raises(FoundError, match="and changed"):
+        household.suffer("root", replace(told, t_child_s=at_s + 2.0, wants=other, acked=None))
