@@ -18,6 +18,7 @@ from actors.build import build_core
 from actors.deaths import Deaths
 from actors.drivers import Driver
 from actors.drivers.plant import PlantDriver
+from actors.energy.evse import EvseCore
 from actors.energy.lease import longest_grant_s
 from actors.energy.ledger import STRETCH
 from actors.energy.modules import EvseManagerConfig
@@ -25,6 +26,7 @@ from actors.evse import EvseManager
 from actors.gateways.control import ControlGateway
 from actors.handle import Handle
 from actors.injection import Injection
+from actors.loop import Loop
 from actors.manager import EnergyManager
 from actors.node import EnergyNode
 from actors.rundir import RunDir
@@ -49,14 +51,13 @@ TOO_MUCH_DIED = 3
 DRIVER_TICK_S = 1.0
 OVERDUE_S = 10.0
 """An actor that did not step for so long after it was due hangs: then there is no sign of life."""
+END_S = 5.0
+"""For all actors to end; one that hangs is left behind."""
 FAREWELL_S = 0.5
 """For the last messages to go out."""
 
-KINDS: dict[str, type[TreeActor]] = {
-    "EnergyManager": EnergyManager,
-    "EnergyNode": EnergyNode,
-    "EvseManager": EvseManager,
-}
+NODES: dict[str, type[TreeActor]] = {"EnergyManager": EnergyManager, "EnergyNode": EnergyNode}
+"""With a thread each: what a market or a disk holds up holds up none of the EVSEs."""
 
 
 class Addresses(Struct, frozen=True, kw_only=True):
@@ -112,6 +113,7 @@ class Controller:
         self._deaths = Deaths(DEATHS_MAX, DEATHS_WINDOW_S)
         self._switchboard = Switchboard(site, name, self._handles, self._state)
         self._drivers: list[Driver] = []
+        self._evse_loop = Loop(f"{name}-evses")
 
     def run(self, stop: Stop, beat: Callable[[], None] = lambda: None) -> int:
         """Until `stop`; returns the exit code. `beat` is called some times a second while all is well: the
@@ -122,6 +124,8 @@ class Controller:
             stack.callback(wire.stop, drain_s=FAREWELL_S)
             self._open(wire)
             wire.start()
+            stack.callback(self._evse_loop.stop)
+            self._evse_loop.start()
             stack.callback(self._end_actors)
             for module_id in self._handles:
                 self._begin(module_id)
@@ -170,9 +174,11 @@ class Controller:
         epoch = self._epoch(module_id)
         core = build_core(self.site, module_id, secrets.token_hex(8), clock.now(), saved, epoch)
         handle = self._handles[module_id]
-        actor_type = KINDS[self.site.modules[module_id].kind]
-        ref = actor_type.start(core, handle, self._switchboard)
-        handle.attach(ref)
+        if isinstance(core, EvseCore):
+            handle.attach(EvseManager.start(core, handle, self._switchboard, self._evse_loop))
+        else:
+            kind = NODES[self.site.modules[module_id].kind]
+            handle.attach(kind.start(core, handle, self._switchboard))
         self._cores[module_id] = core
 
     def _epoch(self, module_id: str) -> int | None:
@@ -208,8 +214,9 @@ class Controller:
                 watch_due_s = now_s + WATCH_S
                 if not self._revive(now_s):
                     return TOO_MUCH_DIED
-                if not wire.running():
-                    LOG.critical("the I/O thread is dead: controller %s ends", self.name)
+                if not (wire.running() and self._evse_loop.running()):
+                    which = "loop of the EVSEs" if wire.running() else "I/O thread"
+                    LOG.critical("the %s is dead: controller %s ends", which, self.name)
                     return TOO_MUCH_DIED
                 if all(now_s < core.due_s + OVERDUE_S for core in self._cores.values()):
                     beat()
@@ -237,5 +244,8 @@ class Controller:
         for module_id, handle in self._handles.items():
             if self.site.modules[module_id].parent not in self._handles:
                 handle.tell(Leave())
-        for handle in self._handles.values():
-            handle.stop()
+        deadline_s = clock.steady_s() + END_S
+        ends = [handle.end() for handle in self._handles.values()]
+        for handle, end in zip(self._handles.values(), ends, strict=True):
+            if not end(deadline_s - clock.steady_s()):
+                LOG.error("%s did not end within %g s", handle.name, END_S)

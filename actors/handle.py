@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Any
 
 import pykka
@@ -76,8 +76,19 @@ class Handle:
         ref = self._ref
         return ref is not None and ref.is_alive()
 
-    def stop(self) -> None:
-        """End the actor and wait for it; a dead one is fine."""
+    def end(self) -> Callable[[float], bool]:
+        """Tell the actor to end, after all that it was told before; what is returned waits for that, at most
+        so many seconds, and tells whether it has ended. A dead one is fine."""
         ref = self._ref
-        if ref is not None and ref.is_alive():
-            ref.stop(block=True, timeout=5.0)
+        if ref is None or not ref.is_alive():
+            return lambda _: True
+        ended = ref.stop(block=False)
+
+        def wait(timeout_s: float) -> bool:
+            try:
+                ended.get(timeout=max(0.0, timeout_s))
+            except pykka.Timeout:
+                return False
+            return True
+
+        return wait

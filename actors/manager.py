@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
+import pykka
 from msgspec.structs import replace
 
 from actors.energy.effects import Effect, RunMarket
@@ -13,8 +14,10 @@ from actors.market_runner import MarketRunner
 from actors.tree_actor import StatusAnswer, TreeActor
 
 
-class EnergyManager(TreeActor):
+class EnergyManager(TreeActor, pykka.ThreadingActor):
     """The root of the tree."""
+
+    use_daemon_thread: ClassVar[bool] = True
 
     core: ManagerCore
 

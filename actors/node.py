@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
+
+import pykka
 
 from actors.energy.effects import Effect, RunMarket
 from actors.energy.node import NodeCore
@@ -10,8 +12,10 @@ from actors.market_runner import MarketRunner
 from actors.tree_actor import TreeActor
 
 
-class EnergyNode(TreeActor):
+class EnergyNode(TreeActor, pykka.ThreadingActor):
     """One sub-panel."""
+
+    use_daemon_thread: ClassVar[bool] = True
 
     core: NodeCore
 

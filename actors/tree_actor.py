@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 import pykka
 from msgspec import Struct
@@ -96,13 +96,15 @@ class StatusAnswer(Struct, frozen=True):
     optimizer: OptimizerStatus | None = None
 
 
-class TreeActor(pykka.ThreadingActor):
-    """One module of the tree. An exception ends this life; the controller begins another."""
+class TreeActor(pykka.Actor):
+    """One module of the tree. An exception ends this life; the controller begins another.
 
-    use_daemon_thread: ClassVar[bool] = True
+    On which thread it runs is the matter of the actor type of Pykka that it is combined with.
+    """
 
-    def __init__(self, core: Core, handle: Handle, outlets: Outlets) -> None:
-        super().__init__()
+    def __init__(self, core: Core, handle: Handle, outlets: Outlets, *args: Any) -> None:
+        """`args` are for the actor type."""
+        super().__init__(*args)
         self.core = core
         self._handle = handle
         self._outlets = outlets

@@ -21,6 +21,7 @@ VERBS = {
     "status": "show every module of a running site",
     "stop": "stop a running site",
     "chaos": "hurt a site of real processes, and check its plant's record against every fuse",
+    "bench": "measure how fast the market and whole sites are",
     "keys": "make, show, trust, revoke and list the keys of a site's processes and operators",
     "simulate-faults": "run drawn sites in simulated time while everything goes wrong that may",
 }

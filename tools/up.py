@@ -35,7 +35,8 @@ from transport import AddressError, KeyFileError, Wire, nobody
 
 PLANT = "plant"
 START_TIMEOUT_S = 30.0
-"""For all modules to be heard."""
+START_TIMEOUT_EACH_S = 0.03
+"""For all modules to be heard: so long, and so much longer for each of them."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -171,6 +172,7 @@ def _watch(
     deadline_s: float | None,
 ) -> int:
     failed = complete = False
+    timeout_s = START_TIMEOUT_S + START_TIMEOUT_EACH_S * len(site.modules)
     begin_s = show_s = time.monotonic()
     while not _over(stop, deadline_s):
         failed = _lost(supervisor, screen.console, starting=not complete) or failed
@@ -180,8 +182,8 @@ def _watch(
             complete = complete or (status is not None and status.optimizer is not None and all_alive(status))
             screen.show(status, complete=complete)
             show_s = time.monotonic() + screen.pause_s
-        if not complete and time.monotonic() - begin_s > START_TIMEOUT_S:
-            raise UserError(f"site {site.name} is not complete after {START_TIMEOUT_S:g} s")
+        if not complete and time.monotonic() - begin_s > timeout_s:
+            raise UserError(f"site {site.name} is not complete after {timeout_s:.0f} s")
         left_s = TEND_EVERY_S if deadline_s is None else deadline_s - time.monotonic()
         stop.wait(min(TEND_EVERY_S, left_s))
     if not complete and not stop.is_set():

@@ -30,6 +30,8 @@ MAX_STEPS = 2_000
 """Steps in one go; after a longer hold-up they are longer instead."""
 MAX_NOTICES = 10_000
 """Notices that wait to be taken; beyond it the oldest are lost."""
+MAX_CHANGES = 20_000
+"""Changed limits between two samples; beyond it the oldest are lost."""
 NOTHING: Currents = (0.0, 0.0, 0.0)
 
 
@@ -74,12 +76,18 @@ class Installation:
         self._plugged = 0
         self._loads = deque(sorted(story.fixed_loads, key=lambda load: load.at_s))
         self._notices: deque[Notice] = deque(maxlen=MAX_NOTICES)
+        self._changes: deque[tuple[float, str, float]] = deque(maxlen=MAX_CHANGES)
 
     # --- what is done to it -------------------------------------------------------------------------
 
     def actuate(self, now_s: float, evse_id: str, command: Actuate) -> str | None:
         """A driver's command; why not, if it is refused."""
-        return self.evses[evse_id].actuate(now_s, command)
+        evse = self.evses[evse_id]
+        before = evse.watchdog.limit
+        refused = evse.actuate(now_s, command)
+        if refused is None and (command.limit_A, command.limit_W) != (before.limit_A, before.limit_W):
+            self._changes.append((round(now_s, 4), evse_id, round(command.limit_A, 3)))
+        return refused
 
     def plug(self, visit: Visit) -> None:
         """A car arrives now. Raises RefusedError if another one is there."""
@@ -236,6 +244,9 @@ class Installation:
         }
         if self.fixed_A:
             line["fixed"] = {node: _rounded(load) for node, load in self.fixed_A.items()}
+        if self._changes:
+            line["changes"] = list(self._changes)
+            self._changes.clear()
         return line
 
 

@@ -1,9 +1,11 @@
 """The plant's process: steps the installation in real time, and talks to drivers.
 
     each STEP_s:  installation to now ─► messages that came ─► readings that are due ─► record, notices
+    in between:   each TAKE_EVERY_s messages that came
 
 Messages come in on the wire's thread and wait in a bounded inbox; all else happens in the thread that
-calls `run`. A reading is sent on every change that a driver must know, on a changed current at most
+calls `run`. A command is in force as soon as it is taken, as at real hardware, and does not wait for the
+next step. A reading is sent on every change that a driver must know, on a changed current at most
 each CURRENT_EVERY_s, and in any case each READING_EVERY_s.
 """
 
@@ -43,6 +45,7 @@ from transport import Delivery, Keys, Registry, Wire
 LOG = logging.getLogger("amptree.plant")
 
 STEP_s = 0.05
+TAKE_EVERY_s = 0.005
 RECORD_EVERY = 2
 """Steps from one line of the record to the next: ten lines a second."""
 FLUSH_EVERY_s = 1.0
@@ -146,16 +149,12 @@ class Plant:
                     self._recorder.flush()
             turn += 1
             due_s = max(due_s + STEP_s, now_s)  # what is late is not made up for
-            stop.wait(due_s - clock.steady_s())
+            while (left_s := due_s - clock.steady_s()) > 0 and not stop.wait(min(left_s, TAKE_EVERY_s)):
+                self._take_all()
 
     def _turn(self, now_s: float) -> None:
         self.installation.step(now_s)
-        for _ in range(MAX_INBOX):
-            try:
-                delivery = self._inbox.get_nowait()
-            except queue.Empty:
-                break
-            self._take(now_s, delivery)
+        self._take_all()
         for outlet in self._outlets.values():
             if outlet.due(now_s):
                 self._send_reading(now_s, outlet)
@@ -171,6 +170,14 @@ class Plant:
             self._inbox.put_nowait(delivery)
         except queue.Full:
             self._lost += 1
+
+    def _take_all(self) -> None:
+        for _ in range(MAX_INBOX):
+            try:
+                delivery = self._inbox.get_nowait()
+            except queue.Empty:
+                break
+            self._take(clock.steady_s(), delivery)
 
     def _tell_lost(self, now_s: float) -> None:
         lost = self._lost

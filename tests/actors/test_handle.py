@@ -93,10 +93,10 @@ def test_a_full_inbox_refuses(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_a_dead_actor_is_told_nothing_and_nobody_raises(rig: Rig) -> None:
     rig.gate.set()
-    rig.handle.stop()
+    assert rig.handle.end()(10.0)
     assert rig.handle.tell("late") is False
     assert not rig.handle.alive()
-    rig.handle.stop()  # twice is fine
+    assert rig.handle.end()(10.0)  # twice is fine
 
 
 def test_a_new_life_does_not_get_what_was_told_to_a_dead_one(rig: Rig) -> None:

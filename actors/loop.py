@@ -1,0 +1,115 @@
+"""Many actors on one thread, as an actor type of Pykka.
+
+A thread an actor is plenty for the few nodes of a controller. For thousands of EVSEs it is not: each
+message then costs a switch of threads, and each thread its stack. So they share a loop, which gives
+each a turn for each message, in the order in which the messages came. What holds for Pykka's threads holds
+here: an actor handles one message at a time, an exception ends its life and no other, and whoever
+stops it is told when that is done. What differs: an actor that blocks holds up all on its loop.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from queue import SimpleQueue
+from typing import Any
+
+import pykka
+
+STOP_TIMEOUT_S = 5.0
+"""For the loop to end; a turn that hangs may hold it up."""
+
+
+class Loop:
+    """One thread, and what it is to do."""
+
+    def __init__(self, name: str) -> None:
+        self._due: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def do(self, turn: Callable[[], None]) -> None:
+        """Let the loop call this, after all before it; from any thread."""
+        self._due.put(turn)
+
+    def running(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive()
+
+    def stop(self) -> None:
+        """End the thread, after all that it was told to do; idempotent."""
+        if self._thread.is_alive():
+            self._due.put(None)
+            self._thread.join(STOP_TIMEOUT_S)
+
+    def _run(self) -> None:
+        while (turn := self._due.get()) is not None:
+            turn()
+
+
+class _TurnIsOverError(Exception):
+    """The actor took its message, and the next turn is another's."""
+
+
+class _Inbox:
+    """An inbox that gives a message a turn. Messages are counted by whoever puts them in (handle.py)."""
+
+    def __init__(self) -> None:
+        self.turn: Callable[[], None] | None = None
+        """Called for each message, by the loop."""
+        self.loop: Loop | None = None
+        self.left = 0
+        """Messages that may be taken in this turn."""
+        self._envelopes: deque[Any] = deque()
+
+    def put(self, envelope: Any) -> None:
+        assert self.loop is not None, "the actor was not started"
+        assert self.turn is not None
+        self._envelopes.append(envelope)
+        self.loop.do(self.turn)
+
+    def get(self) -> Any:
+        if self.left == 0:
+            raise _TurnIsOverError
+        self.left -= 1
+        return self._envelopes.popleft()
+
+    def empty(self) -> bool:
+        return not self._envelopes
+
+
+class LoopActor(pykka.Actor):
+    """An actor on the loop that it is given."""
+
+    actor_inbox: _Inbox
+
+    def __init__(self, loop: Loop) -> None:
+        super().__init__()
+        self.actor_inbox.loop = loop
+        self.actor_inbox.turn = self._take_turn
+
+    @staticmethod
+    def _create_actor_inbox() -> Any:
+        return _Inbox()
+
+    @staticmethod
+    def _create_future() -> pykka.Future[Any]:
+        return pykka.ThreadingFuture()
+
+    def _start_actor_loop(self) -> None:
+        assert self.actor_inbox.loop is not None
+        self.actor_inbox.loop.do(self._actor_loop_setup)
+
+    def _take_turn(self) -> None:
+        """One message; after the actor's end, tell all that still wait for an answer."""
+        self.actor_inbox.left = 0 if self.actor_inbox.empty() else 1
+        with suppress(_TurnIsOverError):
+            self._actor_loop_running()
+            self.actor_inbox.left = sys.maxsize
+            self._actor_loop_teardown()

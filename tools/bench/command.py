@@ -1,0 +1,60 @@
+"""`amptree bench`: arguments, and which benchmark does what."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+
+from tools.bench.end_to_end import measure_end_to_end
+from tools.bench.figures import Figure, load, run_of, save
+from tools.bench.startup import measure_startup
+from tools.bench.steady import measure_steady
+from tools.bench.table import table_of
+from tools.view import console
+
+BENCHES: dict[str, Callable[..., Iterator[Figure]]] = {
+    "end-to-end": measure_end_to_end,
+    "steady": measure_steady,
+    "startup": measure_startup,
+}
+"""Each takes `quick`, and tells its figures as they come."""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the verb."""
+    parser.add_argument(
+        "benches", nargs="*", metavar="BENCH", help=f"which: {', '.join(BENCHES)}; all if none is named"
+    )
+    parser.add_argument("--json", metavar="FILE", type=Path, help="save the run there; `-` prints it")
+    parser.add_argument("--compare", metavar="FILE", type=Path, help="tell how many times a saved run it is")
+    parser.add_argument("--quick", action="store_true", help="small sizes and few runs: whether it works")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Measure, print, save; 1 where a figure is above what is promised."""
+    names = options.benches or list(BENCHES)
+    if unknown := [name for name in names if name not in BENCHES]:
+        print(f"amptree bench: no benchmark {unknown[0]!r}; known: {', '.join(BENCHES)}", file=sys.stderr)
+        return 2
+    before = None if options.compare is None else load(options.compare)
+    figures = [figure for name in names for figure in _told(BENCHES[name](quick=options.quick))]
+    found = run_of(figures)
+    if str(options.json) == "-":
+        sys.stdout.write(msgspec.json.format(msgspec.json.encode(found)).decode() + "\n")
+    else:
+        console().print(table_of(found, before))
+    if options.json is not None and str(options.json) != "-":
+        save(found, options.json)
+    return 1 if any(figure.reached is False for figure in figures) else 0
+
+
+def _told(figures: Iterator[Figure]) -> Iterator[Figure]:
+    """Each as soon as it is there: a whole run takes long."""
+    for figure in figures:
+        text = f"{figure.bench}: {figure.case}: {figure.what} {figure.value:.4g} {figure.unit}"
+        print(text.rstrip(), file=sys.stderr, flush=True)
+        yield figure
