@@ -22,6 +22,7 @@ VERBS = {
     "stop": "stop a running site",
     "chaos": "hurt a site of real processes, and check its plant's record against every fuse",
     "keys": "make, show, trust, revoke and list the keys of a site's processes and operators",
+    "bench": "measure how long things take, beside what they are to reach",
     "simulate-faults": "run drawn sites in simulated time while everything goes wrong that may",
 }
 
