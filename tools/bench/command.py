@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import msgspec
 
 from tools.bench.end_to_end import measure_end_to_end
-from tools.bench.figures import Figure, load, run_of, save
+from tools.bench.market import measure_market
+from tools.bench.rows import Row
+from tools.bench.runs import load, run_of, save
 from tools.bench.startup import measure_startup
 from tools.bench.steady import measure_steady
-from tools.bench.table import table_of
+from tools.bench.table import shown, table_of
 from tools.view import console
 
-BENCHES: dict[str, Callable[..., Iterator[Figure]]] = {
+BENCHES: dict[str, Callable[..., Iterable[Row]]] = {
+    "market": measure_market,
     "end-to-end": measure_end_to_end,
     "steady": measure_steady,
     "startup": measure_startup,
 }
-"""Each takes `quick`, and tells its figures as they come."""
+"""Each takes `quick`."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -41,20 +44,20 @@ def run(options: argparse.Namespace) -> int:
         print(f"amptree bench: no benchmark {unknown[0]!r}; known: {', '.join(BENCHES)}", file=sys.stderr)
         return 2
     before = None if options.compare is None else load(options.compare)
-    figures = [figure for name in names for figure in _told(BENCHES[name](quick=options.quick))]
-    found = run_of(figures)
+    rows = [row for name in names for row in _told(BENCHES[name](quick=options.quick))]
+    found = run_of(rows)
     if str(options.json) == "-":
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(found)).decode() + "\n")
     else:
         console().print(table_of(found, before))
     if options.json is not None and str(options.json) != "-":
         save(found, options.json)
-    return 1 if any(figure.reached is False for figure in figures) else 0
+    return 1 if any(row.misses() for row in rows) else 0
 
 
-def _told(figures: Iterator[Figure]) -> Iterator[Figure]:
+def _told(rows: Iterable[Row]) -> Iterator[Row]:
     """Each as soon as it is there: a whole run takes long."""
-    for figure in figures:
-        text = f"{figure.bench}: {figure.case}: {figure.what} {figure.value:.4g} {figure.unit}"
-        print(text.rstrip(), file=sys.stderr, flush=True)
-        yield figure
+    for row in rows:
+        figures = ", ".join(f"{name} {shown(value)}" for name, value in row.figures.items())
+        print(f"{row.bench}: {row.what}: {figures}", file=sys.stderr, flush=True)
+        yield row

@@ -14,8 +14,9 @@ from msgspec import Struct
 
 from actors import clock
 from actors.energy.external import SetLimits, ShortLimits, short_form
-from tools.bench.figures import Figure, percentile
+from tools.bench.rows import Row
 from tools.bench.running import Change, RunningSite, running
+from tools.bench.runs import percentile
 from tools.bench.sites import HIGH_A, LOW_A, ROOT, SOURCE, Size
 from tools.errors import UserError
 
@@ -31,10 +32,7 @@ SETTLE_S = 15.0
 FLUSH_S = 2.5
 """Until the plant's record is on the disk."""
 TOLERANCE_A = 0.1
-REACHES = {
-    ("1,000 EVSEs on 10 controllers", "decrease, p50"): 100.0,
-    ("1,000 EVSEs on 10 controllers", "decrease, p99"): 250.0,
-}
+REACHES = {"1000 on 10": {"decrease_p50_ms": 100.0, "decrease_p99_ms": 250.0}}
 
 
 class Trial(Struct, frozen=True, kw_only=True):
@@ -46,26 +44,21 @@ class Trial(Struct, frozen=True, kw_only=True):
     """The share of each EVSE."""
 
 
-def measure_end_to_end(*, quick: bool = False) -> Iterator[Figure]:
-    """p50 and p99 (ms) of each size. Raises UserError when a limit did not come into force."""
+def measure_end_to_end(*, quick: bool = False) -> Iterator[Row]:
+    """p50 and p99 of each size. Raises UserError when a limit did not come into force."""
     for size in QUICK_SIZES if quick else SIZES:
         with running(size) as site:
             time.sleep(SETTLE_S)
             trials = _change_limits(site, QUICK_PAIRS if quick else PAIRS)
             time.sleep(FLUSH_S)
             delays_s = delays(trials, list(site.changes()), size.evses)
+        figures = {}
         for what, each_A in (("decrease", LOW_A), ("increase", HIGH_A)):
             of_these_ms = [d * 1e3 for d, t in zip(delays_s, trials, strict=True) if t.each_A == each_A]
             for percent in (50, 99):
-                name = f"{what}, p{percent}"
-                yield Figure(
-                    bench=BENCH,
-                    case=size.case,
-                    what=name,
-                    value=percentile(of_these_ms, percent),
-                    unit="ms",
-                    reach=REACHES.get((size.case, name)),
-                )
+                figures[f"{what}_p{percent}_ms"] = percentile(of_these_ms, percent)
+        reach = REACHES.get(size.name, {})
+        yield Row(bench=BENCH, name=size.name, what=size.what, figures=figures, reach=reach)
 
 
 def _change_limits(site: RunningSite, pairs: int) -> list[Trial]:

@@ -29,8 +29,13 @@ class Size(Struct, frozen=True, kw_only=True):
     """Those that host EVSEs; where there is more than one, the root has another of its own."""
 
     @property
-    def case(self) -> str:
-        """For tables."""
+    def name(self) -> str:
+        """Short."""
+        return f"{self.evses} on {self.controllers}"
+
+    @property
+    def what(self) -> str:
+        """In words."""
         plural = "" if self.controllers == 1 else "s"
         return f"{self.evses:,} EVSEs on {self.controllers} controller{plural}"
 

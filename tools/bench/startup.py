@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
-from tools.bench.figures import Figure
+from tools.bench.rows import Row
 from tools.bench.running import RunningSite, running
 from tools.bench.sites import Size
 from tools.errors import UserError
@@ -18,13 +18,12 @@ TIMEOUT_S = 60.0
 """From when all modules are there."""
 
 
-def measure_startup(*, quick: bool = False) -> Iterator[Figure]:
+def measure_startup(*, quick: bool = False) -> Iterator[Row]:
     """Seconds, of each size. Raises UserError when an EVSE had no limit."""
     for size in QUICK_SIZES if quick else SIZES:
         with running(size) as site:
-            last_s = _last_limit_s(site)
-        value = last_s - site.begun_s
-        yield Figure(bench=BENCH, case=size.case, what="up to the last limit", value=value, unit="s")
+            took_s = _last_limit_s(site) - site.begun_s
+        yield Row(bench=BENCH, name=size.name, what=size.what, figures={"to_the_last_limit_s": took_s})
 
 
 def _last_limit_s(site: RunningSite) -> float:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
-from tools.bench.figures import Figure
+from tools.bench.rows import Row
 from tools.bench.running import PLANT, RunningSite, running
 from tools.bench.sites import Size
 from tools.bench.usage import cpu_s, memory_B, threads
@@ -25,14 +25,11 @@ QUICK_SIZES = (Size(evses=100, controllers=4),)
 SETTLE_S, QUICK_SETTLE_S = 15.0, 3.0
 """From when all is there to when it is measured: until no car's current changes any more."""
 MEASURE_S, QUICK_MEASURE_S = 30.0, 5.0
-REACHES = {
-    ("1,000 EVSEs on 10 controllers", "CPU"): 0.5,
-    ("1,000 EVSEs on 10 controllers", "memory an EVSE"): 150.0,
-}
+REACHES = {"1000 on 10": {"cpu_cores": 0.5, "memory_an_evse_kB": 150.0}}
 
 
-def measure_steady(*, quick: bool = False) -> Iterator[Figure]:
-    """CPU (cores) and memory (kB) of each size. Raises UserError."""
+def measure_steady(*, quick: bool = False) -> Iterator[Row]:
+    """CPU and memory of each size. Raises UserError."""
     for size in QUICK_SIZES if quick else SIZES:
         with running(Size(evses=size.controllers, controllers=size.controllers)) as site:
             time.sleep(QUICK_SETTLE_S)
@@ -42,16 +39,14 @@ def measure_steady(*, quick: bool = False) -> Iterator[Figure]:
             cores = _cores(site, QUICK_MEASURE_S if quick else MEASURE_S)
             held_B = sum(_memory(site).values())
             most = max(threads(pid) for name, pid in site.pids().items() if name not in (PLANT, "up"))
-        per_evse_kB = (held_B - idle_B) / (size.evses - size.controllers) / 1e3
-        yield _figure(size, "CPU", sum(n for name, n in cores.items() if name != PLANT), "cores")
-        yield _figure(size, "CPU of the plant", cores.get(PLANT, 0.0), "cores")
-        yield _figure(size, "memory an EVSE", per_evse_kB, "kB")
-        yield _figure(size, "threads of a controller", most, "")
-
-
-def _figure(size: Size, what: str, value: float, unit: str) -> Figure:
-    reach = REACHES.get((size.case, what))
-    return Figure(bench=BENCH, case=size.case, what=what, value=value, unit=unit, reach=reach)
+        figures = {
+            "cpu_cores": sum(used for name, used in cores.items() if name != PLANT),
+            "plant_cpu_cores": cores[PLANT],
+            "memory_an_evse_kB": (held_B - idle_B) / (size.evses - size.controllers) / 1e3,
+            "threads_of_a_controller": float(most),
+        }
+        reach = REACHES.get(size.name, {})
+        yield Row(bench=BENCH, name=size.name, what=size.what, figures=figures, reach=reach)
 
 
 def _cores(site: RunningSite, for_s: float) -> dict[str, float]:

@@ -1,65 +1,44 @@
-"""What a benchmark finds: figures, and runs of them that are kept and compared."""
+"""Runs of benchmarks that are kept and compared."""
 
 from __future__ import annotations
 
 import os
 import platform
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 from msgspec import Struct
 
+from tools.bench.rows import Row
 from tools.errors import UserError
 
 ROOT = Path(__file__).parents[2]
 
-
-class Figure(Struct, frozen=True, kw_only=True):
-    """One number; less is better."""
-
-    bench: str
-    """Which benchmark: market, end-to-end, steady, startup."""
-    case: str
-    """Of what: sizes and kinds."""
-    what: str
-    """What was measured."""
-    value: float
-    unit: str
-    reach: float | None = None
-    """What it should be at most; None where nothing is promised."""
-
-    @property
-    def key(self) -> tuple[str, str, str]:
-        """The same in each run."""
-        return self.bench, self.case, self.what
-
-    @property
-    def reached(self) -> bool | None:
-        """Whether it is good enough; None where nothing is promised."""
-        return None if self.reach is None else self.value <= self.reach
+Key = tuple[str, str, str]
+"""Benchmark, row and figure."""
 
 
 class Run(Struct, frozen=True, kw_only=True):
-    """All figures of one call, and where they come from."""
+    """All that one call found, and where."""
 
     date: str
     """RFC 3339."""
     commit: str
     """Empty where that is not known."""
     machine: str
-    figures: tuple[Figure, ...]
+    rows: tuple[Row, ...]
 
 
-def run_of(figures: Iterable[Figure]) -> Run:
-    """Figures of here and now."""
+def run_of(rows: Iterable[Row]) -> Run:
+    """Rows of here and now."""
     return Run(
         date=datetime.now(UTC).isoformat(timespec="seconds"),
         commit=_commit(),
         machine=_machine(),
-        figures=tuple(figures),
+        rows=tuple(rows),
     )
 
 
@@ -81,10 +60,16 @@ def load(path: Path) -> Run:
         raise UserError(f"{path}: no saved run of amptree bench: {error}") from error
 
 
-def ratios(figures: Iterable[Figure], before: Run) -> dict[tuple[str, str, str], float]:
+def ratios(run: Run, before: Run) -> dict[Key, float]:
     """How many times what it was each figure is, where both are there."""
-    known = {figure.key: figure.value for figure in before.figures}
-    return {f.key: f.value / known[f.key] for f in figures if known.get(f.key)}
+    known = {key: value for key, value in _figures(before) if value}
+    return {key: value / known[key] for key, value in _figures(run) if key in known}
+
+
+def _figures(run: Run) -> Iterator[tuple[Key, float]]:
+    for row in run.rows:
+        for name, value in row.figures.items():
+            yield (row.bench, row.name, name), value
 
 
 def percentile(values: Sequence[float], percent: float) -> float:

@@ -1,0 +1,129 @@
+"""How long the market takes, in its three stages: read a request, allocate, build the results.
+
+A request is decoded anew for each run, as it comes out of messages, so nothing is known of it by
+identity; decoding itself is not counted. Every family is measured in a process of its own, in CPU time
+(which others on the machine do not change), and what the run before left is freed before the next.
+"""
+
+from __future__ import annotations
+
+import gc
+import statistics
+import time
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+
+from actors.energy.market import Allocation, Memory, allocate
+from actors.energy.market.compiling import compile_tree
+from actors.energy.types import EnergyFlowRequest
+from tools.bench.families import FAMILIES, START_US, Family
+from tools.bench.rows import Row
+from tools.workers import worker_pool
+
+__all__ = ["FAMILIES", "measure_market"]
+
+STAGES = ("read_ms", "allocate_ms", "build_ms", "all_ms")
+QUICK_RUNS = 3
+RATIOS = {"depth 50": ("depth 3", 3.0), "floors, fine slice": ("floors", 1.1)}
+"""Of what: so many times as long as the other, at most."""
+
+
+def measure_market(names: Sequence[str] = tuple(FAMILIES), *, quick: bool = False) -> list[Row]:
+    """Measure families by name, each in a fresh process; medians, in milliseconds of CPU time."""
+    found: dict[str, Row] = {}
+    for name in names:
+        with worker_pool(1) as pool:
+            found[name] = pool.submit(measure, name, quick).result()
+        row = found[name]
+        if name in RATIOS and RATIOS[name][0] in found:
+            other, most = RATIOS[name]
+            figure = "all_ms" if name.startswith("depth") else "allocate_ms"
+            ratio = row.figures[figure] / found[other].figures[figure]
+            found[name] = replace(
+                row, figures={**row.figures, "times": ratio}, reach={**row.reach, "times": most}
+            )
+    return list(found.values())
+
+
+def measure(name: str, quick: bool = False) -> Row:
+    """One family, in this process."""
+    family = FAMILIES[name]
+    wire = msgspec.msgpack.encode(family.make())
+    decoder = msgspec.msgpack.Decoder(EnergyFlowRequest)
+    times: list[list[float]] = []
+    run = _run_changed if family.changed else _run_new
+    for number in range(1 + (QUICK_RUNS if quick else family.runs)):
+        gc.collect()
+        times_ms = run(family, decoder.decode(wire), number)
+        if number:  # the first warms up
+            times.append(times_ms)
+    medians = dict(zip(STAGES, map(statistics.median, zip(*times, strict=True)), strict=True))
+    return Row(bench="market", name=name, what=family.what, figures=medians, reach=family.reach)
+
+
+def _run_new(family: Family, request: EnergyFlowRequest, _: int) -> list[float]:
+    begin_s = time.process_time()
+    tree = compile_tree(request)
+    read_s = time.process_time()
+    allocation, _memory = allocate(request, family.config, START_US, Memory(tree=tree))
+    allocated_s = time.process_time()
+    results = list(allocation)
+    built_s = time.process_time()
+    assert len(results) == len(allocation)
+    return _stages(begin_s, read_s, allocated_s, built_s)
+
+
+def _run_changed(family: Family, request: EnergyFlowRequest, number: int) -> list[float]:
+    """The tree was compiled and allocated; some EVSEs, and so the nodes above them, are new objects."""
+    before, memory = allocate(request, family.config, START_US)
+    list(before)
+    changed = changed_request(request, family.changed, number)
+    gc.collect()
+    begin_s = time.process_time()
+    tree = compile_tree(changed, memory.tree)
+    read_s = time.process_time()
+    allocation, _ = allocate(changed, family.config, START_US, Memory(memory.contexts, tree))
+    allocated_s = time.process_time()
+    results = _rebuilt(allocation, before)
+    built_s = time.process_time()
+    assert results
+    return _stages(begin_s, read_s, allocated_s, built_s)
+
+
+def _rebuilt(allocation: Allocation, before: Allocation) -> Sequence[Any]:
+    return list(allocation)
+
+
+def changed_request(request: EnergyFlowRequest, share: float, number: int) -> EnergyFlowRequest:
+    """Every so many EVSEs want a little less than before."""
+    every = round(1 / share)
+    floors = []
+    seen = number
+    for floor in request.children:
+        children = list(floor.children)
+        for i, child in enumerate(children):
+            seen += 1
+            if seen % every == 0:
+                children[i] = _wants_less(child)
+        if children != list(floor.children):
+            floor = replace(floor, children=tuple(children))
+        floors.append(floor)
+    return replace(request, children=tuple(floors))
+
+
+def _wants_less(child: EnergyFlowRequest) -> EnergyFlowRequest:
+    """Decoded anew, as from a message, with other limits."""
+    data = msgspec.to_builtins(child)
+    for entry in data["schedule_import"]:
+        entry["limits_to_root"]["ac_max_current_A"]["value"] -= 1.0
+    return msgspec.convert(data, EnergyFlowRequest)
+
+
+def _stages(begin_s: float, read_s: float, allocated_s: float, built_s: float) -> list[float]:
+    marks = (begin_s, read_s, allocated_s, built_s)
+    stages = [(end - begin) * 1000 for begin, end in pairwise(marks)]
+    return [*stages, sum(stages)]
