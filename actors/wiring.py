@@ -38,6 +38,10 @@ class Load(Struct, frozen=True, kw_only=True):
     """The most that ever waited at a port."""
     outbox_max: int
     """The bound of that."""
+    message_largest_B: int = 0
+    """The body of the largest message that was ever sent."""
+    message_max_B: int = MESSAGE_MAX_B
+    """The bound of that."""
     dropped: dict[str, int]
     """Messages that did not go through, by reason, of all ports; reasons of which there are none are left
     out."""

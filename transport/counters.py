@@ -56,6 +56,8 @@ class PortCounters(Struct, frozen=True, kw_only=True):
     """Messages handed to libzmq."""
     sent_B: int
     """Bytes of their bodies."""
+    largest_B: int
+    """Of the bodies sent, the largest."""
     received: int
     """Messages handed to `on_message`."""
     received_B: int
@@ -94,6 +96,7 @@ class Counters:
     def __init__(self) -> None:
         self.sent = 0
         self.sent_B = 0
+        self.largest_B = 0
         self.received = 0
         self.received_B = 0
         self.dropped = {str(reason): 0 for reason in Drop}

@@ -19,9 +19,11 @@ import msgspec
 from msgspec import Meta, Struct
 
 from transport.counters import Drop
-from transport.options import HEADER_MAX_B, LENGTH_B, NAME_MAX
+from transport.options import BUNDLE_MAX, BUNDLED_B, HEADER_MAX_B, LENGTH_B, NAME_MAX
 
 VERSION = 1
+_BUNDLE = bytes(LENGTH_B)
+"""Begins a bundle of messages: no message has a header of no length."""
 
 _Name = Annotated[str, Meta(min_length=1, max_length=NAME_MAX)]
 _Id = Annotated[str, Meta(max_length=NAME_MAX)]
@@ -65,6 +67,32 @@ def split(frame: bytes) -> tuple[bytes, bytes] | None:
     if not LENGTH_B < end <= min(len(frame), LENGTH_B + HEADER_MAX_B):
         return None
     return frame[LENGTH_B:end], frame[end:]
+
+
+def bundle(frames: list[bytes]) -> bytes:
+    """One frame for several messages to one peer: what a frame costs is paid once."""
+    if len(frames) == 1:
+        return frames[0]
+    parts = [_BUNDLE]
+    for frame in frames:
+        parts += (len(frame).to_bytes(BUNDLED_B, "big"), frame)
+    return b"".join(parts)
+
+
+def unbundle(frame: bytes) -> list[bytes] | None:
+    """The frames of all messages in a frame; None if it is a bundle, but not a whole one. A bundle in a
+    bundle is nothing: `split` takes none."""
+    if not frame.startswith(_BUNDLE):
+        return [frame]
+    frames: list[bytes] = []
+    at = len(_BUNDLE)
+    while at < len(frame):
+        begin = at + BUNDLED_B
+        at = begin + int.from_bytes(frame[at:begin], "big")
+        if begin >= at or at > len(frame) or len(frames) >= BUNDLE_MAX:
+            return None
+        frames.append(frame[begin:at])
+    return frames or None
 
 
 def encode_header(*, kind: str, sender: str, source: str, target: str, sequence: int) -> bytes:

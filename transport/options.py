@@ -34,6 +34,14 @@ NESTING_MAX = 256
 """Levels of arrays and maps in a body. A node of a tree of requests takes two, and what hangs on it
 a few more: trees of about 120 levels, more than a configuration may have."""
 
+BUNDLE_MAX = 32
+BUNDLE_MAX_B = 32 << 10
+"""Messages, and bytes of them, that go in one frame where several wait for one peer. A larger message goes
+alone. Not more, since what libzmq holds can not be taken back."""
+
+BUNDLED_B = 4
+"""Bytes in front of each message of a bundle that tell its length."""
+
 # --- bounds of queues ---------------------------------------------------------------------------
 
 HIGH_WATER_MARK = 64

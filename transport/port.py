@@ -29,10 +29,13 @@ from transport.bodies import body_fault
 from transport.counters import BoundedLog, Counters, Drop, PortCounters
 from transport.curve import expect
 from transport.faults import LinkFaults
-from transport.frames import Header, check_name, encode_header, join, split
+from transport.frames import Header, bundle, check_name, encode_header, join, split, unbundle
 from transport.gate import Gate
 from transport.inbound import Delivery, OnMessage, Refused, open_message
 from transport.options import (
+    BUNDLE_MAX,
+    BUNDLE_MAX_B,
+    BUNDLED_B,
     RECEIVE_BATCH,
     RECEIVE_SLICE_S,
     RETRY_FIRST_S,
@@ -159,9 +162,8 @@ class Port:
     def receive(self) -> None:
         """Take what has come, up to a batch."""
         end_s = time.monotonic() + RECEIVE_SLICE_S
-        for _ in range(RECEIVE_BATCH):
-            if time.monotonic() > end_s:
-                return
+        left = RECEIVE_BATCH
+        while left > 0 and time.monotonic() <= end_s:
             try:
                 frames = self._receive_frames()
             except zmq.Again:
@@ -169,10 +171,13 @@ class Port:
             routing_id = frames.pop(0).bytes if self.listening else b""
             key = self._key(frames[-1]) if frames else None
             opened = [frame.bytes for frame in frames]
-            if (faults := self._host.faults) is None:
-                self._admit(routing_id, key, opened)
-            else:
-                faults.meet(time.monotonic(), opened, partial(self._admit, routing_id, key))
+            bundled = unbundle(opened[0]) if len(opened) == 1 else None
+            for message in [opened] if bundled is None else [[frame] for frame in bundled]:
+                left -= 1
+                if (faults := self._host.faults) is None:
+                    self._admit(routing_id, key, message)
+                else:
+                    faults.meet(time.monotonic(), message, partial(self._admit, routing_id, key))
 
     def _admit(self, routing_id: bytes, key: str | None, frames: list[bytes]) -> None:
         """Open what comes from somebody who may speak here, now: it may have been held up."""
@@ -286,9 +291,10 @@ class Port:
             return
         with self._host.lock:
             items = self.outbox.take(peer, SEND_BATCH)
-        for done, item in enumerate(items):
+        done = 0
+        while done < len(items):
             try:
-                self._hand_over(link, item)
+                done += self._hand_over(link, items[done : done + BUNDLE_MAX])
             except zmq.Again:
                 with self._host.lock:
                     self.counters.replaced += self.outbox.put_back(peer, items[done:])
@@ -303,20 +309,35 @@ class Port:
         self._resting.pop(peer, None)
         self._stuck_since_s = None
 
-    def _hand_over(self, link: Link, item: Item) -> None:
-        header = encode_header(
-            kind=item.kind,
-            sender=self._host.name,
-            source=item.source,
-            target=item.target,
-            sequence=link.sent + 1,
-        )
-        frame = join(header, item.body)
-        self.socket.send_multipart([link.routing_id, frame] if self.listening else [frame], zmq.DONTWAIT)
-        link.sent += 1
-        self.counters.sent += 1
-        self.counters.sent_B += len(item.body)
-        self._record(Direction.SENT, header, item.body)
+    def _hand_over(self, link: Link, items: list[Item]) -> int:
+        """Send as many of these as one frame bears, at least one; how many that were."""
+        headers: list[bytes] = []
+        frames: list[bytes] = []
+        size_B = 0
+        most_B = min(BUNDLE_MAX_B, self.message_max_B)
+        for item in items:
+            header = encode_header(
+                kind=item.kind,
+                sender=self._host.name,
+                source=item.source,
+                target=item.target,
+                sequence=link.sent + 1 + len(frames),
+            )
+            frame = join(header, item.body)
+            size_B += BUNDLED_B + len(frame)
+            if frames and size_B > most_B:
+                break
+            headers.append(header)
+            frames.append(frame)
+        whole = bundle(frames)
+        self.socket.send_multipart([link.routing_id, whole] if self.listening else [whole], zmq.DONTWAIT)
+        link.sent += len(frames)
+        self.counters.sent += len(frames)
+        for header, item in zip(headers, items, strict=False):
+            self.counters.sent_B += len(item.body)
+            self.counters.largest_B = max(self.counters.largest_B, len(item.body))
+            self._record(Direction.SENT, header, item.body)
+        return len(frames)
 
     def _rest(self, peer: str | None, now_s: float, *, progress: bool) -> None:
         if not self.listening:

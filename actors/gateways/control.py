@@ -118,6 +118,7 @@ class ControlGateway:
             outbox_waiting=max((port.waiting for port in ports), default=0),
             outbox_most=max((port.waiting_most for port in ports), default=0),
             outbox_max=OUTBOX_MAX,
+            message_largest_B=max((port.largest_B for port in ports), default=0),
             dropped={reason: count for reason, count in dropped.items() if count},
         )
 

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from tests.transport.helpers import Ping, make_registry
 from transport.counters import Drop
-from transport.frames import VERSION, Header, encode_header, join, split
+from transport.frames import VERSION, Header, bundle, encode_header, join, split, unbundle
 from transport.inbound import Message, Refused, open_message
-from transport.options import HEADER_MAX_B, NAME_MAX
+from transport.options import BUNDLE_MAX, HEADER_MAX_B, NAME_MAX
 
 REGISTRY = make_registry()
 SIZE_MAX_B = 1000
@@ -80,6 +80,36 @@ def test_what_was_joined_splits_again(head: bytes, body: bytes) -> None:
 )
 def test_what_does_not_begin_with_the_length_of_a_header_is_no_frame(frame: bytes) -> None:
     assert split(frame) is None
+
+
+@given(
+    st.lists(
+        st.binary(min_size=1, max_size=100).filter(lambda f: f[:2] != b"\0\0"),
+        min_size=1,
+        max_size=BUNDLE_MAX,
+    )
+)
+def test_a_bundle_holds_the_messages_in_their_order(frames: list[bytes]) -> None:
+    assert unbundle(bundle(frames)) == frames
+
+
+@given(st.lists(st.binary(min_size=1, max_size=20), min_size=2, max_size=5), st.data())
+def test_a_bundle_that_is_not_whole_is_refused_whole(frames: list[bytes], data: st.DataObject) -> None:
+    whole = bundle(frames)
+    cut = whole[: data.draw(st.integers(2, len(whole) - 1))]
+    got = unbundle(cut)
+    assert got is None or got == frames[: len(got)]  # a cut between two messages cannot be told
+    assert unbundle(whole + b"\0") is None
+
+
+@given(st.binary(max_size=300))
+def test_no_bundle_raises(rest: bytes) -> None:
+    unbundle(b"\0\0" + rest)
+
+
+def test_a_bundle_has_a_bound() -> None:
+    assert unbundle(bundle([b"x"] * BUNDLE_MAX)) is not None
+    assert unbundle(bundle([b"x"] * (BUNDLE_MAX + 1))) is None
 
 
 @given(st.binary(max_size=60))
