@@ -35,11 +35,13 @@ class Amount(Struct, frozen=True, omit_defaults=True):
 
     def less(self, other: Amount) -> Amount:
         """What is left after `other`; nothing rather than less than nothing."""
+        if other is NOTHING:
+            return self
         return Amount(
             _left(self.import_A, other.import_A),
             _left(self.import_W, other.import_W),
-            _left(self.export_A, other.export_A),
-            _left(self.export_W, other.export_W),
+            _left(self.export_A, other.export_A) if self.export_A else 0.0,
+            _left(self.export_W, other.export_W) if self.export_W else 0.0,
         )
 
     def fits(self, room: Amount) -> bool:
@@ -143,8 +145,12 @@ def of_limits(limits: LimitsRes, voltage_V: float) -> Amount:
     if power_W is None:
         phases = 3 if limits.ac_max_phase_count is None else limits.ac_max_phase_count.value
         power_W = current_A * phases * voltage_V
+    if current_A >= 0.0 and power_W >= 0.0:
+        return Amount(current_A, power_W)
     return Amount(max(0.0, current_A), max(0.0, power_W), max(0.0, 0.0 - current_A), max(0.0, 0.0 - power_W))
 
 
 def _left(of: float, taken: float) -> float:
-    return of if of == math.inf else max(0.0, of - taken)
+    if of > taken:
+        return of - taken
+    return of if of == math.inf else 0.0

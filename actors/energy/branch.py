@@ -81,6 +81,8 @@ class _Child:
         self.sent: Grant | None = None
         self.sent_s = self.ends_s = 0.0
         self.share = _Share()
+        self.load: tuple[Amount, str, EnergyFlowRequest] | None = None
+        """The fixed load that stood for it last."""
 
 
 class Branch:
@@ -129,14 +131,18 @@ class Branch:
         if report.wants is None:
             return heard
         before, child.wanted_s = child.wants, report.t_child_s
-        refused = self._take_request(child, report.wants)
+        asked = report.wants
+        if asked.priority_request:
+            # How urgent it was is over with the hearing; what is asked for is the very same as before then.
+            asked = replace(asked, priority_request=None)
+        refused = self._take_request(child, asked)
         wants = child.wants
         alike = wants is before or (before is not None and wants is not None and asks_alike(before, wants))
         return replace(heard, refused=refused, wants_other=not alike)
 
     def _take_request(self, child: _Child, wants: EnergyFlowRequest) -> str:
         """Returns what is newly wrong with it."""
-        if wants == child.wants:
+        if wants is child.wants or wants == child.wants:
             return ""
         before, child.refused = child.refused, ""
         try:
@@ -178,8 +184,14 @@ class Branch:
             if child.wants is not None and self.alive(now_s, name):
                 wants.append(child.wants)
             elif (load := self._load_of_silent(now_s, name)) != NOTHING:
-                wants.append(_fixed_load(f"{name}{NOT_HEARD}", load, timestamps.format_utc(stamp_us)))
+                wants.append(self._fixed_load(child, load, timestamps.format_utc(stamp_us)))
         return tuple(wants)
+
+    def _fixed_load(self, child: _Child, load: Amount, stamp: str) -> EnergyFlowRequest:
+        """The very same object as long as it is the same load."""
+        if child.load is None or child.load[:2] != (load, stamp):
+            child.load = (load, stamp, _fixed_load(f"{child.settings.id}{NOT_HEARD}", load, stamp))
+        return child.load[2]
 
     def _load_of_silent(self, now_s: float, name: str) -> Amount:
         """The most that a silent child may draw; while that is not known nobody is raised anyway."""

@@ -367,15 +367,18 @@ class Ledger:
         settle_s = account.settle_s
         if not account.known and now_s < self._over_s + settle_s:
             return UNLIMITED
-        most, same_until_s = account.fallback, math.inf
-        for until_s, amount in (
-            (account.committed_until_s, account.committed),
-            *((entry.until_s, entry.amount) for entry in account.entries),
-        ):
-            if now_s < until_s + settle_s:
-                same_until_s = min(same_until_s, until_s + settle_s)
-                if amount != most:
-                    most = largest(most, amount)
+        most, same_until_s = account.fallback, account.committed_until_s + settle_s
+        if now_s < same_until_s:
+            most = largest(most, account.committed)
+        else:
+            same_until_s = math.inf
+        for entry in account.entries:
+            over_s = entry.until_s + settle_s
+            if now_s < over_s:
+                if over_s < same_until_s:
+                    same_until_s = over_s
+                if entry.amount is not most:
+                    most = largest(most, entry.amount)
         account.exposure, account.same_until_s = most, same_until_s
         return most
 
