@@ -53,6 +53,15 @@ class Amount(Struct, frozen=True, omit_defaults=True):
             and self.export_W <= room.export_W + CRUMB
         )
 
+    def covers(self, other: Amount) -> bool:
+        """Whether no part is smaller than that of `other`."""
+        return (
+            self.import_A >= other.import_A
+            and self.import_W >= other.import_W
+            and self.export_A >= other.export_A
+            and self.export_W >= other.export_W
+        )
+
     def where(self, other: Amount) -> Amount:
         """Its parts of which there is any in `other`; the rest is nothing."""
         return Amount(
@@ -99,9 +108,11 @@ UNLIMITED = Amount(math.inf, math.inf, math.inf, math.inf)
 
 
 def largest(one: Amount, other: Amount) -> Amount:
-    """Of each part the larger."""
-    if one is other:
+    """Of each part the larger; the very same object where one is that in all parts, as is mostly so."""
+    if one is other or one.covers(other):
         return one
+    if other.covers(one):
+        return other
     return Amount(
         one.import_A if one.import_A >= other.import_A else other.import_A,
         one.import_W if one.import_W >= other.import_W else other.import_W,
@@ -111,9 +122,11 @@ def largest(one: Amount, other: Amount) -> Amount:
 
 
 def smallest(one: Amount, other: Amount) -> Amount:
-    """Of each part the smaller."""
-    if one is other:
+    """Of each part the smaller; the very same object where one is that in all parts, as is mostly so."""
+    if one is other or other.covers(one):
         return one
+    if one.covers(other):
+        return other
     return Amount(
         one.import_A if one.import_A <= other.import_A else other.import_A,
         one.import_W if one.import_W <= other.import_W else other.import_W,
