@@ -63,6 +63,7 @@ class NodeCore(Trunk):
         self._lead_s = min(LEAD_INTERVALS_MAX, LEAD_INTERVALS + settings.height) * interval_s
         self._lease = Lease(boot, longest_grant_s(settings.site))
         self._tightened: Memo[EnergyFlowRequest] = Memo()
+        self._entries: tuple[EnforcedLimits, ...] = ()
         self._limits: dict[str, EnforcedLimits] = {}
         """The market's wishes, as granted last."""
         self._island_from_s = now.mono_s + FIRST_GRANT_INTERVALS * interval_s
@@ -93,7 +94,7 @@ class NodeCore(Trunk):
                 if refused is not None:
                     effects.append(Say("debug", f"grant not taken: {refused}"))
                 elif pass_on:
-                    self._limits = {entry.uuid: entry for entry in event.limits}
+                    self._take_limits(event.limits)
             case MarketAnswer():
                 effects += self._hand_down_own(now, event)
             case EpochKept():
@@ -114,6 +115,11 @@ class NodeCore(Trunk):
         effects += self._report(now, hurry, prompt)
         self._plan(now)
         return effects
+
+    def _take_limits(self, entries: tuple[EnforcedLimits, ...]) -> None:
+        """As long as they are the same they stay the same object."""
+        if entries is not self._entries and entries != self._entries:
+            self._entries, self._limits = entries, {entry.uuid: entry for entry in entries}
 
     # --- down --------------------------------------------------------------------------------------
 
@@ -242,7 +248,8 @@ class NodeCore(Trunk):
         due_s = min(self._report_due_s, self._hand_down_due_s)
         if (source_s := self.sources.due_s()) is not None:
             due_s = min(due_s, source_s)
-        if (soon_s := self._reported_s + SHORTEST_GAP_S) < due_s and self._eased(now):
+        soon_s = self._reported_s + SHORTEST_GAP_S
+        if self._reported_s < now.mono_s and soon_s < due_s and self._eased(now):
             due_s = soon_s
         if (expires_s := self._lease.expires_s()) is not None:
             for at_s in (expires_s - self._lead_s, expires_s):

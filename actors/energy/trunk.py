@@ -158,14 +158,14 @@ class Trunk(Member):
                 uuid=self.id,
                 node_type=NodeType.Generic,
                 children=children,
-                priority_request=priority or None,
                 fallback_A=fallback.import_A or None,
                 fallback_W=fallback.import_W or None,
             )
             return self._with_limits(bare, stamp_us, now)
 
-        key = (children, priority, stamp_us, self.sources.version)
-        return self._requested.get(key, now.wall_us, make, lambda: self._steady_until_us(now))
+        key = (children, stamp_us, self.sources.version)
+        wants = self._requested.get(key, now.wall_us, make, lambda: self._steady_until_us(now))
+        return replace(wants, priority_request=True) if priority else wants
 
     def _steady_until_us(self, now: Instant) -> int:
         return steady_until_us(self.sources.in_force(), now.wall_us)
