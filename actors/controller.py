@@ -18,7 +18,6 @@ from actors.build import build_core
 from actors.deaths import Deaths
 from actors.drivers import Driver
 from actors.drivers.plant import PlantDriver
-from actors.energy.evse import EvseCore
 from actors.energy.lease import longest_grant_s
 from actors.energy.ledger import STRETCH
 from actors.energy.modules import EvseManagerConfig
@@ -56,8 +55,11 @@ END_S = 5.0
 FAREWELL_S = 0.5
 """For the last messages to go out."""
 
-NODES: dict[str, type[TreeActor]] = {"EnergyManager": EnergyManager, "EnergyNode": EnergyNode}
-"""With a thread each: what a market or a disk holds up holds up none of the EVSEs."""
+KINDS: dict[str, type[TreeActor]] = {
+    "EnergyManager": EnergyManager,
+    "EnergyNode": EnergyNode,
+    "EvseManager": EvseManager,
+}
 
 
 class Addresses(Struct, frozen=True, kw_only=True):
@@ -113,7 +115,15 @@ class Controller:
         self._deaths = Deaths(DEATHS_MAX, DEATHS_WINDOW_S)
         self._switchboard = Switchboard(site, name, self._handles, self._state)
         self._drivers: list[Driver] = []
-        self._evse_loop = Loop(f"{name}-evses")
+        self._loops = self._make_loops()
+
+    def _make_loops(self) -> dict[str, Loop]:
+        """A thread for all EVSEs, and one for each node: what a market or a disk holds up is then no EVSE."""
+        evses = Loop(f"{self.name}-evses")
+        return {m: evses if self._is_evse(m) else Loop(m) for m in self._handles}
+
+    def _is_evse(self, module_id: str) -> bool:
+        return isinstance(self.site.modules[module_id].config, EvseManagerConfig)
 
     def run(self, stop: Stop, beat: Callable[[], None] = lambda: None) -> int:
         """Until `stop`; returns the exit code. `beat` is called some times a second while all is well: the
@@ -124,8 +134,9 @@ class Controller:
             stack.callback(wire.stop, drain_s=FAREWELL_S)
             self._open(wire)
             wire.start()
-            stack.callback(self._evse_loop.stop)
-            self._evse_loop.start()
+            for loop in dict.fromkeys(self._loops.values()):
+                loop.start()
+                stack.callback(loop.stop)
             stack.callback(self._end_actors)
             for module_id in self._handles:
                 self._begin(module_id)
@@ -162,7 +173,7 @@ class Controller:
                 peer=identities.controller(parent),
                 message_max_B=MESSAGE_MAX_B,
             )
-        evses = [m for m in self._handles if isinstance(self.site.modules[m].config, EvseManagerConfig)]
+        evses = [m for m in self._handles if self._is_evse(m)]
         if evses:
             driver = PlantDriver(wire, self._where.plant, evses, board.from_hardware)
             self._drivers.append(driver)
@@ -174,16 +185,13 @@ class Controller:
         epoch = self._epoch(module_id)
         core = build_core(self.site, module_id, secrets.token_hex(8), clock.now(), saved, epoch)
         handle = self._handles[module_id]
-        if isinstance(core, EvseCore):
-            handle.attach(EvseManager.start(core, handle, self._switchboard, self._evse_loop))
-        else:
-            kind = NODES[self.site.modules[module_id].kind]
-            handle.attach(kind.start(core, handle, self._switchboard))
+        actor_type = KINDS[self.site.modules[module_id].kind]
+        handle.attach(actor_type.start(self._loops[module_id], core, handle, self._switchboard))
         self._cores[module_id] = core
 
     def _epoch(self, module_id: str) -> int | None:
         """The last epoch of a node; an EVSE grants nothing, and has none."""
-        if isinstance(self.site.modules[module_id].config, EvseManagerConfig):
+        if self._is_evse(module_id):
             return None
         epoch = self._state.load_epoch(module_id)
         if epoch is None:
@@ -214,9 +222,9 @@ class Controller:
                 watch_due_s = now_s + WATCH_S
                 if not self._revive(now_s):
                     return TOO_MUCH_DIED
-                if not (wire.running() and self._evse_loop.running()):
-                    which = "loop of the EVSEs" if wire.running() else "I/O thread"
-                    LOG.critical("the %s is dead: controller %s ends", which, self.name)
+                threads: tuple[Wire | Loop, ...] = (wire, *dict.fromkeys(self._loops.values()))
+                if dead := [thread for thread in threads if not thread.running()]:
+                    LOG.critical("the thread of %s is dead: controller %s ends", dead[0].name, self.name)
                     return TOO_MUCH_DIED
                 if all(now_s < core.due_s + OVERDUE_S for core in self._cores.values()):
                     beat()

@@ -1,10 +1,10 @@
-"""Many actors on one thread, as an actor type of Pykka.
+"""One actor or many on a thread, as an actor type of Pykka.
 
-A thread an actor is plenty for the few nodes of a controller. For thousands of EVSEs it is not: each
-message then costs a switch of threads, and each thread its stack. So they share a loop, which gives
-each a turn for each message, in the order in which the messages came. What holds for Pykka's threads holds
-here: an actor handles one message at a time, an exception ends its life and no other, and whoever
-stops it is told when that is done. What differs: an actor that blocks holds up all on its loop.
+With a thread an actor, thousands of EVSEs are thousands of stacks, and each message is a switch of threads.
+So actors share a loop, which gives them a turn for each message, in the order in which the messages came.
+What holds for Pykka's threads holds here: an actor handles one message at a time, an exception ends its
+life and no other, and whoever stops it is told when that is done. What differs: an actor that blocks
+holds up all on its loop.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ class Loop:
     """One thread, and what it is to do."""
 
     def __init__(self, name: str) -> None:
+        self.name = name
         self._due: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
@@ -82,6 +83,9 @@ class _Inbox:
 
     def empty(self) -> bool:
         return not self._envelopes
+
+    def __len__(self) -> int:
+        return len(self._envelopes)
 
 
 class LoopActor(pykka.Actor):

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any
 
-import pykka
 from msgspec.structs import replace
 
 from actors.energy.effects import Effect, RunMarket
@@ -14,10 +13,8 @@ from actors.market_runner import MarketRunner
 from actors.tree_actor import StatusAnswer, TreeActor
 
 
-class EnergyManager(TreeActor, pykka.ThreadingActor):
+class EnergyManager(TreeActor):
     """The root of the tree."""
-
-    use_daemon_thread: ClassVar[bool] = True
 
     core: ManagerCore
 

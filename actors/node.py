@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
-
-import pykka
+from typing import Any
 
 from actors.energy.effects import Effect, RunMarket
 from actors.energy.node import NodeCore
@@ -12,10 +10,8 @@ from actors.market_runner import MarketRunner
 from actors.tree_actor import TreeActor
 
 
-class EnergyNode(TreeActor, pykka.ThreadingActor):
+class EnergyNode(TreeActor):
     """One sub-panel."""
-
-    use_daemon_thread: ClassVar[bool] = True
 
     core: NodeCore
 

@@ -9,7 +9,6 @@ import logging
 from collections.abc import Callable
 from typing import Any, Protocol
 
-import pykka
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -38,6 +37,7 @@ from actors.energy.messages import (
     Report,
 )
 from actors.handle import WAKE, Handle
+from actors.loop import Loop, LoopActor
 from actors.market_runner import Sessions
 
 NOT_KEPT = "it could not be written to disk and will not outlive a restart; see the log of its controller"
@@ -96,15 +96,11 @@ class StatusAnswer(Struct, frozen=True):
     optimizer: OptimizerStatus | None = None
 
 
-class TreeActor(pykka.Actor):
-    """One module of the tree. An exception ends this life; the controller begins another.
+class TreeActor(LoopActor):
+    """One module of the tree. An exception ends this life; the controller begins another."""
 
-    On which thread it runs is the matter of the actor type of Pykka that it is combined with.
-    """
-
-    def __init__(self, core: Core, handle: Handle, outlets: Outlets, *args: Any) -> None:
-        """`args` are for the actor type."""
-        super().__init__(*args)
+    def __init__(self, loop: Loop, core: Core, handle: Handle, outlets: Outlets) -> None:
+        super().__init__(loop)
         self.core = core
         self._handle = handle
         self._outlets = outlets

@@ -12,7 +12,14 @@ from actors.rundir import AlreadyRunningError, RunDir, RunDirError
 from tools import logs
 from tools.errors import UserError
 from tools.keyrings import add_keys_argument, keys_folder, open_keyring
-from tools.processes import add_faults_argument, allow_many_files, injection_of, load, stop_on_signals
+from tools.processes import (
+    add_faults_argument,
+    allow_many_files,
+    injection_of,
+    load,
+    look_for_garbage_seldom,
+    stop_on_signals,
+)
 from transport import AddressError
 
 
@@ -48,6 +55,7 @@ def run(options: argparse.Namespace) -> int:
                 "plant", what, file=str(Path(options.file).resolve()), keys=str(keys.resolve())
             ),
         ):
+            look_for_garbage_seldom()
             run_plant(site, address, options.record, keyring, stop, injection_of(options))
     except StoryError as error:
         faults = [f"{path}: {message}" if path else message for path, message in error.faults]

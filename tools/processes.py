@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import resource
 import signal
@@ -19,6 +20,8 @@ from actors.stop import Stop
 from tools.errors import UserError
 
 ORPHAN_CHECK_S = 0.5
+GARBAGE_OBJECTS = 20_000
+"""That are new until garbage is looked for."""
 
 
 def load(path: str) -> Site:
@@ -47,6 +50,14 @@ def allow_many_files() -> None:
     said nothing yet; without any left, nobody could connect, and no file be read."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def look_for_garbage_seldom() -> None:
+    """What a process has loaded lives as long as it does, and need not be looked through for garbage; and
+    what a message of many EVSEs is made of is no sign of any."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GARBAGE_OBJECTS)
 
 
 @contextmanager

@@ -12,7 +12,14 @@ from tools import logs
 from tools.errors import UserError
 from tools.keyrings import add_keys_argument, keys_folder, open_keyring
 from tools.notify import ServiceManager
-from tools.processes import add_faults_argument, allow_many_files, injection_of, load, stop_on_signals
+from tools.processes import (
+    add_faults_argument,
+    allow_many_files,
+    injection_of,
+    load,
+    look_for_garbage_seldom,
+    stop_on_signals,
+)
 from transport import AddressError
 
 
@@ -58,6 +65,7 @@ def run(options: argparse.Namespace) -> int:
                 keys=str(keys.resolve()),
             ),
         ):
+            look_for_garbage_seldom()
             manager = ServiceManager()
             controller = Controller(site, name, where, state, keyring, injection_of(options))
             code = controller.run(stop, manager.beat)
