@@ -12,10 +12,11 @@ Nearly all bodies pass two checks that run in C and never say "fine" wrongly:
 - No byte could head a float with an exponent of all ones (IEEE 754), which is what NaN and infinity
   have. Bytes inside strings and numbers may look like it: such a body is only suspected.
 
-Then `msgspec.Raw` walks over it without building anything, so it is whole. What is suspected goes
-through `_scan`, a plain loop without recursion that is exact. Measured: 2 to 4 microseconds for a body
-of 500 bytes, and some 20 nanoseconds a byte once scanned, four times what decoding takes: 8
-milliseconds for the requests of 1,000 EVSEs in one body.
+Then `msgspec.Raw` walks over it without building anything, so it is whole. One with more containers is
+taken apart in C, level by level, until each part is shallow for their number: two or three levels are
+enough for the reports of a node. What is still suspected goes through `_scan`, a plain loop without
+recursion that is exact. Measured: 2 to 4 microseconds for a body of 500 bytes, 5 nanoseconds a byte where
+it is taken apart, and 30 where it is scanned: for 100 EVSEs in one report 0.6 and 4 milliseconds.
 """
 
 from __future__ import annotations
@@ -31,7 +32,12 @@ from transport.options import NESTING_MAX
 
 _CONTAINERS = bytes([*range(0x80, 0xA0), 0xDC, 0xDD, 0xDE, 0xDF])
 _NOT_FINITE = re.compile(rb"\xcb[\x7f\xff][\xf0-\xff]|\xca[\x7f\xff][\x80-\xff]", re.DOTALL)
+_SUSPECTED = (b"\xcb\x7f", b"\xcb\xff", b"\xca\x7f", b"\xca\xff")
+"""How all that _NOT_FINITE finds begins; to look for these is ten times faster."""
 _SKIP = msgspec.msgpack.Decoder(msgspec.Raw)
+_PARTS = msgspec.msgpack.Decoder(list[msgspec.Raw] | dict[str, msgspec.Raw])
+_TAKEN_APART = 6
+"""How often each byte of a body may be looked at to take it apart; then it is scanned."""
 
 _FLOAT_32 = 0xCA
 _FLOAT_64 = 0xCB
@@ -65,14 +71,33 @@ _COUNTS = {0xDC: (2, 1), 0xDD: (4, 1), 0xDE: (2, 2), 0xDF: (4, 2)}
 
 def body_fault(body: bytes) -> Drop | None:
     """Why `body` must not be decoded; None if it is whole, shallow and finite."""
-    containers = len(body) - len(body.translate(None, _CONTAINERS))
-    if containers > NESTING_MAX or _NOT_FINITE.search(body):
+    if any(begin in body for begin in _SUSPECTED) and _NOT_FINITE.search(body):
         return _scan(body)
     try:
         _SKIP.decode(body)
     except (msgspec.DecodeError, RecursionError):
-        return Drop.BAD_BODY
-    return None
+        return _scan(body) or Drop.BAD_BODY
+    return None if _is_shallow(body) else _scan(body)
+
+
+def _is_shallow(body: bytes) -> bool:
+    """Whether a whole body surely does not nest too deeply; False where that is not clear."""
+    left_B = _TAKEN_APART * len(body)
+    parts = [(body, NESTING_MAX)]
+    while parts:
+        part, levels = parts.pop()
+        if len(part) <= levels or len(part) - len(part.translate(None, _CONTAINERS)) <= levels:
+            continue
+        left_B -= len(part)
+        if left_B < 0 or levels == 0:
+            return False
+        try:
+            inner = _PARTS.decode(part)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return False
+        values = inner.values() if isinstance(inner, dict) else inner
+        parts.extend((bytes(value), levels - 1) for value in values)
+    return True
 
 
 def _scan(body: bytes) -> Drop | None:
