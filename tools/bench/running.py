@@ -23,7 +23,8 @@ from tools.errors import UserError
 from tools.status import all_alive
 
 START_TIMEOUT_S = 300.0
-LOOK_EVERY_S = 0.5
+LOOK_EVERY_S = 1.0
+STATUS_TIMEOUT_S = 5.0
 END_TIMEOUT_S = 60.0
 PLANT = "plant"
 SITE = "bench"
@@ -94,7 +95,7 @@ def running(size: Size, *, restart: bool = False) -> Iterator[RunningSite]:
             start_new_session=True,
         )
         stack.callback(_end, up)
-        client = stack.enter_context(Client(SITE, timeout_s=LOOK_EVERY_S))
+        client = stack.enter_context(Client(SITE, timeout_s=STATUS_TIMEOUT_S))
         site = RunningSite(size, folder, begun_s, client)
         _wait_until_complete(site, up)
         yield site
