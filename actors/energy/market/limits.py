@@ -17,9 +17,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from actors.energy.market.arrays import Bools, Floats, Ints
-from actors.energy.market.entries import Direction
+from actors.energy.market.arrays import Bools, Counts, Floats, Ints
+from actors.energy.market.entries import Direction, Row
 from actors.energy.market.heeding import Heeded
+from actors.energy.market.timetables import ABSENT, KINDS
 from actors.energy.market.tree import CompiledTree
 
 
@@ -58,10 +59,10 @@ class PathLimits:
     path_grid_W: Floats
     evse_to_grid: Floats
     min_A: Floats
-    max_phases: Floats
-    min_phases: Floats
-    own_max_phases: Floats
-    active_phases: Floats
+    max_phases: Counts
+    min_phases: Counts
+    own_max_phases: Counts
+    active_phases: Counts
     may_switch: Bools
     rows: Ints
     """Which row of the schedules' table holds: for naming sources."""
@@ -79,8 +80,13 @@ def path_limits(
 ) -> PathLimits:
     """What `direction` allows in the given columns."""
     schedules = tree.schedules[direction]
-    rows = schedules.rows_at(columns_us)
-    at = {field: values[rows] for field, values in schedules.columns.items()}
+    rows = np.broadcast_to(schedules.rows_at(columns_us), (len(columns_us), len(tree.nodes)))
+    at = {
+        field: np.full(rows.shape, absent, dtype=kind)
+        if (values := schedules[field]) is None
+        else values[rows]
+        for field, absent, kind in zip(Row._fields, ABSENT, KINDS, strict=True)
+    }
     to_grid = _to_grid(tree, at["efficiency"], direction)
     node_A, node_grid_W = at["max_A"], at["max_W"] * to_grid
     extras = _apply_targets(tree, heeded, direction, node_A, node_grid_W, to_grid)

@@ -14,7 +14,6 @@ from types import MappingProxyType
 
 from actors.energy.market.arrays import Floats
 from actors.energy.market.tree import CompiledTree
-from actors.energy.types import EvseState
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +27,6 @@ class Context:
 
 
 WAITED_OUT = Context(None)
-_SESSION_ENDS = (EvseState.Unplugged, EvseState.Finished)
 _EXTRA_CONTEXTS = 1000
 
 
@@ -46,7 +44,7 @@ def observe(
     """The contexts after hearing of a run's states and reported phases (one a EVSE, 0 for none)."""
     new = dict(contexts)
     for i, uuid in enumerate(tree.uuids):
-        if tree.nodes[tree.shape.evses[i]].evse_state in _SESSION_ENDS:
+        if tree.session_over[i]:
             new[uuid] = WAITED_OUT
             continue
         old = new.get(uuid)

@@ -1,0 +1,118 @@
+"""Timetables: all schedules of one direction as arrays, one row for each entry of a schedule.
+
+A slot only says which row holds at which node. Rows are in no order but that those of one node stand
+together, sorted by time: so what changes in a tree is read into new rows at the end, and the rest stays
+as it is (`renewed`). What no entry has is no array: a column is None where it is ABSENT everywhere.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from functools import cached_property
+from math import inf
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from actors.energy.market.arrays import Ints
+from actors.energy.market.entries import MOST_PHASES, Row
+from actors.energy.types import ScheduleReqEntry
+
+ABSENT = Row(inf, inf, 0.0, MOST_PHASES, 0, 1.0, 0, True)
+"""An entry without any limit."""
+KINDS = (np.float64, np.float64, np.float64, np.int8, np.int8, np.float64, np.int8, np.bool_)
+"""Of the columns."""
+MOST_DEAD = 1000
+"""Rows that nobody has any more, beyond as many as there are nodes' rows: then all is read again."""
+
+Column = NDArray[Any] | None
+
+
+@dataclass(frozen=True)
+class Timetables:
+    """Node i's rows are first[i] … first[i] + count[i] - 1; `columns` are in the order of Row's fields."""
+
+    first: Ints
+    count: Ints
+    times_us: Ints
+    columns: list[Column]
+    entries: list[ScheduleReqEntry | None]
+    """None of a node without a schedule."""
+    starts: Counter[int]
+    """How many rows start at each time; without those of nodes that have no schedule."""
+
+    def __getitem__(self, field: str) -> Column:
+        """A column by its name."""
+        return self.columns[Row._fields.index(field)]
+
+    @cached_property
+    def rows(self) -> list[Row]:
+        """All rows in plain numbers."""
+        count = len(self.entries)
+        columns = [
+            [absent] * count if column is None else column.tolist()
+            for column, absent in zip(self.columns, ABSENT, strict=True)
+        ]
+        return list(map(Row._make, zip(*columns, strict=True)))
+
+    def rows_at(self, slots_us: Ints) -> Ints:
+        """The row that holds in each slot at each node, the last stamped at or before, else the first:
+        (slots, nodes), or (1, nodes) where it is the same in all."""
+        several = np.flatnonzero(self.count > 1)
+        if not len(several):
+            return self.first[np.newaxis]
+        count, first = self.count[several], self.first[several]
+        rows = np.repeat(self.first[np.newaxis], len(slots_us), axis=0)
+        rows[:, several] += self._passed(slots_us, first, count)
+        return rows
+
+    def _passed(self, slots_us: Ints, first: Ints, count: Ints) -> Ints:
+        """How many rows after its first began at or before each slot."""
+        if (count == count[0]).all():
+            starts = self.times_us[first[:, np.newaxis] + np.arange(count[0])]
+            if (starts == starts[0]).all():  # all by the same hours
+                passed = np.searchsorted(starts[0], slots_us, side="right") - 1
+                return np.asarray(np.maximum(passed, 0)[:, np.newaxis])
+        nodes = np.repeat(np.arange(len(count)), count - 1)
+        later = np.arange(len(nodes)) + np.repeat(first + 1 - (np.cumsum(count - 1) - (count - 1)), count - 1)
+        slot = np.searchsorted(slots_us, self.times_us[later], side="left")
+        began = slot < len(slots_us)
+        cells = slot[began] * len(count) + nodes[began]
+        steps = np.bincount(cells, minlength=len(slots_us) * len(count)).reshape(-1, len(count))
+        return np.cumsum(steps, axis=0)
+
+    def at(self, time_us: int) -> list[int]:
+        """As `rows_at`, of one time, in plain numbers."""
+        if len(self.entries) == len(self.first):
+            return self.first.tolist()
+        found: list[int] = self.rows_at(np.array([time_us], dtype=np.intp))[0].tolist()
+        return found
+
+    def renewed(self, places: Ints, new: Timetables) -> Timetables | None:
+        """With other rows of the nodes at some places; None when it is time to read all again."""
+        dead = len(self.entries) + len(new.entries) - int(self.count.sum())
+        if dead > len(self.first) + MOST_DEAD:
+            return None
+        first, count, starts = self.first.copy(), self.count.copy(), self.starts.copy()
+        gone: Counter[int] = Counter()
+        for begin, length in zip(first[places].tolist(), count[places].tolist(), strict=True):
+            if self.entries[begin] is not None:
+                gone.update(self.times_us[begin : begin + length].tolist())
+        starts.subtract(gone)
+        starts.update(new.starts)
+        first[places] = new.first + len(self.entries)
+        count[places] = new.count
+        columns: list[Column] = [
+            None if one is None and other is None else np.concatenate([_filled(self, i), _filled(new, i)])
+            for i, (one, other) in enumerate(zip(self.columns, new.columns, strict=True))
+        ]
+        times_us = np.concatenate([self.times_us, new.times_us])
+        alive = Counter({time: uses for time, uses in starts.items() if uses})
+        return Timetables(first, count, times_us, columns, self.entries + new.entries, alive)
+
+
+def _filled(of: Timetables, number: int) -> NDArray[Any]:
+    column = of.columns[number]
+    return np.full(len(of.entries), ABSENT[number], dtype=KINDS[number]) if column is None else column
