@@ -156,8 +156,8 @@ def _targets(index: int, node: EnergyFlowRequest) -> NodeTargets:
 
 
 def _times_us(schedules: dict[Direction, Timetables], targets: list[NodeTargets]) -> list[int]:
-    times = {time for timetables in schedules.values() for time in timetables.starts}
-    return sorted(times.union(*(each.starts_us.tolist() for each in targets)))
+    starts = [each.starts_us for each in (*schedules.values(), *targets)]
+    return sorted({time for each in starts for time in each.tolist()})
 
 
 def _session_over(evses: Nodes) -> Bools:

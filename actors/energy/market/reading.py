@@ -7,14 +7,14 @@ finds the fault and names where it stands, or accepts what was only unusual.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from itertools import chain, compress
+import sys
+from collections.abc import Callable, Sequence
+from itertools import chain
 from math import inf
-from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from actors.energy.market.entries import EMPTY, HUGE, MOST_PHASES, Direction, Row, instant, row_of
 from actors.energy.market.errors import RequestError
@@ -30,9 +30,14 @@ from actors.energy.types import (
 MOST_ENTRIES = 20_000
 """Entries of one schedule."""
 NO_LIMITS = LimitsReq()
+CHUNK = 2000
+"""Entries that are read together."""
+FEW = 200
+"""Fewer values than this are looked at sooner as they are than as an array."""
 _NONE = type(None)
-Values = list[Any] | None
-"""Of one field; None where it is absent everywhere."""
+_PHASE_COUNTS = set(range(1, MOST_PHASES + 1))
+_LEAST = sys.float_info.min
+"""The least number above 0."""
 
 
 class _DoubtError(Exception):
@@ -42,23 +47,28 @@ class _DoubtError(Exception):
 def read(nodes: Sequence[EnergyFlowRequest], direction: Direction) -> Timetables | None:
     """The timetables of some nodes; None where something is in doubt."""
     try:
-        schedules = list(map(attrgetter(f"schedule_{direction}"), nodes))
+        if direction == "import":
+            schedules = [node.schedule_import for node in nodes]
+        else:
+            schedules = [node.schedule_export for node in nodes]
         counts = list(map(len, schedules))
         entries = list(chain.from_iterable(schedules))
         if max(counts, default=0) > MOST_ENTRIES:
             return None
-        texts = list(map(attrgetter("timestamp"), entries))
-        uses = Counter(texts)
-        instants = {text: instant(text) for text in uses}
-        times_us = list(map(instants.__getitem__, texts))
+        times_us = list(map(_Instants().__getitem__, [entry.timestamp for entry in entries]))
         _sort(counts, times_us, entries)
-        columns = _columns(entries, direction)
+        columns = _all_columns(entries, direction)
     except (_DoubtError, RequestError, AttributeError, TypeError, OverflowError):
         return None
-    starts: Counter[int] = Counter()
-    for text, count in uses.items():
-        starts[instants[text]] += count
-    return _timetables(counts, times_us, columns, entries, starts)
+    return _timetables(counts, times_us, columns, entries)
+
+
+class _Instants(dict[str, int]):
+    """Each text is parsed once, as most entries of a tree start together."""
+
+    def __missing__(self, text: str) -> int:
+        self[text] = time_us = instant(text)
+        return time_us
 
 
 def read_carefully(
@@ -70,10 +80,10 @@ def read_carefully(
     entries: list[ScheduleReqEntry] = list(chain.from_iterable(schedules))
     times_us = [instant(entry.timestamp) for entry in entries]
     row_by_entry = {id(entry): row for entry, row in zip(entries, chain.from_iterable(rows), strict=True)}
-    starts = Counter(times_us)
     _sort(counts, times_us, entries)
-    columns: list[Values] = [list(each) for each in zip(*(row_by_entry[id(e)] for e in entries), strict=True)]
-    return _timetables(counts, times_us, columns or [None] * len(Row._fields), entries, starts)
+    values = list(zip(*(row_by_entry[id(entry)] for entry in entries), strict=True))
+    columns = [np.array(each, dtype=kind) for each, kind in zip(values, KINDS, strict=bool(values))]
+    return _timetables(counts, times_us, columns or [None] * len(KINDS), entries)
 
 
 def careful_rows(node: EnergyFlowRequest, direction: Direction) -> list[Row]:
@@ -98,27 +108,24 @@ def check_length(schedule: Sequence[object], name: str) -> None:
 
 
 def _timetables(
-    counts: list[int],
-    times_us: list[int],
-    columns: list[Values],
-    entries: list[ScheduleReqEntry],
-    starts: Counter[int],
+    counts: list[int], times_us: list[int], columns: Sequence[Column], entries: list[ScheduleReqEntry]
 ) -> Timetables:
     count = np.array(counts, dtype=np.intp)
     first = np.cumsum(count) - count
+    starts_us, uses = np.unique(np.array(times_us, dtype=np.intp), return_counts=True)
     holding: list[ScheduleReqEntry | None] = list(entries)
-    empty = 0 in counts
-    if empty:  # one row more, for all that have none
+    columns = list(columns)
+    if 0 in counts:  # one row more, for all that have none
         first[count == 0] = len(entries)
         count[count == 0] = 1
+        for i, (values, absent, none, kind) in enumerate(zip(columns, ABSENT, EMPTY, KINDS, strict=True)):
+            if values is None and none != absent:
+                values = np.full(len(entries), absent, dtype=kind)
+            if values is not None:
+                columns[i] = np.append(values, kind(none))
         holding.append(None)
         times_us = [*times_us, 0]
-    arrays: list[Column] = []
-    for values, absent, none, kind in zip(columns, ABSENT, EMPTY, KINDS, strict=True):
-        if empty and (values is not None or none != absent):
-            values = [*(values if values is not None else [absent] * len(entries)), none]
-        arrays.append(None if values is None else np.array(values, dtype=kind))
-    return Timetables(first, count, np.array(times_us, dtype=np.intp), arrays, holding, starts)
+    return Timetables(first, count, np.array(times_us, dtype=np.intp), columns, holding, starts_us, uses)
 
 
 def _sort(counts: list[int], times_us: list[int], entries: list[Any]) -> None:
@@ -137,113 +144,140 @@ def _sort(counts: list[int], times_us: list[int], entries: list[Any]) -> None:
         begin = end
 
 
-def _columns(entries: list[ScheduleReqEntry], direction: Direction) -> list[Values]:
+def _all_columns(entries: list[ScheduleReqEntry], direction: Direction) -> list[Column]:
+    """Chunk by chunk, so that entries stay in the processor's cache while their fields are read."""
+    columns: list[Column] = [None] * len(KINDS)
+    for at in range(0, len(entries), CHUNK):
+        for i, values in enumerate(_columns(entries[at : at + CHUNK], direction)):
+            if values is not None:
+                if (column := columns[i]) is None:
+                    column = columns[i] = np.full(len(entries), ABSENT[i], dtype=KINDS[i])
+                column[at : at + CHUNK] = values
+    return columns
+
+
+def _columns(entries: list[ScheduleReqEntry], direction: Direction) -> list[Column]:
     """In the order of Row's fields; entries.row_of says the same of one entry."""
-    root = list(map(attrgetter("limits_to_root"), entries))
-    leaf = list(map(attrgetter("limits_to_leaves"), entries))
+    root = [entry.limits_to_root for entry in entries]
+    leaf = [entry.limits_to_leaves for entry in entries]
     if not set(map(type, root)) | set(map(type, leaf)) <= {LimitsReq}:
         raise _DoubtError
-    sides = [root] if leaf.count(NO_LIMITS) == len(leaf) else [root, leaf]
+    one, other = _side(root), _SILENT if leaf.count(NO_LIMITS) == len(leaf) else _side(leaf)
     efficiency = _efficiencies(entries)
-
-    def both(read: Callable[..., Values], field: str, absent: float, pick: Callable[..., Any]) -> Values:
-        return _merged([read(side, field, absent) for side in sides], pick)
-
-    power_W = [_numbers(side, "total_power_W", inf) for side in sides]
-    if efficiency is not None and len(power_W) > 1 and power_W[1] is not None:
-        converted = zip(power_W[1], efficiency, strict=True)
-        power_W[1] = [W / e if direction == "import" else W * e for W, e in converted]
-    active = both(_phases, "ac_number_of_active_phases", 0, lambda one, other: one or other)
-    changing = _merged([_flags(side) for side in sides], lambda one, other: other if one is None else one)
+    leaf_W = other.max_W
+    if efficiency is not None and leaf_W is not None:
+        leaf_W = leaf_W / efficiency if direction == "import" else leaf_W * efficiency
+    may_switch = None
+    if False in {*(one.may_switch or ()), *(other.may_switch or ())}:
+        nothing = [None] * len(entries)
+        both = zip(one.may_switch or nothing, other.may_switch or nothing, strict=True)
+        may_switch = np.array([(b if a is None else a) is not False for a, b in both], dtype=np.bool_)
+    active = _merged(lambda a, b: np.where(a > 0, a, b), one.active_phases, other.active_phases)
     return [
-        both(_numbers, "ac_max_current_A", inf, min),
-        _merged(power_W, min),
-        both(_numbers, "ac_min_current_A", 0.0, max),
-        both(_counts, "ac_max_phase_count", MOST_PHASES, min),
-        both(_counts, "ac_min_phase_count", 0, max),
+        _merged(np.minimum, one.max_A, other.max_A),
+        _merged(np.minimum, one.max_W, leaf_W),
+        _merged(np.maximum, one.min_A, other.min_A),
+        _merged(np.minimum, one.max_phases, other.max_phases),
+        _merged(np.maximum, one.min_phases, other.min_phases),
         efficiency,
         active,
-        None if changing is None else [may is not False for may in changing],
+        may_switch,
     ]
 
 
-def _merged(sides: list[Values], pick: Callable[..., Any]) -> Values:
+def _merged(pick: Callable[[Any, Any], Any], one: Column, other: Column) -> Column:
     """Of the values of both sides one each."""
-    found = [values for values in sides if values is not None]
-    if len(found) < 2:
-        return found[0] if found else None
-    return list(map(pick, *found))
+    if one is None or other is None:
+        return other if one is None else one
+    return np.asarray(pick(one, other))
 
 
-def _present(items: Iterable[Any], field: str, kind: type) -> tuple[list[Any], bool] | None:
-    """A field of all, and whether some have none; None where none has it."""
-    found = list(map(attrgetter(field), items))
-    types = set(map(type, found))
-    if types == {_NONE} or not types:
+class _Side(NamedTuple):
+    """Limits on one side of all entries; as Row's."""
+
+    max_A: Column
+    max_W: Column
+    min_A: Column
+    max_phases: Column
+    min_phases: Column
+    active_phases: Column
+    may_switch: list[bool | None] | None
+
+
+_SILENT = _Side(None, None, None, None, None, None, None)
+
+
+def _side(sides: list[LimitsReq]) -> _Side:
+    return _Side(
+        max_A=_numbers([each.ac_max_current_A for each in sides], inf),
+        max_W=_numbers([each.total_power_W for each in sides], inf),
+        min_A=_numbers([each.ac_min_current_A for each in sides], 0.0),
+        max_phases=_counts([each.ac_max_phase_count for each in sides], MOST_PHASES),
+        min_phases=_counts([each.ac_min_phase_count for each in sides], 0),
+        active_phases=_phases([each.ac_number_of_active_phases for each in sides]),
+        may_switch=_flags([each.ac_supports_changing_phases_during_charging for each in sides]),
+    )
+
+
+def _numbers(found: list[NumberWithSource | None], absent: float) -> Column:
+    if not any(found):
         return None
-    if not types <= {_NONE, kind}:
+    values = [each.value for each in found if each is not None]
+    if not set(map(type, values)) <= {int, float}:
         raise _DoubtError
-    return found, _NONE in types
+    array = np.array(values, dtype=np.float64)
+    if not _within(values, array, 0.0, HUGE):
+        raise _DoubtError
+    return array if len(values) == len(found) else _spread(array, found, absent)
 
 
-def _with_source(
-    items: Iterable[Any], field: str, absent: float, kind: type, numbers: set[type]
-) -> tuple[list[Any], list[Any]] | None:
-    """Values of numbers with a source, and those of them that are present."""
-    present = _present(items, field, kind)
-    if present is None:
+def _counts(found: list[IntegerWithSource | None], absent: int) -> Column:
+    if not any(found):
         return None
-    found, some_absent = present
-    values = list(map(attrgetter("value"), compress(found, found) if some_absent else found))
-    if not set(map(type, values)) <= numbers:
-        raise _DoubtError
-    if not some_absent:
-        return values, values
-    following = iter(values)
-    return [absent if each is None else next(following) for each in found], values
+    return _small(found, [each.value for each in found if each is not None], absent)
 
 
-def _numbers(items: Iterable[Any], field: str, absent: float) -> Values:
-    read = _with_source(items, field, absent, NumberWithSource, {int, float})
-    if read is None:
+def _phases(found: list[int | None]) -> Column:
+    if set(found) == {None}:
         return None
-    values, present = read
-    # A sum is finite only where all of it is.
-    if not (abs(sum(present)) < inf and min(present) >= 0.0 and max(present) <= HUGE):
+    return _small(found, [each for each in found if each is not None], 0)
+
+
+def _small(found: Sequence[object], values: list[int], absent: int) -> Column:
+    """Phase counts, of which there are few different ones."""
+    if not (set(values) <= _PHASE_COUNTS and set(map(type, values)) <= {int}):
         raise _DoubtError
+    array = np.frombuffer(bytes(values), dtype=np.int8)
+    return array if len(values) == len(found) else _spread(array, found, absent)
+
+
+def _spread(present: NDArray[Any], found: Sequence[object], absent: float) -> NDArray[Any]:
+    """The values that are there in their places."""
+    values = np.full(len(found), absent, dtype=present.dtype)
+    values[[each is not None for each in found]] = present
     return values
 
 
-def _counts(items: Iterable[Any], field: str, absent: float) -> Values:
-    read = _with_source(items, field, absent, IntegerWithSource, {int})
-    if read is None:
-        return None
-    values, present = read
-    if not (min(present) >= 1 and max(present) <= MOST_PHASES):
+def _flags(found: list[bool | None]) -> list[bool | None] | None:
+    kinds = set(map(type, found))
+    if not kinds <= {_NONE, bool}:
         raise _DoubtError
-    return values
+    return found if bool in kinds else None
 
 
-def _phases(items: Iterable[Any], field: str, absent: float) -> Values:
-    present = _present(items, field, int)
-    if present is None:
+def _efficiencies(entries: list[ScheduleReqEntry]) -> Column:
+    found = [entry.conversion_efficiency for entry in entries]
+    values = [each for each in found if each is not None]
+    if not values:
         return None
-    values = [0 if each is None else each for each in present[0]]
-    if not all(1 <= each <= MOST_PHASES for each in {each for each in present[0] if each is not None}):
+    array = np.array(values, dtype=np.float64)
+    if set(map(type, values)) != {float} or not _within(values, array, _LEAST, 1.0):
         raise _DoubtError
-    return values
+    return array if len(values) == len(found) else _spread(array, found, 1.0)
 
 
-def _flags(items: Iterable[Any]) -> Values:
-    present = _present(items, "ac_supports_changing_phases_during_charging", bool)
-    return None if present is None else present[0]
-
-
-def _efficiencies(entries: list[ScheduleReqEntry]) -> Values:
-    present = _present(entries, "conversion_efficiency", float)
-    if present is None:
-        return None
-    values = [1.0 if each is None else each for each in present[0]]
-    if not (abs(sum(values)) < inf and min(values) > 0.0 and max(values) <= 1.0):
-        raise _DoubtError
-    return values
+def _within(values: list[Any], array: NDArray[np.float64], least: float, most: float) -> bool:
+    """Whether all are in a range, NaN being in none; few are looked at as they are."""
+    if len(values) < FEW:
+        return least <= min(values) and max(values) <= most and sum(values) < inf
+    return bool(array.min() >= least and array.max() <= most)

@@ -7,7 +7,6 @@ as it is (`renewed`). What no entry has is no array: a column is None where it i
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from math import inf
@@ -40,8 +39,10 @@ class Timetables:
     columns: list[Column]
     entries: list[ScheduleReqEntry | None]
     """None of a node without a schedule."""
-    starts: Counter[int]
-    """How many rows start at each time; without those of nodes that have no schedule."""
+    starts_us: Ints
+    """All times at which a row starts; without those of nodes that have no schedule."""
+    uses: Ints
+    """How many rows start then."""
 
     def __getitem__(self, field: str) -> Column:
         """A column by its name."""
@@ -86,22 +87,20 @@ class Timetables:
     def at(self, time_us: int) -> list[int]:
         """As `rows_at`, of one time, in plain numbers."""
         if len(self.entries) == len(self.first):
-            return self.first.tolist()
-        found: list[int] = self.rows_at(np.array([time_us], dtype=np.intp))[0].tolist()
-        return found
+            return list(self.first.tolist())
+        return list(self.rows_at(np.array([time_us], dtype=np.intp))[0].tolist())
 
     def renewed(self, places: Ints, new: Timetables) -> Timetables | None:
         """With other rows of the nodes at some places; None when it is time to read all again."""
         dead = len(self.entries) + len(new.entries) - int(self.count.sum())
         if dead > len(self.first) + MOST_DEAD:
             return None
-        first, count, starts = self.first.copy(), self.count.copy(), self.starts.copy()
-        gone: Counter[int] = Counter()
-        for begin, length in zip(first[places].tolist(), count[places].tolist(), strict=True):
-            if self.entries[begin] is not None:
-                gone.update(self.times_us[begin : begin + length].tolist())
-        starts.subtract(gone)
-        starts.update(new.starts)
+        first, count = self.first.copy(), self.count.copy()
+        gone_us = [
+            self.times_us[begin : begin + length]
+            for begin, length in zip(first[places].tolist(), count[places].tolist(), strict=True)
+            if self.entries[begin] is not None
+        ]
         first[places] = new.first + len(self.entries)
         count[places] = new.count
         columns: list[Column] = [
@@ -109,8 +108,17 @@ class Timetables:
             for i, (one, other) in enumerate(zip(self.columns, new.columns, strict=True))
         ]
         times_us = np.concatenate([self.times_us, new.times_us])
-        alive = Counter({time: uses for time, uses in starts.items() if uses})
-        return Timetables(first, count, times_us, columns, self.entries + new.entries, alive)
+        starts_us, which = np.unique(
+            np.concatenate([self.starts_us, new.starts_us, *gone_us]), return_inverse=True
+        )
+        uses = np.bincount(which[: len(self.uses)], self.uses, len(starts_us))
+        uses += np.bincount(which[len(self.uses) :][: len(new.uses)], new.uses, len(starts_us))
+        uses -= np.bincount(which[len(self.uses) + len(new.uses) :], minlength=len(starts_us))
+        entries = self.entries + new.entries
+        used = uses > 0
+        return Timetables(
+            first, count, times_us, columns, entries, starts_us[used], uses[used].astype(np.intp)
+        )
 
 
 def _filled(of: Timetables, number: int) -> NDArray[Any]:

@@ -78,12 +78,12 @@ class Shape:
     @cached_property
     def first(self) -> list[int]:
         """See `ranges`."""
-        return self.ranges[0].tolist()
+        return list(self.ranges[0].tolist())
 
     @cached_property
     def end(self) -> list[int]:
         """See `ranges`."""
-        return self.ranges[1].tolist()
+        return list(self.ranges[1].tolist())
 
     @cached_property
     def number_at(self) -> Ints:
