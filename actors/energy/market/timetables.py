@@ -111,14 +111,11 @@ class Timetables:
         starts_us, which = np.unique(
             np.concatenate([self.starts_us, new.starts_us, *gone_us]), return_inverse=True
         )
-        uses = np.bincount(which[: len(self.uses)], self.uses, len(starts_us))
-        uses += np.bincount(which[len(self.uses) :][: len(new.uses)], new.uses, len(starts_us))
-        uses -= np.bincount(which[len(self.uses) + len(new.uses) :], minlength=len(starts_us))
+        weights = np.concatenate([self.uses, new.uses, np.full(sum(map(len, gone_us)), -1)])
+        uses = np.bincount(which, weights, len(starts_us)).astype(np.intp)
         entries = self.entries + new.entries
         used = uses > 0
-        return Timetables(
-            first, count, times_us, columns, entries, starts_us[used], uses[used].astype(np.intp)
-        )
+        return Timetables(first, count, times_us, columns, entries, starts_us[used], uses[used])
 
 
 def _filled(of: Timetables, number: int) -> NDArray[Any]:

@@ -119,6 +119,28 @@ class Shape:
         return tiers_of(self)
 
     @cached_property
+    def tier_of(self) -> Ints:
+        """Of each EVSE, which of `tiers` it is in."""
+        return np.searchsorted([tier.priority for tier in self.tiers], self.priority_array)
+
+    @cached_property
+    def own_nodes(self) -> list[tuple[Ints, Bools]]:
+        """The nodes that EVSEs have for themselves in their tiers: a first of each, where it has one, a
+        second, and so on."""
+        count = np.zeros(len(self.evses), dtype=np.intp)
+        begin = np.zeros(len(self.evses), dtype=np.intp)
+        own: list[Ints] = []
+        for tier in self.tiers:
+            evses = tier.members[tier.own_members]
+            begin[evses] = tier.own_starts + sum(map(len, own))
+            count[evses] = np.diff(tier.own_starts, append=len(tier.own_nodes))
+            own.append(tier.own_nodes)
+        nodes = np.concatenate([*own, [0]])
+        return [
+            (nodes[np.where(count > k, begin + k, -1)], count > k) for k in range(int(count.max(initial=0)))
+        ]
+
+    @cached_property
     def paths(self) -> list[list[int]]:
         """Of each EVSE: its nodes, its own first, the root last."""
         found = []
