@@ -149,7 +149,7 @@ class EnergyFlowRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, g
     fallback_W: float | None = None
 
 
-class LimitsRes(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+class LimitsRes(Struct, frozen=True, omit_defaults=True, gc=False):
     """Limits of a result; import positive, export negative."""
 
     total_power_W: NumberWithSource | None = None
@@ -157,7 +157,7 @@ class LimitsRes(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False)
     ac_max_phase_count: IntegerWithSource | None = None
 
 
-class ScheduleResEntry(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+class ScheduleResEntry(Struct, frozen=True, omit_defaults=True, gc=False):
     """The limits that hold from `timestamp` (RFC 3339) on."""
 
     timestamp: str
@@ -165,7 +165,7 @@ class ScheduleResEntry(Struct, frozen=True, kw_only=True, omit_defaults=True, gc
     price_per_kwh: dict[str, Any] | None = None
 
 
-class EnforcedLimits(Struct, frozen=True, kw_only=True, gc=False):
+class EnforcedLimits(Struct, frozen=True, gc=False):
     """What an EVSE may draw now (`limits_root_side`), for `valid_for` seconds, and the forecast."""
 
     uuid: str

@@ -156,7 +156,7 @@ def _targets(index: int, node: EnergyFlowRequest) -> NodeTargets:
 
 
 def _times_us(schedules: dict[Direction, Timetables], targets: list[NodeTargets]) -> list[int]:
-    starts = [each.starts_us for each in (*schedules.values(), *targets)]
+    starts = [each.starts_us for each in schedules.values()] + [each.starts_us for each in targets]
     return sorted({time for each in starts for time in each.tolist()})
 
 

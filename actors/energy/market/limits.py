@@ -14,14 +14,18 @@ All arrays are (columns, nodes) or (columns, EVSEs).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from actors.energy.market.arrays import Bools, Counts, Floats, Ints
 from actors.energy.market.entries import Direction, Row
 from actors.energy.market.heeding import Heeded
 from actors.energy.market.timetables import ABSENT, KINDS
 from actors.energy.market.tree import CompiledTree
+
+T = TypeVar("T", bound=np.generic)
 
 
 @dataclass(frozen=True)
@@ -128,7 +132,7 @@ def _to_grid(tree: CompiledTree, efficiency: Floats, direction: Direction) -> Fl
     return factor
 
 
-def smallest(tree: CompiledTree, values: Floats) -> Floats:
+def smallest(tree: CompiledTree, values: NDArray[T]) -> NDArray[T]:
     """The smallest value on the path of each node."""
     values = values.copy()
     for level in tree.levels[1:]:
@@ -136,7 +140,7 @@ def smallest(tree: CompiledTree, values: Floats) -> Floats:
     return values
 
 
-def _largest(tree: CompiledTree, values: Floats) -> Floats:
+def _largest(tree: CompiledTree, values: NDArray[T]) -> NDArray[T]:
     values = values.copy()
     for level in tree.levels[1:]:
         values[:, level] = np.maximum(values[:, level], values[:, tree.parent[level]])

@@ -19,7 +19,7 @@ from actors.energy.market.entries import Direction
 from actors.energy.market.outcome import USED_UP_A, USED_UP_W, Outcome
 from actors.energy.market.rounds import OWN
 from actors.energy.market.sources import Unit, joined, phases_source
-from actors.energy.types import IntegerWithSource, ScheduleReqEntry
+from actors.energy.types import IntegerWithSource
 
 Objects = NDArray[np.object_]
 
@@ -143,34 +143,12 @@ class _Naming:
         rows = self._outcome.trades[direction].limits.rows[:, node][cells]
         if not len(rows):
             return
-        entries = self._outcome.tree.schedules[direction].entries
-        found = np.empty(len(rows), dtype=np.object_)
-        found[:] = (_source_A if unit == "A" else _source_W)(list(map(entries.__getitem__, rows.tolist())))
-        self.names[cells] = found
-
-
-def _source_A(entries: list[ScheduleReqEntry | None]) -> list[str | None]:
-    """Of the current of each entry, where only its root side has one and says who set it."""
-    return [
-        found.source or None
-        if entry is not None
-        and (found := entry.limits_to_root.ac_max_current_A) is not None
-        and entry.limits_to_leaves.ac_max_current_A is None
-        else None
-        for entry in entries
-    ]
-
-
-def _source_W(entries: list[ScheduleReqEntry | None]) -> list[str | None]:
-    """Likewise of the power."""
-    return [
-        found.source or None
-        if entry is not None
-        and (found := entry.limits_to_root.total_power_W) is not None
-        and entry.limits_to_leaves.total_power_W is None
-        else None
-        for entry in entries
-    ]
+        said = self._outcome.tree.schedules[direction].said
+        numbers = said.max_A if unit == "A" else said.max_W
+        if numbers is not None:
+            found = np.empty(len(rows), dtype=np.object_)
+            found[:] = [(number := numbers[row]) and (number.source or None) for row in rows.tolist()]
+            self.names[cells] = found
 
 
 def phase_counts_of(outcome: Outcome, evses: Ints) -> Objects:
@@ -187,28 +165,14 @@ def phase_counts_of(outcome: Outcome, evses: Ints) -> Objects:
 
 def _own_counts(outcome: Outcome, evses: Ints, direction: Direction, cells: Bools, found: Objects) -> None:
     """Where the count is the EVSE's own maximum, and nobody above has one: it is in the request."""
-    limits, schedules = outcome.trades[direction].limits, outcome.tree.schedules[direction]
+    limits, numbers = outcome.trades[direction].limits, outcome.tree.schedules[direction].said.max_phases
     inner = np.ones(len(outcome.tree.nodes), dtype=np.bool_)
     inner[outcome.tree.evse_node] = False
-    above = [schedules.entries[row] for row in np.unique(limits.rows[:, inner]).tolist()]
-    if any(entry is not None and _says_phases(entry) for entry in above):
+    if numbers is None or any(numbers[row] for row in np.unique(limits.rows[:, inner]).tolist()):
         return
     counts = outcome.phases[:, evses]
     alike = cells & (counts == limits.own_max_phases[:, evses]) & (counts == limits.max_phases[:, evses])
-    rows = limits.rows[:, outcome.tree.evse_node[evses]][alike].tolist()
-    if rows:
-        own = np.empty(len(rows), dtype=np.object_)
-        own[:] = [_own_count(entry) for entry in map(schedules.entries.__getitem__, rows)]
-        found[alike] = own
-
-
-def _says_phases(entry: ScheduleReqEntry) -> bool:
-    sides = (entry.limits_to_root, entry.limits_to_leaves)
-    return any(side.ac_max_phase_count is not None for side in sides)
-
-
-def _own_count(entry: ScheduleReqEntry | None) -> IntegerWithSource | None:
-    if entry is None or entry.limits_to_leaves.ac_max_phase_count is not None:
-        return None
-    found = entry.limits_to_root.ac_max_phase_count
-    return found if found is not None and found.source else None
+    rows = limits.rows[:, outcome.tree.evse_node[evses]][alike]
+    own = np.empty(len(rows), dtype=np.object_)
+    own[:] = list(map(numbers.__getitem__, rows.tolist()))
+    found[alike] = own

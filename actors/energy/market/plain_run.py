@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actors.energy.market.limits import PathLimits, TightNodes
-from actors.energy.market.memory import Context
+from actors.energy.market.memory import Contexts
 from actors.energy.market.outcome import Outcome
 from actors.energy.market.phases import import_choices
 from actors.energy.market.plain import (
@@ -92,7 +92,7 @@ def run_plainly(
     limits: PlainLimits,
     slots: Slots,
     config: EnergyManagerConfig,
-    contexts: list[Context],
+    contexts: Contexts,
     start_us: int,
 ) -> PlainRun:
     """Trade in the only column of `slots`; `limits` are those of imports there."""
@@ -110,7 +110,7 @@ def _choices(
     tree: CompiledTree,
     limits: PlainLimits,
     config: EnergyManagerConfig,
-    contexts: list[Context],
+    contexts: Contexts,
     start_us: int,
 ) -> PlainChoices:
     if config.switch_3ph1ph_while_charging_mode == "Never":

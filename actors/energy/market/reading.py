@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from actors.energy.market.entries import EMPTY, HUGE, MOST_PHASES, Direction, Row, instant, row_of
 from actors.energy.market.errors import RequestError
-from actors.energy.market.timetables import ABSENT, KINDS, Column, Timetables
+from actors.energy.market.timetables import ABSENT, KINDS, Column, Said, Timetables
 from actors.energy.types import (
     EnergyFlowRequest,
     IntegerWithSource,
@@ -57,10 +57,10 @@ def read(nodes: Sequence[EnergyFlowRequest], direction: Direction) -> Timetables
             return None
         times_us = list(map(_Instants().__getitem__, [entry.timestamp for entry in entries]))
         _sort(counts, times_us, entries)
-        columns = _all_columns(entries, direction)
+        columns, said = _all_columns(entries, direction)
     except (_DoubtError, RequestError, AttributeError, TypeError, OverflowError):
         return None
-    return _timetables(counts, times_us, columns, entries)
+    return _timetables(counts, times_us, columns, entries, said)
 
 
 class _Instants(dict[str, int]):
@@ -83,7 +83,8 @@ def read_carefully(
     _sort(counts, times_us, entries)
     values = list(zip(*(row_by_entry[id(entry)] for entry in entries), strict=True))
     columns = [np.array(each, dtype=kind) for each, kind in zip(values, KINDS, strict=bool(values))]
-    return _timetables(counts, times_us, columns or [None] * len(KINDS), entries)
+    said = Said(None, None, None)
+    return _timetables(counts, times_us, columns or [None for _ in KINDS], entries, said)
 
 
 def careful_rows(node: EnergyFlowRequest, direction: Direction) -> list[Row]:
@@ -108,7 +109,11 @@ def check_length(schedule: Sequence[object], name: str) -> None:
 
 
 def _timetables(
-    counts: list[int], times_us: list[int], columns: Sequence[Column], entries: list[ScheduleReqEntry]
+    counts: list[int],
+    times_us: list[int],
+    columns: Sequence[Column],
+    entries: list[ScheduleReqEntry],
+    said: Said,
 ) -> Timetables:
     count = np.array(counts, dtype=np.intp)
     first = np.cumsum(count) - count
@@ -125,7 +130,10 @@ def _timetables(
                 columns[i] = np.append(values, kind(none))
         holding.append(None)
         times_us = [*times_us, 0]
-    return Timetables(first, count, np.array(times_us, dtype=np.intp), columns, holding, starts_us, uses)
+        said = Said.of_all([said, Said([None], [None], [None])])
+    return Timetables(
+        first, count, np.array(times_us, dtype=np.intp), columns, holding, starts_us, uses, said
+    )
 
 
 def _sort(counts: list[int], times_us: list[int], entries: list[Any]) -> None:
@@ -144,19 +152,22 @@ def _sort(counts: list[int], times_us: list[int], entries: list[Any]) -> None:
         begin = end
 
 
-def _all_columns(entries: list[ScheduleReqEntry], direction: Direction) -> list[Column]:
+def _all_columns(entries: list[ScheduleReqEntry], direction: Direction) -> tuple[list[Column], Said]:
     """Chunk by chunk, so that entries stay in the processor's cache while their fields are read."""
-    columns: list[Column] = [None] * len(KINDS)
+    columns: list[Column] = [None for _ in KINDS]
+    said: list[Said] = []
     for at in range(0, len(entries), CHUNK):
-        for i, values in enumerate(_columns(entries[at : at + CHUNK], direction)):
+        values_of_chunk, more = _columns(entries[at : at + CHUNK], direction)
+        said.append(more)
+        for i, values in enumerate(values_of_chunk):
             if values is not None:
                 if (column := columns[i]) is None:
                     column = columns[i] = np.full(len(entries), ABSENT[i], dtype=KINDS[i])
                 column[at : at + CHUNK] = values
-    return columns
+    return columns, Said.of_all(said)
 
 
-def _columns(entries: list[ScheduleReqEntry], direction: Direction) -> list[Column]:
+def _columns(entries: list[ScheduleReqEntry], direction: Direction) -> tuple[list[Column], Said]:
     """In the order of Row's fields; entries.row_of says the same of one entry."""
     root = [entry.limits_to_root for entry in entries]
     leaf = [entry.limits_to_leaves for entry in entries]
@@ -173,7 +184,7 @@ def _columns(entries: list[ScheduleReqEntry], direction: Direction) -> list[Colu
         both = zip(one.may_switch or nothing, other.may_switch or nothing, strict=True)
         may_switch = np.array([(b if a is None else a) is not False for a, b in both], dtype=np.bool_)
     active = _merged(lambda a, b: np.where(a > 0, a, b), one.active_phases, other.active_phases)
-    return [
+    columns = [
         _merged(np.minimum, one.max_A, other.max_A),
         _merged(np.minimum, one.max_W, leaf_W),
         _merged(np.maximum, one.min_A, other.min_A),
@@ -183,6 +194,18 @@ def _columns(entries: list[ScheduleReqEntry], direction: Direction) -> list[Colu
         active,
         may_switch,
     ]
+    A, W, phases = one.said
+    said = Said(
+        A if other.max_A is None else None,
+        W if other.max_W is None else None,
+        phases if other.max_phases is None and _all_named(phases or ()) else None,
+    )
+    return columns, said
+
+
+def _all_named(found: Sequence[IntegerWithSource | None]) -> bool:
+    """Whether all that is there says who set it."""
+    return "" not in [each.source for each in found if each is not None]
 
 
 def _merged(pick: Callable[[Any, Any], Any], one: Column, other: Column) -> Column:
@@ -202,20 +225,25 @@ class _Side(NamedTuple):
     min_phases: Column
     active_phases: Column
     may_switch: list[bool | None] | None
+    said: Said
 
 
-_SILENT = _Side(None, None, None, None, None, None, None)
+_SILENT = _Side(None, None, None, None, None, None, None, Said(None, None, None))
 
 
 def _side(sides: list[LimitsReq]) -> _Side:
+    max_A = [each.ac_max_current_A for each in sides]
+    max_W = [each.total_power_W for each in sides]
+    max_phases = [each.ac_max_phase_count for each in sides]
     return _Side(
-        max_A=_numbers([each.ac_max_current_A for each in sides], inf),
-        max_W=_numbers([each.total_power_W for each in sides], inf),
+        max_A=_numbers(max_A, inf),
+        max_W=_numbers(max_W, inf),
         min_A=_numbers([each.ac_min_current_A for each in sides], 0.0),
-        max_phases=_counts([each.ac_max_phase_count for each in sides], MOST_PHASES),
+        max_phases=_counts(max_phases, MOST_PHASES),
         min_phases=_counts([each.ac_min_phase_count for each in sides], 0),
         active_phases=_phases([each.ac_number_of_active_phases for each in sides]),
         may_switch=_flags([each.ac_supports_changing_phases_during_charging for each in sides]),
+        said=Said(max_A, max_W, max_phases),
     )
 
 
@@ -279,5 +307,5 @@ def _efficiencies(entries: list[ScheduleReqEntry]) -> Column:
 def _within(values: list[Any], array: NDArray[np.float64], least: float, most: float) -> bool:
     """Whether all are in a range, NaN being in none; few are looked at as they are."""
     if len(values) < FEW:
-        return least <= min(values) and max(values) <= most and sum(values) < inf
+        return bool(least <= min(values) and max(values) <= most and sum(values) < inf)
     return bool(array.min() >= least and array.max() <= most)

@@ -1,4 +1,7 @@
-"""Results: enforced limits of many EVSEs, made of the arrays of a run at once."""
+"""Results: enforced limits of many EVSEs, made of the arrays of a run at once.
+
+There may be hundreds of thousands of them, so they are made by `map` of their fields in order.
+"""
 
 from __future__ import annotations
 
@@ -37,30 +40,22 @@ class Results:
         outcome, slots = self._outcome, self._outcome.slots
         numbers = np.array(evses, dtype=np.intp)
         limits = self._limits(numbers)
-        count, valid_for, uuids = len(slots.columns_us), valid_for_s(outcome.config), outcome.tree.uuids
+        count, valid_for, uuids = (
+            len(slots.columns_us),
+            valid_for_s(outcome.config),
+            [outcome.tree.uuids[evse] for evse in evses],
+        )
         now = limits[slots.active_column :: count]
         if not self._forecast:
-            return [
-                EnforcedLimits(uuid=uuids[evse], valid_for=valid_for, limits_root_side=each)
-                for evse, each in zip(evses, now, strict=True)
-            ]
+            return list(map(EnforcedLimits, uuids, repeat(valid_for), now))
         times = [timestamps.format_utc(time) for time in slots.times_us.tolist()]
         columns = slots.column_of.tolist()
         found = []
-        for i, evse in enumerate(evses):
+        for i, uuid in enumerate(uuids):
             own = limits[i * count : (i + 1) * count]
             held = own if len(times) == count else [own[column] for column in columns]
-            schedule = tuple(
-                [
-                    ScheduleResEntry(timestamp=time, limits_to_root=each)
-                    for time, each in zip(times, held, strict=True)
-                ]
-            )
-            found.append(
-                EnforcedLimits(
-                    uuid=uuids[evse], valid_for=valid_for, limits_root_side=now[i], schedule=schedule
-                )
-            )
+            schedule = tuple(map(ScheduleResEntry, times, held))
+            found.append(EnforcedLimits(uuid, valid_for, now[i], schedule))
         return found
 
     def _limits(self, evses: Ints) -> list[LimitsRes]:
@@ -76,20 +71,8 @@ class Results:
             phases = [bare[count] for count in _flat(outcome.phases[:, evses])]
         current_A = _numbers(outcome.current_A[:, evses], outcome.has_current[:, evses], names)
         power_W = _numbers(outcome.power_W[:, evses], outcome.has_power[:, evses], names)
-        if power_W is None and current_A is not None:
-            return [
-                LimitsRes(ac_max_current_A=current, ac_max_phase_count=count)
-                for current, count in zip(current_A, phases, strict=True)
-            ]
-        return [
-            LimitsRes(total_power_W=power, ac_max_current_A=current, ac_max_phase_count=count)
-            for power, current, count in zip(
-                power_W or repeat(None, len(phases)),
-                current_A or repeat(None, len(phases)),
-                phases,
-                strict=True,
-            )
-        ]
+        nothing = repeat(None)
+        return list(map(LimitsRes, power_W or nothing, current_A or nothing, phases))
 
 
 def _numbers(values: Floats, present: Bools, names: Sequence[str] | None) -> Numbers | None:

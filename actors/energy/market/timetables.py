@@ -7,17 +7,19 @@ as it is (`renewed`). What no entry has is no array: a column is None where it i
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from math import inf
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from actors.energy.market.arrays import Ints
 from actors.energy.market.entries import MOST_PHASES, Row
-from actors.energy.types import ScheduleReqEntry
+from actors.energy.types import IntegerWithSource, NumberWithSource, ScheduleReqEntry
 
 ABSENT = Row(inf, inf, 0.0, MOST_PHASES, 0, 1.0, 0, True)
 """An entry without any limit."""
@@ -27,6 +29,29 @@ MOST_DEAD = 1000
 """Rows that nobody has any more, beyond as many as there are nodes' rows: then all is read again."""
 
 Column = NDArray[Any] | None
+
+
+class Said(NamedTuple):
+    """What rows are made of, one each: limits of entries' root sides. None as a whole where leaf sides
+    have that limit, too, or some do not say who set their phases: then entries are to be asked."""
+
+    max_A: list[NumberWithSource | None] | None
+    max_W: list[NumberWithSource | None] | None
+    max_phases: list[IntegerWithSource | None] | None
+
+    @classmethod
+    def of_all(cls, parts: Sequence[Said]) -> Said:
+        """Of the rows of all parts, one after the other."""
+
+        def whole(own: Sequence[list[Any] | None]) -> list[Any] | None:
+            known = [each for each in own if each is not None]
+            return list(chain.from_iterable(known)) if len(known) == len(own) else None
+
+        return cls(
+            whole([part.max_A for part in parts]),
+            whole([part.max_W for part in parts]),
+            whole([part.max_phases for part in parts]),
+        )
 
 
 @dataclass(frozen=True)
@@ -43,6 +68,7 @@ class Timetables:
     """All times at which a row starts; without those of nodes that have no schedule."""
     uses: Ints
     """How many rows start then."""
+    said: Said
 
     def __getitem__(self, field: str) -> Column:
         """A column by its name."""
@@ -115,7 +141,16 @@ class Timetables:
         uses = np.bincount(which, weights, len(starts_us)).astype(np.intp)
         entries = self.entries + new.entries
         used = uses > 0
-        return Timetables(first, count, times_us, columns, entries, starts_us[used], uses[used])
+        return Timetables(
+            first,
+            count,
+            times_us,
+            columns,
+            entries,
+            starts_us[used],
+            uses[used],
+            Said.of_all([self.said, new.said]),
+        )
 
 
 def _filled(of: Timetables, number: int) -> NDArray[Any]:

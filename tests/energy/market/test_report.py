@@ -28,13 +28,12 @@ def test_the_sources_of_many_at_once_are_those_of_each_alone(story: Story) -> No
         outcome = allocation._outcome
         evses = np.arange(len(allocation))
         names, counts = names_of(outcome, evses), phase_counts_of(outcome, evses)
-        for column, evse in np.ndindex(*names.shape):
-            assert names[column, evse] == joined(b.source for b in bounds_of(outcome, column, evse))
+        for cell in np.ndindex(*names.shape):
+            assert names[cell] == joined(bound.source for bound in bounds_of(outcome, *cell))
             count = None
-            if outcome.phases[column, evse]:
-                source = phases_source(outcome, column, evse)
-                count = IntegerWithSource(int(outcome.phases[column, evse]), source)
-            assert counts[column, evse] == count
+            if outcome.phases[cell]:
+                count = IntegerWithSource(int(outcome.phases[cell]), phases_source(outcome, *cell))
+            assert counts[cell] == count
 
 
 def test_the_source_is_the_limit_that_stopped_the_evse() -> None:
