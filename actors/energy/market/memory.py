@@ -62,8 +62,9 @@ class Contexts(Mapping[str, Context]):
 
     def waited_s(self, start_us: int) -> Floats:
         """How long ago the minimum phase count was wanted."""
-        waited_s = (start_us - np.maximum(self.single_wanted_us, 0)) / MICROSECONDS
-        return np.where(self.single_wanted_us == _WAITED_OUT, np.inf, waited_s)
+        waited_out = self.single_wanted_us == _WAITED_OUT
+        noted_us = np.where(waited_out, start_us, self.single_wanted_us)
+        return np.where(waited_out, np.inf, (start_us - noted_us) / MICROSECONDS)
 
     def wanting_single(self, wanted: Bools, start_us: int) -> Contexts:
         """Note now for EVSEs whose minimum phase count is what is wanted."""

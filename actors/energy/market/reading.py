@@ -82,9 +82,11 @@ def read_carefully(
     row_by_entry = {id(entry): row for entry, row in zip(entries, chain.from_iterable(rows), strict=True)}
     _sort(counts, times_us, entries)
     values = list(zip(*(row_by_entry[id(entry)] for entry in entries), strict=True))
-    columns = [np.array(each, dtype=kind) for each, kind in zip(values, KINDS, strict=bool(values))]
+    columns: list[Column] = [None for _ in KINDS]
+    if values:
+        columns = [np.array(each, dtype=kind) for each, kind in zip(values, KINDS, strict=True)]
     said = Said(None, None, None)
-    return _timetables(counts, times_us, columns or [None for _ in KINDS], entries, said)
+    return _timetables(counts, times_us, columns, entries, said)
 
 
 def careful_rows(node: EnergyFlowRequest, direction: Direction) -> list[Row]:

@@ -95,6 +95,33 @@ class Timetables:
         rows[:, several] += self._passed(slots_us, first, count)
         return rows
 
+    def held(self, field: str, rows: Ints) -> NDArray[Any]:
+        """A column's values in `rows_at`: as these, or (1, nodes) where they are the same in all slots."""
+        number = Row._fields.index(field)
+        column = self.columns[number]
+        if column is None:
+            return np.full((1, len(self.first)), ABSENT[number], dtype=KINDS[number])
+        if field in self._steady:
+            return np.asarray(column[self.first[np.newaxis]])
+        return np.asarray(column[rows])
+
+    @cached_property
+    def _steady(self) -> set[str]:
+        """Columns in which all rows of a node are alike, as far as that is easily seen."""
+        several = np.flatnonzero(self.count > 1)
+        if not len(several):
+            return set(Row._fields)
+        count, first = self.count[several], self.first[several]
+        if not (count == count[0]).all():
+            return set()
+        rows = first[:, np.newaxis] + np.arange(count[0])
+        columns = zip(Row._fields, self.columns, strict=True)
+        return {
+            field
+            for field, values in columns
+            if values is not None and (values[rows] == values[first, np.newaxis]).all()
+        }
+
     def _passed(self, slots_us: Ints, first: Ints, count: Ints) -> Ints:
         """How many rows after its first began at or before each slot."""
         if (count == count[0]).all():

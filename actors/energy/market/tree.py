@@ -86,6 +86,25 @@ class Shape:
         return list(self.ranges[1].tolist())
 
     @cached_property
+    def inner(self) -> Ints:
+        """The nodes that have children."""
+        return np.flatnonzero(np.array(self.size) > 1)
+
+    @cached_property
+    def inner_levels(self) -> list[tuple[Ints, Ints]]:
+        """Level by level below the root's: positions of nodes in `inner`, and those of their parents."""
+        place = np.zeros(len(self.parent), dtype=np.intp)
+        place[self.inner] = np.arange(len(self.inner))
+        depth, above = np.array(self.depth)[self.inner], place[self.parent_array[self.inner]]
+        levels = (np.flatnonzero(depth == level) for level in range(1, int(depth.max(initial=0)) + 1))
+        return [(here, above[here]) for here in levels]
+
+    @cached_property
+    def above_evse(self) -> Ints:
+        """Of each EVSE, the position of its parent in `inner`; its own where it is the root."""
+        return np.searchsorted(self.inner, np.maximum(self.parent_array[self.evse_array], 0))
+
+    @cached_property
     def number_at(self) -> Ints:
         """The number of the EVSE that a node is; -1 of others."""
         numbers = np.full(len(self.parent), -1, dtype=np.intp)
