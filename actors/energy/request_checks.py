@@ -19,10 +19,11 @@ from typing import NamedTuple
 import msgspec
 from msgspec.structs import replace
 
-from actors.energy.market.compiling import MOST_ENTRIES, priority_of
 from actors.energy.market.entries import Direction, fallback_of, instant, row_of
 from actors.energy.market.errors import RequestError, joined
+from actors.energy.market.reading import MOST_ENTRIES
 from actors.energy.market.setpoints import frequency_of, target_of
+from actors.energy.market.walking import priority_of
 from actors.energy.types import EnergyFlowRequest, ScheduleReqEntry
 
 NOT_HEARD = "/not heard"

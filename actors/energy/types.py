@@ -5,7 +5,8 @@ out unchanged. Optional fields are left out of what is written when they are `No
 means "no limit" or "not known", never 0. Values of a request are positive in both directions;
 in a result import is positive and export negative (docs/glossary.md).
 
-These structs carry data and nothing else. `actors.energy.market` validates what it is given.
+These structs carry data and nothing else. `actors.energy.market` validates what it is given. Those of which
+a tree has thousands cannot be part of a cycle, so the garbage collector need not look at them.
 """
 
 from __future__ import annotations
@@ -43,21 +44,21 @@ class EvseState(Enum):
     Disabled = "Disabled"
 
 
-class NumberWithSource(Struct, frozen=True):
+class NumberWithSource(Struct, frozen=True, gc=False):
     """A number and who set it."""
 
     value: float
     source: str = ""
 
 
-class IntegerWithSource(Struct, frozen=True):
+class IntegerWithSource(Struct, frozen=True, gc=False):
     """An integer and who set it."""
 
     value: int
     source: str = ""
 
 
-class LimitsReq(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+class LimitsReq(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, gc=False):
     """Limits of a request, for one side of a node; `None` lets all pass."""
 
     total_power_W: NumberWithSource | None = None
@@ -69,7 +70,9 @@ class LimitsReq(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_un
     ac_number_of_active_phases: int | None = None
 
 
-class ScheduleReqEntry(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+class ScheduleReqEntry(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, gc=False
+):
     """What a node allows from `timestamp` (RFC 3339) on, seen from its root side and its leaf side."""
 
     timestamp: str
@@ -125,7 +128,7 @@ class Powermeter(Struct, frozen=True, kw_only=True, omit_defaults=True):
     frequency_Hz: Frequency | None = None
 
 
-class EnergyFlowRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class EnergyFlowRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """What a node and all below it ask for, and what they allow."""
 
     uuid: str
@@ -146,7 +149,7 @@ class EnergyFlowRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):
     fallback_W: float | None = None
 
 
-class LimitsRes(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class LimitsRes(Struct, frozen=True, omit_defaults=True, gc=False):
     """Limits of a result; import positive, export negative."""
 
     total_power_W: NumberWithSource | None = None
@@ -154,7 +157,7 @@ class LimitsRes(Struct, frozen=True, kw_only=True, omit_defaults=True):
     ac_max_phase_count: IntegerWithSource | None = None
 
 
-class ScheduleResEntry(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class ScheduleResEntry(Struct, frozen=True, omit_defaults=True, gc=False):
     """The limits that hold from `timestamp` (RFC 3339) on."""
 
     timestamp: str
@@ -162,7 +165,7 @@ class ScheduleResEntry(Struct, frozen=True, kw_only=True, omit_defaults=True):
     price_per_kwh: dict[str, Any] | None = None
 
 
-class EnforcedLimits(Struct, frozen=True, kw_only=True):
+class EnforcedLimits(Struct, frozen=True, gc=False):
     """What an EVSE may draw now (`limits_root_side`), for `valid_for` seconds, and the forecast."""
 
     uuid: str

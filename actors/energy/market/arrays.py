@@ -1,6 +1,12 @@
-"""The arrays of the market: (columns, nodes), (columns, EVSEs) and the like."""
+"""The arrays of the market: (columns, nodes), (columns, EVSEs) and the like.
+
+What is the same in all columns is one row that stands for all of them: `repeated` makes it look as
+whole as the others, `once` gives the row back, so that nothing is worked out more often than it must.
+"""
 
 from __future__ import annotations
+
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,3 +16,16 @@ Ints = NDArray[np.intp]
 Bools = NDArray[np.bool_]
 Counts = NDArray[np.int8]
 """Phases, and other small numbers."""
+T = TypeVar("T", bound=np.generic)
+
+
+def repeated(values: NDArray[T], count: int) -> NDArray[T]:
+    """(1, n) as (count, n) without a copy, not to be written to; others as they are."""
+    if len(values) == count:
+        return values
+    return np.broadcast_to(values, (count, values.shape[1]))
+
+
+def once(values: NDArray[T]) -> NDArray[T]:
+    """(1, n) where all rows are one and the same."""
+    return values[:1] if values.strides[0] == 0 else values

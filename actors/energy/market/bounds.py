@@ -56,6 +56,28 @@ def _limits_of(outcome: Outcome, column: int, evse: int) -> list[Bound]:
         return closed + [each for each in _extras(outcome, column, evse, "import") if each.limit == 0.0]
     if outcome.trades[direction].refused[column, evse]:
         return _short_of_minimum(outcome, column, evse, direction, path)
+    # Where two limits stop an EVSE at the same amount, the recorded one may have something left.
+    found = _recorded_bounds(outcome, column, evse, direction, path)
+    if not found:
+        found = used_up_bounds(outcome, column, path, direction)
+        found += [
+            each for each in _extras(outcome, column, evse, direction) if _is_used_up(each.unit, each.left)
+        ]
+    return found
+
+
+def shared_bounds_of(outcome: Outcome, column: int, evse: int, direction: Direction) -> list[Bound]:
+    """Of an EVSE that a limit stopped which it shares: what stopped all that share it; may be empty."""
+    if outcome.shared_by(evse, int(outcome.trades[direction].stopped_by[column, evse])) is None:
+        return []
+    path = list(outcome.tree.path(int(outcome.tree.evse_node[evse])))[::-1]
+    return _recorded_bounds(outcome, column, evse, direction, path)
+
+
+def _recorded_bounds(
+    outcome: Outcome, column: int, evse: int, direction: Direction, path: list[int]
+) -> list[Bound]:
+    """The limit that is known to have stopped an EVSE, as far as it is used up."""
     number = int(outcome.trades[direction].stopped_by[column, evse])
     shared = outcome.shared_by(evse, number)
     if shared is None:
@@ -64,14 +86,7 @@ def _limits_of(outcome: Outcome, column: int, evse: int) -> list[Bound]:
         nodes, units = [node for node in path if node not in shared], UNITS
     else:
         nodes, units = [node for node in path if node in shared], (UNITS[number % 2],)
-    # Where two limits stop an EVSE at the same amount, the recorded one may have something left.
-    found = used_up_bounds(outcome, column, nodes, direction, units)
-    if not found:
-        found = used_up_bounds(outcome, column, path, direction)
-        found += [
-            each for each in _extras(outcome, column, evse, direction) if _is_used_up(each.unit, each.left)
-        ]
-    return found
+    return used_up_bounds(outcome, column, nodes, direction, units)
 
 
 def _ahead_of(outcome: Outcome, column: int, evse: int) -> list[Bound]:

@@ -13,14 +13,19 @@ All arrays are (columns, nodes) or (columns, EVSEs).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
-from actors.energy.market.arrays import Bools, Floats, Ints
-from actors.energy.market.entries import Direction
+from actors.energy.market.arrays import Bools, Counts, Floats, Ints, repeated
+from actors.energy.market.entries import Direction, Row
 from actors.energy.market.heeding import Heeded
-from actors.energy.market.tree import CompiledTree
+from actors.energy.market.tree import CompiledTree, Shape
+
+T = TypeVar("T", bound=np.generic)
 
 
 @dataclass(frozen=True)
@@ -58,10 +63,10 @@ class PathLimits:
     path_grid_W: Floats
     evse_to_grid: Floats
     min_A: Floats
-    max_phases: Floats
-    min_phases: Floats
-    own_max_phases: Floats
-    active_phases: Floats
+    max_phases: Counts
+    min_phases: Counts
+    own_max_phases: Counts
+    active_phases: Counts
     may_switch: Bools
     rows: Ints
     """Which row of the schedules' table holds: for naming sources."""
@@ -77,36 +82,58 @@ class PathLimits:
 def path_limits(
     tree: CompiledTree, columns_us: Ints, direction: Direction, heeded: list[Heeded]
 ) -> PathLimits:
-    """What `direction` allows in the given columns."""
-    schedules = tree.schedules[direction]
+    """What `direction` allows in the given columns.
+
+    What is the same in all columns is worked out once, and repeated without a copy (`repeated`)."""
+    schedules, shape = tree.schedules[direction], tree.shape
     rows = schedules.rows_at(columns_us)
-    at = {field: values[rows] for field, values in schedules.columns.items()}
+    at = {field: schedules.held(field, rows) for field in Row._fields}
     to_grid = _to_grid(tree, at["efficiency"], direction)
-    node_A, node_grid_W = at["max_A"], at["max_W"] * to_grid
-    extras = _apply_targets(tree, heeded, direction, node_A, node_grid_W, to_grid)
-    evse = tree.evse_node
-    path_A = smallest(tree, node_A)[:, evse]
-    path_grid_W = smallest(tree, node_grid_W)[:, evse]
+    node_A, node_grid_W = at["max_A"], at["max_W"]
+    if len(to_grid) > 1 or not (to_grid == 1.0).all():
+        node_grid_W = node_grid_W * to_grid
+    count = len(columns_us)
+    extras = []
+    if heeded:
+        node_A, node_grid_W = repeated(node_A, count).copy(), repeated(node_grid_W, count).copy()
+        extras = _apply_targets(heeded, direction, node_A, node_grid_W, repeated(to_grid, count))
+    evse = shape.evse_array
+    path_A, path_grid_W, max_phases, min_A, min_phases = (
+        repeated(along_paths(shape, values, pick), count)
+        for values, pick in (
+            (node_A, np.minimum),
+            (node_grid_W, np.minimum),
+            (at["max_phases"], np.minimum),
+            (at["min_A"], np.maximum),
+            (at["min_phases"], np.maximum),
+        )
+    )
+    if extras:
+        path_A, path_grid_W = path_A.copy(), path_grid_W.copy()
     for extra in extras:
         members = (extra.column, extra.members)
         path_A[members] = np.minimum(path_A[members], extra.limit_A)
         path_grid_W[members] = np.minimum(path_grid_W[members], extra.limit_grid_W)
+
+    def of_evses(values: NDArray[T]) -> NDArray[T]:
+        return repeated(np.take(values, evse, axis=1), count)
+
     return PathLimits(
         direction=direction,
-        node_A=node_A,
-        node_grid_W=node_grid_W,
-        to_grid=to_grid,
+        node_A=repeated(node_A, count),
+        node_grid_W=repeated(node_grid_W, count),
+        to_grid=repeated(to_grid, count),
         extras=extras,
         path_A=path_A,
         path_grid_W=path_grid_W,
-        evse_to_grid=to_grid[:, evse],
-        own_max_phases=at["max_phases"][:, evse],
-        active_phases=at["active_phases"][:, evse],
-        may_switch=at["may_switch"][:, evse] > 0,
-        min_A=_largest(tree, at["min_A"])[:, evse],
-        max_phases=smallest(tree, at["max_phases"])[:, evse],
-        min_phases=_largest(tree, at["min_phases"])[:, evse],
-        rows=rows,
+        evse_to_grid=of_evses(to_grid),
+        own_max_phases=of_evses(at["max_phases"]),
+        active_phases=of_evses(at["active_phases"]),
+        may_switch=of_evses(at["may_switch"]),
+        min_A=min_A,
+        max_phases=max_phases,
+        min_phases=min_phases,
+        rows=repeated(rows, count),
     )
 
 
@@ -122,23 +149,18 @@ def _to_grid(tree: CompiledTree, efficiency: Floats, direction: Direction) -> Fl
     return factor
 
 
-def smallest(tree: CompiledTree, values: Floats) -> Floats:
-    """The smallest value on the path of each node."""
-    values = values.copy()
-    for level in tree.levels[1:]:
-        values[:, level] = np.minimum(values[:, level], values[:, tree.parent[level]])
-    return values
-
-
-def _largest(tree: CompiledTree, values: Floats) -> Floats:
-    values = values.copy()
-    for level in tree.levels[1:]:
-        values[:, level] = np.maximum(values[:, level], values[:, tree.parent[level]])
-    return values
+def along_paths(shape: Shape, values: NDArray[T], pick: Callable[..., Any]) -> NDArray[T]:
+    """Of each EVSE the smallest or largest value of its path: (columns, nodes) to (columns, EVSEs)."""
+    own = np.take(values, shape.evse_array, axis=1)
+    if not len(shape.inner):
+        return own
+    inner = np.take(values, shape.inner, axis=1)
+    for here, above in shape.inner_levels:
+        inner[:, here] = pick(inner[:, here], inner[:, above])
+    return np.asarray(pick(own, np.take(inner, shape.above_evse, axis=1)))
 
 
 def _apply_targets(
-    tree: CompiledTree,
     heeded: list[Heeded],
     direction: Direction,
     node_A: Floats,

@@ -14,6 +14,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
+
 from actors.energy.market import configuration
 from actors.energy.market.allocation import Allocation
 from actors.energy.market.compiling import compile_tree
@@ -21,7 +23,7 @@ from actors.energy.market.errors import RequestError, TooMuchError
 from actors.energy.market.fallbacks import trade_imports
 from actors.energy.market.heeding import heeded_targets
 from actors.energy.market.limits import path_limits
-from actors.energy.market.memory import Context, Memory, note_single_wanted, observe
+from actors.energy.market.memory import Context, Contexts, Memory, observe
 from actors.energy.market.outcome import Outcome
 from actors.energy.market.phases import export_choices, import_choices
 from actors.energy.market.plain import MOST_EVSES, limits_at
@@ -72,7 +74,7 @@ def allocate(
     return Allocation(made, trace=trace), Memory(contexts, tree)
 
 
-Made = tuple[Outcome | PlainRun, dict[str, Context]]
+Made = tuple[Outcome | PlainRun, Contexts]
 
 
 def _small_run(
@@ -85,11 +87,9 @@ def _small_run(
     limits = limits_at(tree, int(slots.columns_us[0]), "import")
     reported = [limits.rows[node].active_phases for node in tree.shape.evses]
     contexts = observe(before, tree, reported, start_us)
-    in_order = [contexts[uuid] for uuid in tree.uuids]
-    made = run_plainly(tree, limits, slots, config, in_order, start_us)
-    wanted = [uuid for uuid, wants in zip(tree.uuids, made.bought.wants_minimum, strict=True) if wants]
-    note_single_wanted(contexts, wanted, start_us)
-    return made, contexts
+    made = run_plainly(tree, limits, slots, config, contexts, start_us)
+    wanted = np.array(made.bought.wants_minimum, dtype=np.bool_)
+    return made, contexts.wanting_single(wanted, start_us)
 
 
 def _run(
@@ -105,14 +105,11 @@ def _run(
     exports = path_limits(tree, slots.columns_us, "export", heeded)
     active = slots.active_column
     contexts = observe(before, tree, imports.active_phases[active], start_us)
-    in_order = [contexts[uuid] for uuid in tree.uuids]
     imports_at = imports.open
     exports_at = exports.open & ~imports_at
-    choices = import_choices(imports, config, in_order, active, start_us)
+    choices = import_choices(imports, config, contexts, active, start_us)
     bought = trade_imports(tree, tiers, imports, imports_at, choices, config)
     given = trade(tree, tiers, exports, exports_at, export_choices(exports), config)
-    wanted = bought.wants_minimum[active].nonzero()[0].tolist()
-    note_single_wanted(contexts, [tree.uuids[i] for i in wanted], start_us)
     outcome = Outcome(
         tree=tree,
         slots=slots,
@@ -122,4 +119,4 @@ def _run(
         imports=imports_at,
         exports=exports_at,
     )
-    return outcome, contexts
+    return outcome, contexts.wanting_single(bought.wants_minimum[active], start_us)

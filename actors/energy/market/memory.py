@@ -8,13 +8,15 @@ may only have been silent), until far more contexts are held than there are EVSE
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
-from actors.energy.market.arrays import Floats
-from actors.energy.market.tree import CompiledTree
-from actors.energy.types import EvseState
+import numpy as np
+
+from actors.energy.market.arrays import Bools, Counts, Floats, Ints
+from actors.energy.market.tree import CompiledTree, Shape
+from actors.energy.timestamps import MICROSECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +29,48 @@ class Context:
     phases: int | None = None
 
 
-WAITED_OUT = Context(None)
-_SESSION_ENDS = (EvseState.Unplugged, EvseState.Finished)
+_WAITED_OUT = np.iinfo(np.intp).min
 _EXTRA_CONTEXTS = 1000
+
+
+@dataclass(frozen=True, eq=False)
+class Contexts(Mapping[str, Context]):
+    """The contexts of a tree's EVSEs as arrays, and those of EVSEs that are missing from it."""
+
+    shape: Shape
+    single_wanted_us: Ints
+    switches: Ints
+    phases: Counts
+    """0 for None."""
+    missing: Mapping[str, Context]
+
+    def __getitem__(self, uuid: str) -> Context:
+        number = self.shape.number_of.get(uuid)
+        if number is None:
+            return self.missing[uuid]
+        noted_us, phases = int(self.single_wanted_us[number]), int(self.phases[number])
+        return Context(
+            None if noted_us == _WAITED_OUT else noted_us, int(self.switches[number]), phases or None
+        )
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self.shape.uuids
+        yield from self.missing
+
+    def __len__(self) -> int:
+        return len(self.shape.uuids) + len(self.missing)
+
+    def waited_s(self, start_us: int) -> Floats:
+        """How long ago the minimum phase count was wanted."""
+        waited_out = self.single_wanted_us == _WAITED_OUT
+        noted_us = np.where(waited_out, start_us, self.single_wanted_us)
+        return np.where(waited_out, np.inf, (start_us - noted_us) / MICROSECONDS)
+
+    def wanting_single(self, wanted: Bools, start_us: int) -> Contexts:
+        """Note now for EVSEs whose minimum phase count is what is wanted."""
+        if not wanted.any():
+            return self
+        return replace(self, single_wanted_us=np.where(wanted, start_us, self.single_wanted_us))
 
 
 @dataclass(frozen=True)
@@ -41,31 +82,41 @@ class Memory:
 
 
 def observe(
-    contexts: Mapping[str, Context], tree: CompiledTree, reported: Sequence[float] | Floats, start_us: int
-) -> dict[str, Context]:
+    before: Mapping[str, Context], tree: CompiledTree, reported: Sequence[float] | Counts, start_us: int
+) -> Contexts:
     """The contexts after hearing of a run's states and reported phases (one a EVSE, 0 for none)."""
-    new = dict(contexts)
-    for i, uuid in enumerate(tree.uuids):
-        if tree.nodes[tree.shape.evses[i]].evse_state in _SESSION_ENDS:
-            new[uuid] = WAITED_OUT
-            continue
-        old = new.get(uuid)
-        if old is None:
-            old = new[uuid] = Context(start_us)
-        elif old.single_wanted_us is not None and old.single_wanted_us > start_us:
-            # The wall clock was set back: wait anew, not until it has caught up.
-            old = new[uuid] = Context(start_us, old.switches, old.phases)
-        phases = int(reported[i])
-        if phases and phases != old.phases:
-            switches = old.switches + (old.phases is not None)
-            new[uuid] = Context(old.single_wanted_us, switches, phases)
-    if len(new) > 2 * len(tree.uuids) + _EXTRA_CONTEXTS:
-        new = {uuid: new[uuid] for uuid in tree.uuids}
-    return new
+    held = _held(before, tree.shape, start_us)
+    over = tree.session_over
+    now = np.asarray(reported, dtype=np.int8)
+    changed = (now > 0) & (now != held.phases)
+    # If the wall clock was set back: wait anew, not until it has caught up.
+    single_wanted_us = np.minimum(held.single_wanted_us, start_us)
+    switches = held.switches + (changed & (held.phases > 0))
+    phases = np.where(changed, now, held.phases)
+    if over.any():
+        single_wanted_us[over] = _WAITED_OUT
+        switches[over] = 0
+        phases[over] = 0
+    return Contexts(tree.shape, single_wanted_us, switches, phases, held.missing)
 
 
-def note_single_wanted(contexts: dict[str, Context], uuids: list[str], start_us: int) -> None:
-    """Note now for EVSEs whose minimum phase count is what is wanted."""
-    for uuid in uuids:
-        old = contexts[uuid]
-        contexts[uuid] = Context(start_us, old.switches, old.phases)
+def _held(before: Mapping[str, Context], shape: Shape, start_us: int) -> Contexts:
+    """What is held of the tree's EVSEs; those that were never seen begin now."""
+    if isinstance(before, Contexts) and before.shape is shape:
+        return before
+    count = len(shape.uuids)
+    held = Contexts(
+        shape,
+        np.full(count, start_us, dtype=np.intp),
+        np.zeros(count, dtype=np.intp),
+        np.zeros(count, dtype=np.int8),
+        {uuid: context for uuid, context in before.items() if uuid not in shape.number_of},
+    )
+    for uuid, context in before.items():
+        number = shape.number_of.get(uuid)
+        if number is not None:
+            noted_us = context.single_wanted_us
+            held.single_wanted_us[number] = _WAITED_OUT if noted_us is None else noted_us
+            held.switches[number] = context.switches
+            held.phases[number] = context.phases or 0
+    return held if len(held.missing) <= count + _EXTRA_CONTEXTS else replace(held, missing={})

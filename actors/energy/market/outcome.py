@@ -5,8 +5,9 @@ Nothing here is rounded or named; names are looked up by sources.py when somebod
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import cached_property
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -23,6 +24,25 @@ from actors.energy.types import EnergyManagerConfig
 USED_UP_A = 1e-6
 USED_UP_W = 1e-3
 """A limit with no more than this left is what stopped those below it."""
+
+
+T = TypeVar("T")
+
+
+def _alone(value: T, column: int) -> T:
+    """One column of arrays, and of whatever holds arrays or is of a column."""
+    found: Any = value
+    if isinstance(value, np.ndarray):
+        found = value[column : column + 1]
+    elif isinstance(value, dict):
+        found = {key: _alone(each, column) for key, each in value.items()}
+    elif isinstance(value, list):
+        found = [replace(each, column=0) for each in value if each.column == column]
+    elif is_dataclass(value) and not isinstance(value, type):
+        found = replace(
+            value, **{each.name: _alone(getattr(value, each.name), column) for each in fields(value)}
+        )
+    return found  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True)
@@ -85,6 +105,22 @@ class Outcome:
             for direction, trades in self.trades.items()
         }
 
+    def at(self, column: int) -> Outcome:
+        """This one column alone."""
+        slots = self.slots
+        if len(slots.columns_us) == 1:
+            return self
+        alone = slots.columns_us[column : column + 1]
+        return Outcome(
+            tree=self.tree,
+            slots=Slots(times_us=alone, active=0, column_of=np.zeros(1, dtype=np.intp), columns_us=alone),
+            config=self.config,
+            heeded=_alone(self.heeded, column),
+            trades=_alone(self.trades, column),
+            imports=_alone(self.imports, column),
+            exports=_alone(self.exports, column),
+        )
+
     def tier_of(self, evse: int) -> Tier:
         """The tier that an EVSE is served in."""
         priority = self.tree.priorities[evse]
@@ -101,6 +137,10 @@ class Outcome:
         if group >= len(tier.group_starts):
             return None
         return set(tier.group_nodes[tier.group_starts[group] :][: tier.group_length(group)].tolist())
+
+    def taking_part(self, direction: Direction) -> Bools:
+        """Who trades in a direction: (columns, EVSEs)."""
+        return self.imports if direction == "import" else self.exports
 
     def direction(self, column: int, evse: int) -> Direction | None:
         """Which way an EVSE trades in a column."""

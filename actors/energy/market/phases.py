@@ -23,8 +23,7 @@ from numpy.typing import NDArray
 
 from actors.energy.market.arrays import Bools, Counts, Floats, Ints
 from actors.energy.market.limits import PathLimits
-from actors.energy.market.memory import Context
-from actors.energy.timestamps import MICROSECONDS
+from actors.energy.market.memory import Contexts
 from actors.energy.types import EnergyManagerConfig
 
 SLACK_W = 1e-6
@@ -121,11 +120,11 @@ def _settled(counts: Counts, reasons: Counts | np.int8) -> PhaseChoices:
 def import_choices(
     limits: PathLimits,
     config: EnergyManagerConfig,
-    contexts: list[Context],
+    contexts: Contexts,
     active_column: int,
     start_us: int,
 ) -> PhaseChoices:
-    """The choices of imports; `contexts` has one for each EVSE."""
+    """The choices of imports."""
     most = limits.max_phases.astype(np.int8)
     reported = limits.active_phases.astype(np.int8)
     charging = np.minimum(np.where(reported > 0, reported, 3), most).astype(np.int8)
@@ -148,8 +147,8 @@ def import_choices(
         least=np.minimum(np.where(given > 0, given, 3), most).astype(np.int8),
         most=most,
         charging=np.maximum(charging, floor),
-        switches=np.array([context.switches for context in contexts]),
-        waited_s=_waited_s(contexts, start_us),
+        switches=contexts.switches,
+        waited_s=contexts.waited_s(start_us),
         active_column=active_column,
     )
     counts, reasons, wants, last = [], [], [], np.zeros(most.shape, dtype=np.bool_)
@@ -170,15 +169,6 @@ def import_choices(
         below_W=np.where(depends, three_W, -np.inf),
         above_W=np.where(depends, above_W, -np.inf),
         depends=depends,
-    )
-
-
-def _waited_s(contexts: list[Context], start_us: int) -> Floats:
-    return np.array(
-        [
-            np.inf if noted is None else (start_us - noted) / MICROSECONDS
-            for noted in (context.single_wanted_us for context in contexts)
-        ]
     )
 
 

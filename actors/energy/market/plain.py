@@ -36,7 +36,7 @@ class PlainLimits:
     direction: Direction
     rows: list[Row]
     row_numbers: list[int]
-    """Of each node: which entry of its timetable holds."""
+    """Of each node: which row of the timetables holds."""
     node_A: list[float]
     node_grid_W: list[float]
     to_grid: list[float]
@@ -57,9 +57,9 @@ class PlainLimits:
 
 def limits_at(tree: CompiledTree, time_us: int, direction: Direction) -> PlainLimits:
     """What a direction allows at a time."""
-    tables, parent = tree.timetables[direction], tree.shape.parent
-    numbers = [0 if len(table.rows) == 1 else table.at(time_us) for table in tables]
-    rows = [table.rows[number] for table, number in zip(tables, numbers, strict=True)]
+    timetables, parent = tree.schedules[direction], tree.shape.parent
+    numbers = timetables.at(time_us)
+    rows = [timetables.rows[number] for number in numbers]
     node_A: list[float] = []
     node_grid_W: list[float] = []
     to_grid: list[float] = []

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actors.energy.market.limits import PathLimits, TightNodes
-from actors.energy.market.memory import Context
+from actors.energy.market.memory import Contexts
 from actors.energy.market.outcome import Outcome
 from actors.energy.market.phases import import_choices
 from actors.energy.market.plain import (
@@ -92,7 +92,7 @@ def run_plainly(
     limits: PlainLimits,
     slots: Slots,
     config: EnergyManagerConfig,
-    contexts: list[Context],
+    contexts: Contexts,
     start_us: int,
 ) -> PlainRun:
     """Trade in the only column of `slots`; `limits` are those of imports there."""
@@ -110,7 +110,7 @@ def _choices(
     tree: CompiledTree,
     limits: PlainLimits,
     config: EnergyManagerConfig,
-    contexts: list[Context],
+    contexts: Contexts,
     start_us: int,
 ) -> PlainChoices:
     if config.switch_3ph1ph_while_charging_mode == "Never":
@@ -136,7 +136,6 @@ def _as_path_limits(tree: CompiledTree, limits: PlainLimits) -> PathLimits:
     tight = None
     if limits.tight is not None and limits.capped is not None:
         tight = TightNodes(*(_row(each, np.bool_) for each in (*limits.tight, *limits.capped)))
-    first_row = tree.schedules[limits.direction].first_row
     return PathLimits(
         direction=limits.direction,
         node_A=_row(limits.node_A),
@@ -147,12 +146,12 @@ def _as_path_limits(tree: CompiledTree, limits: PlainLimits) -> PathLimits:
         path_grid_W=_row(limits.path_grid_W),
         evse_to_grid=_row(limits.evse_to_grid),
         min_A=_row(limits.min_A),
-        max_phases=_row(limits.max_phases),
-        min_phases=_row(limits.min_phases),
-        own_max_phases=_row([row.max_phases for row in own]),
-        active_phases=_row([row.active_phases for row in own]),
+        max_phases=_row(limits.max_phases, np.int8),
+        min_phases=_row(limits.min_phases, np.int8),
+        own_max_phases=_row([row.max_phases for row in own], np.int8),
+        active_phases=_row([row.active_phases for row in own], np.int8),
         may_switch=_row([row.may_switch for row in own], np.bool_),
-        rows=first_row + _row(limits.row_numbers, np.intp),
+        rows=_row(limits.row_numbers, np.intp),
         tight=tight,
     )
 

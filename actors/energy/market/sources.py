@@ -42,7 +42,7 @@ def limit_sources(outcome: Outcome, column: int, node: int, direction: Direction
     if entry is None:
         return [f"{uuid}: no schedule_{direction}"]
     sources = []
-    efficiency = float(schedules.columns["efficiency"][row])
+    efficiency = 1.0 if entry.conversion_efficiency is None else entry.conversion_efficiency
     factor = 1.0 if unit == "A" else 1.0 / efficiency if direction == "import" else efficiency
     for side, scale in ((entry.limits_to_root, 1.0), (entry.limits_to_leaves, factor)):
         number: NumberWithSource | None = getattr(side, _FIELD[unit])

@@ -1,79 +1,25 @@
 """The compiled tree: a request as numbers, kept between runs.
 
 Nodes and EVSEs are numbered in depth-first order, so all EVSEs below a node are a range, and
-whatever holds along a path is pushed from a level of the tree to the next in one step. Each
-schedule entry of the tree is a row of a table; a slot only says which row holds at which node.
-Nothing of a slot is in here, so a tree can be used until the request changes. A part whose request
-is the same object as before is not read again, and while nobody comes or goes the shape stays.
-
-Plain numbers (lists) serve small trees, arrays large ones; arrays are made when first asked for.
+whatever holds along a path is pushed from a level of the tree to the next in one step. Nothing of
+a slot is in here, so a tree can be used until the request changes. A part whose request is the same
+object as before is not read again, and while nobody comes or goes the shape stays.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
-from actors.energy.market.arrays import Floats, Ints
-from actors.energy.market.entries import EMPTY, Direction, Row
+from actors.energy.market.arrays import Bools, Ints
+from actors.energy.market.entries import Direction
 from actors.energy.market.setpoints import Target
 from actors.energy.market.tiers import Tier, tiers_of
-from actors.energy.types import EnergyFlowRequest, ScheduleReqEntry, ScheduleSetpointEntry
-
-
-@dataclass(frozen=True)
-class Timetable:
-    """One node's schedule, sorted by time: which row holds from when on."""
-
-    times_us: list[int]
-    rows: list[Row]
-    entries: list[ScheduleReqEntry | None]
-
-    def at(self, time_us: int) -> int:
-        """Index of what holds: the last stamped at or before, else the first."""
-        return max(bisect_right(self.times_us, time_us) - 1, 0)
-
-
-NO_TIMETABLE = Timetable([0], [EMPTY], [None])
-"""Of an empty schedule."""
-
-
-@dataclass(frozen=True)
-class Schedules:
-    """All timetables of one direction as arrays.
-
-    `columns[field]` has one value a row. Node i's rows start at `first_row[i]`, sorted by time;
-    `starts` lists the nodes that have more than one row.
-    """
-
-    columns: dict[str, Floats]
-    entries: list[ScheduleReqEntry | None]
-    first_row: Ints
-    starts: list[tuple[int, Ints]]
-
-    def rows_at(self, slots_us: Ints) -> Ints:
-        """The row that holds in each slot at each node: (slots, nodes)."""
-        rows = np.repeat(self.first_row[np.newaxis, :], len(slots_us), axis=0)
-        for node, starts_us in self.starts:
-            rows[:, node] += np.maximum(np.searchsorted(starts_us, slots_us, side="right") - 1, 0)
-        return rows
-
-
-def _as_arrays(timetables: list[Timetable]) -> Schedules:
-    counts = np.array([len(each.rows) for each in timetables], dtype=np.intp)
-    table = np.array([row for each in timetables for row in each.rows], dtype=np.float64)
-    return Schedules(
-        columns={field: np.ascontiguousarray(table[:, i]) for i, field in enumerate(Row._fields)},
-        entries=[entry for each in timetables for entry in each.entries],
-        first_row=np.cumsum(counts) - counts,
-        starts=[
-            (i, np.array(timetables[i].times_us, dtype=np.intp)) for i in np.flatnonzero(counts > 1).tolist()
-        ],
-    )
+from actors.energy.market.timetables import Timetables
+from actors.energy.types import EnergyFlowRequest, ScheduleSetpointEntry
 
 
 @dataclass(frozen=True)
@@ -102,9 +48,8 @@ class Shape:
     uuids: list[str]
     """Of the EVSEs."""
     priorities: list[int]
-    first: list[int]
-    end: list[int]
-    """The EVSEs at or below node i are first[i] … end[i] - 1."""
+    size: list[int]
+    """Nodes at or below node i: they are i … i + size[i] - 1."""
 
     @cached_property
     def number_of(self) -> dict[str, int]:
@@ -124,8 +69,47 @@ class Shape:
 
     @cached_property
     def ranges(self) -> tuple[Ints, Ints]:
-        """`first` and `end` as arrays."""
-        return np.array(self.first, dtype=np.intp), np.array(self.end, dtype=np.intp)
+        """The EVSEs at or below node i are first[i] … end[i] - 1."""
+        upto = np.zeros(len(self.parent) + 1, dtype=np.intp)
+        upto[self.evse_array + 1] = 1
+        np.cumsum(upto, out=upto)
+        return upto[:-1], upto[np.arange(len(self.parent)) + self.size]
+
+    @cached_property
+    def first(self) -> list[int]:
+        """See `ranges`."""
+        return list(self.ranges[0].tolist())
+
+    @cached_property
+    def end(self) -> list[int]:
+        """See `ranges`."""
+        return list(self.ranges[1].tolist())
+
+    @cached_property
+    def inner(self) -> Ints:
+        """The nodes that have children."""
+        return np.flatnonzero(np.array(self.size) > 1)
+
+    @cached_property
+    def inner_levels(self) -> list[tuple[Ints, Ints]]:
+        """Level by level below the root's: positions of nodes in `inner`, and those of their parents."""
+        place = np.zeros(len(self.parent), dtype=np.intp)
+        place[self.inner] = np.arange(len(self.inner))
+        depth, above = np.array(self.depth)[self.inner], place[self.parent_array[self.inner]]
+        levels = (np.flatnonzero(depth == level) for level in range(1, int(depth.max(initial=0)) + 1))
+        return [(here, above[here]) for here in levels]
+
+    @cached_property
+    def above_evse(self) -> Ints:
+        """Of each EVSE, the position of its parent in `inner`; its own where it is the root."""
+        return np.searchsorted(self.inner, np.maximum(self.parent_array[self.evse_array], 0))
+
+    @cached_property
+    def number_at(self) -> Ints:
+        """The number of the EVSE that a node is; -1 of others."""
+        numbers = np.full(len(self.parent), -1, dtype=np.intp)
+        numbers[self.evse_array] = np.arange(len(self.evses))
+        return numbers
 
     @cached_property
     def evse_array(self) -> Ints:
@@ -154,6 +138,28 @@ class Shape:
         return tiers_of(self)
 
     @cached_property
+    def tier_of(self) -> Ints:
+        """Of each EVSE, which of `tiers` it is in."""
+        return np.searchsorted([tier.priority for tier in self.tiers], self.priority_array)
+
+    @cached_property
+    def own_nodes(self) -> list[tuple[Ints, Bools]]:
+        """The nodes that EVSEs have for themselves in their tiers: a first of each, where it has one, a
+        second, and so on."""
+        count = np.zeros(len(self.evses), dtype=np.intp)
+        begin = np.zeros(len(self.evses), dtype=np.intp)
+        own: list[Ints] = []
+        for tier in self.tiers:
+            evses = tier.members[tier.own_members]
+            begin[evses] = tier.own_starts + sum(map(len, own))
+            count[evses] = np.diff(tier.own_starts, append=len(tier.own_nodes))
+            own.append(tier.own_nodes)
+        nodes = np.concatenate([*own, [0]])
+        return [
+            (nodes[np.where(count > k, begin + k, -1)], count > k) for k in range(int(count.max(initial=0)))
+        ]
+
+    @cached_property
     def paths(self) -> list[list[int]]:
         """Of each EVSE: its nodes, its own first, the root last."""
         found = []
@@ -172,12 +178,14 @@ class CompiledTree:
     request: EnergyFlowRequest
     nodes: list[EnergyFlowRequest]
     shape: Shape
-    timetables: dict[Direction, list[Timetable]]
+    schedules: dict[Direction, Timetables]
     targets: list[NodeTargets]
     times_us: list[int]
     """Every timestamp of every schedule, sorted, without doubles."""
     fallbacks: dict[int, tuple[float, float]]
     """Ampere and watt (at the root side) of the nodes that have a fallback."""
+    session_over: Bools
+    """Of each EVSE: whether its charging session is over."""
 
     @property
     def parent(self) -> Ints:
@@ -228,11 +236,6 @@ class CompiledTree:
     def starts_us(self) -> Ints:
         """`times_us` as an array."""
         return np.array(self.times_us, dtype=np.intp)
-
-    @cached_property
-    def schedules(self) -> dict[Direction, Schedules]:
-        """The timetables as arrays."""
-        return {direction: _as_arrays(each) for direction, each in self.timetables.items()}
 
     def path(self, node: int) -> Iterator[int]:
         """The nodes from `node` up to the root."""

@@ -2,16 +2,38 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
+from hypothesis import given
 
 from actors.energy.market import Allocation, allocate
-from actors.energy.types import EnergyManagerConfig
+from actors.energy.market.bounds import bounds_of
+from actors.energy.market.naming import names_of, phase_counts_of
+from actors.energy.market.sources import joined, phases_source
+from actors.energy.types import EnergyManagerConfig, IntegerWithSource
 from tests.energy.market.building import NOW_US, entry, evse, node, run, setpoint
+from tests.energy.market.worlds import Story, stories
 
 
 def site() -> Allocation:
     panel = node("panel", evse("a"), evse("b"), imports={"A": 17.0})
     return run(node("root", panel, evse("c", imports={"A": 8.0, "min_A": 6.0}), imports={"A": 40.0}))
+
+
+@given(stories(steps=2))
+def test_the_sources_of_many_at_once_are_those_of_each_alone(story: Story) -> None:
+    memory = None
+    for step in story.steps:
+        allocation, memory = allocate(step.request, story.config, step.start_us, memory)
+        outcome = allocation._outcome
+        evses = np.arange(len(allocation))
+        names, counts = names_of(outcome, evses), phase_counts_of(outcome, evses)
+        for cell in np.ndindex(*names.shape):
+            assert names[cell] == joined(bound.source for bound in bounds_of(outcome, *cell))
+            count = None
+            if outcome.phases[cell]:
+                count = IntegerWithSource(int(outcome.phases[cell]), phases_source(outcome, *cell))
+            assert counts[cell] == count
 
 
 def test_the_source_is_the_limit_that_stopped_the_evse() -> None:

@@ -1,0 +1,178 @@
+"""Naming: the sources of many results at once.
+
+What stopped an EVSE is told by bounds.py, cell by cell. Mostly it is one limit: its own, whose source
+is that of a row, or one that it shares, and then it is the same for all whom that limit stopped. These
+are named together here; what is left over is asked for one by one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from actors.energy.market.arrays import Bools, Floats, Ints
+from actors.energy.market.bounds import bounds_of, shared_bounds_of
+from actors.energy.market.entries import Direction
+from actors.energy.market.outcome import USED_UP_A, USED_UP_W, Outcome
+from actors.energy.market.rounds import OWN
+from actors.energy.market.sources import Unit, joined, phases_source
+from actors.energy.types import IntegerWithSource
+
+Objects = NDArray[np.object_]
+
+
+def names_of(outcome: Outcome, evses: Ints) -> Objects:
+    """Who stopped each of some EVSEs: (columns, EVSEs) of texts, '' where nothing did."""
+    naming = _Naming(outcome, evses)
+    for direction in outcome.trades:
+        naming.name_own(direction)
+        naming.name_shared(direction)
+    naming.name_closed()
+    for column, i in np.argwhere(_missing(naming.names)).tolist():
+        bounds = bounds_of(outcome, column, int(evses[i]))
+        naming.names[column, i] = joined(bound.source for bound in bounds)
+    return naming.names
+
+
+def _missing(found: Objects) -> Bools:
+    return np.asarray(found == None)  # noqa: E711 - element by element
+
+
+class _Naming:
+    def __init__(self, outcome: Outcome, evses: Ints) -> None:
+        self._outcome = outcome
+        self._evses = evses
+        self.names: Objects = np.full((len(outcome.slots.columns_us), len(evses)), None, dtype=np.object_)
+        shape = outcome.tree.shape
+        self._aimed_at = np.zeros(len(outcome.tree.nodes), dtype=np.bool_)
+        self._aimed_at[[each.node for each in outcome.tree.targets]] = True
+        self._node = shape.evse_array[evses]
+
+    def _takes_part(self, direction: Direction) -> Bools:
+        outcome = self._outcome
+        here = outcome.taking_part(direction) & ~outcome.trades[direction].refused
+        return np.asarray(here[:, self._evses])
+
+    def name_own(self, direction: Direction) -> None:
+        """Where just one limit is used up of the nodes that an EVSE has for itself."""
+        outcome = self._outcome
+        trades = outcome.trades[direction]
+        here = self._takes_part(direction) & (trades.stopped_by[:, self._evses] == OWN)
+        if not here.any() or trades.limits.tight is not None:
+            return
+        found: list[tuple[Bools, Ints, Unit]] = []
+        hits = np.zeros(here.shape, dtype=np.int8)
+        for nodes, has in outcome.tree.shape.own_nodes:
+            node, may = nodes[self._evses], has[self._evses]
+            pairs: tuple[tuple[Unit, Floats, Floats, float], ...] = (
+                ("A", trades.limits.node_A, outcome.left_A[direction], USED_UP_A),
+                ("W", trades.limits.node_grid_W, outcome.left_W[direction], USED_UP_W),
+            )
+            for unit, limits, left, least in pairs:
+                used_up = may & np.isfinite(limits[:, node]) & (left[:, node] <= least)
+                if used_up.any():
+                    hits += used_up
+                    found.append((used_up, node, unit))
+        for used_up, node, unit in found:
+            only = used_up & here & (hits == 1) & ~self._aimed_at[node]
+            self._name_rows(only, node, direction, unit)
+
+    def name_shared(self, direction: Direction) -> None:
+        """All whom one limit stopped."""
+        outcome = self._outcome
+        number = outcome.trades[direction].stopped_by[:, self._evses]
+        here = self._takes_part(direction) & (number != OWN)
+        if not here.any():
+            return
+        columns, places = np.nonzero(here)
+        tiers = len(outcome.tree.shape.tiers)
+        of_tier = outcome.tree.shape.tier_of[self._evses][places]
+        key = (number[here].astype(np.intp) * tiers + of_tier) * len(number) + columns
+        keys, some, which = np.unique(key, return_index=True, return_inverse=True)
+        del keys
+        self._name_alike(
+            columns,
+            places,
+            some,
+            which,
+            lambda column, evse: shared_bounds_of(outcome, column, evse, direction),
+        )
+
+    def name_closed(self) -> None:
+        """Those who may not trade: their own limit is 0, or one of those above them."""
+        outcome, limits = self._outcome, self._outcome.trades["import"].limits
+        here = ~outcome.imports[:, self._evses] & ~outcome.exports[:, self._evses]
+        if not here.any() or limits.extras or limits.tight is not None:
+            return
+        shape = outcome.tree.shape
+        zeros = (limits.node_A == 0.0).astype(np.int16) + (limits.node_grid_W == 0.0)
+        own = zeros[:, self._node]
+        for level in shape.levels[1:]:
+            zeros[:, level] += zeros[:, shape.parent_array[level]]
+        above = zeros[:, self._node] - own
+        units: tuple[tuple[Unit, Floats], ...] = (("A", limits.node_A), ("W", limits.node_grid_W))
+        for unit, values in units:
+            only = here & (own == 1) & (above == 0) & (values[:, self._node] == 0.0)
+            self._name_rows(only & ~self._aimed_at[self._node], self._node, "import", unit)
+        columns, places = np.nonzero(here & (own == 0))
+        if len(columns):
+            key = shape.parent_array[self._node[places]] * len(here) + columns
+            _, some, which = np.unique(key, return_index=True, return_inverse=True)
+            self._name_alike(columns, places, some, which, lambda c, evse: bounds_of(outcome, c, evse))
+
+    def _name_alike(
+        self,
+        columns: Ints,
+        places: Ints,
+        some: Ints,
+        which: Ints,
+        ask: Callable[[int, int], Any],
+    ) -> None:
+        """One question for all cells that are alike; `some` are the first of each kind."""
+        answers = np.empty(len(some), dtype=np.object_)
+        for i, cell in enumerate(some.tolist()):
+            bounds = ask(int(columns[cell]), int(self._evses[places[cell]]))
+            answers[i] = joined(bound.source for bound in bounds) if bounds else None
+        self.names[columns, places] = answers[which]
+
+    def _name_rows(self, cells: Bools, node: Ints, direction: Direction, unit: Unit) -> None:
+        """Cells whose EVSE was stopped by a limit of one row."""
+        rows = self._outcome.trades[direction].limits.rows[:, node][cells]
+        if not len(rows):
+            return
+        said = self._outcome.tree.schedules[direction].said
+        numbers = said.max_A if unit == "A" else said.max_W
+        if numbers is not None:
+            found = np.empty(len(rows), dtype=np.object_)
+            found[:] = [(number := numbers[row]) and (number.source or None) for row in rows.tolist()]
+            self.names[cells] = found
+
+
+def phase_counts_of(outcome: Outcome, evses: Ints) -> Objects:
+    """The phase counts of some EVSEs with their sources: (columns, EVSEs), None where there is none."""
+    counts = outcome.phases[:, evses]
+    found: Objects = np.full(counts.shape, None, dtype=np.object_)
+    for direction in outcome.trades:
+        _own_counts(outcome, evses, direction, outcome.taking_part(direction)[:, evses] & (counts > 0), found)
+    for column, i in np.argwhere(_missing(found) & (counts > 0)).tolist():
+        evse = int(evses[i])
+        found[column, i] = IntegerWithSource(int(counts[column, i]), phases_source(outcome, column, evse))
+    return found
+
+
+def _own_counts(outcome: Outcome, evses: Ints, direction: Direction, cells: Bools, found: Objects) -> None:
+    """Where the count is the EVSE's own maximum, and nobody above has one: it is in the request."""
+    limits, numbers = outcome.trades[direction].limits, outcome.tree.schedules[direction].said.max_phases
+    inner = np.ones(len(outcome.tree.nodes), dtype=np.bool_)
+    inner[outcome.tree.evse_node] = False
+    if numbers is None or any(numbers[row] for row in np.unique(limits.rows[:, inner]).tolist()):
+        return
+    counts = outcome.phases[:, evses]
+    alike = cells & (counts == limits.own_max_phases[:, evses]) & (counts == limits.max_phases[:, evses])
+    rows = limits.rows[:, outcome.tree.evse_node[evses]][alike]
+    own = np.empty(len(rows), dtype=np.object_)
+    own[:] = list(map(numbers.__getitem__, rows.tolist()))
+    found[alike] = own

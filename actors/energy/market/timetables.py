@@ -1,0 +1,185 @@
+"""Timetables: all schedules of one direction as arrays, one row for each entry of a schedule.
+
+A slot only says which row holds at which node. Rows are in no order but that those of one node stand
+together, sorted by time: so what changes in a tree is read into new rows at the end, and the rest stays
+as it is (`renewed`). What no entry has is no array: a column is None where it is ABSENT everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
+from math import inf
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from actors.energy.market.arrays import Ints
+from actors.energy.market.entries import MOST_PHASES, Row
+from actors.energy.types import IntegerWithSource, NumberWithSource, ScheduleReqEntry
+
+ABSENT = Row(inf, inf, 0.0, MOST_PHASES, 0, 1.0, 0, True)
+"""An entry without any limit."""
+KINDS = (np.float64, np.float64, np.float64, np.int8, np.int8, np.float64, np.int8, np.bool_)
+"""Of the columns."""
+MOST_DEAD = 1000
+"""Rows that nobody has any more, beyond as many as there are nodes' rows: then all is read again."""
+
+Column = NDArray[Any] | None
+
+
+class Said(NamedTuple):
+    """What rows are made of, one each: limits of entries' root sides. None as a whole where leaf sides
+    have that limit, too, or some do not say who set their phases: then entries are to be asked."""
+
+    max_A: list[NumberWithSource | None] | None
+    max_W: list[NumberWithSource | None] | None
+    max_phases: list[IntegerWithSource | None] | None
+
+    @classmethod
+    def of_all(cls, parts: Sequence[Said]) -> Said:
+        """Of the rows of all parts, one after the other."""
+
+        def whole(own: Sequence[list[Any] | None]) -> list[Any] | None:
+            known = [each for each in own if each is not None]
+            return list(chain.from_iterable(known)) if len(known) == len(own) else None
+
+        return cls(
+            whole([part.max_A for part in parts]),
+            whole([part.max_W for part in parts]),
+            whole([part.max_phases for part in parts]),
+        )
+
+
+@dataclass(frozen=True)
+class Timetables:
+    """Node i's rows are first[i] … first[i] + count[i] - 1; `columns` are in the order of Row's fields."""
+
+    first: Ints
+    count: Ints
+    times_us: Ints
+    columns: list[Column]
+    entries: list[ScheduleReqEntry | None]
+    """None of a node without a schedule."""
+    starts_us: Ints
+    """All times at which a row starts; without those of nodes that have no schedule."""
+    uses: Ints
+    """How many rows start then."""
+    said: Said
+
+    def __getitem__(self, field: str) -> Column:
+        """A column by its name."""
+        return self.columns[Row._fields.index(field)]
+
+    @cached_property
+    def rows(self) -> list[Row]:
+        """All rows in plain numbers."""
+        count = len(self.entries)
+        columns = [
+            [absent] * count if column is None else column.tolist()
+            for column, absent in zip(self.columns, ABSENT, strict=True)
+        ]
+        return list(map(Row._make, zip(*columns, strict=True)))
+
+    def rows_at(self, slots_us: Ints) -> Ints:
+        """The row that holds in each slot at each node, the last stamped at or before, else the first:
+        (slots, nodes), or (1, nodes) where it is the same in all."""
+        several = np.flatnonzero(self.count > 1)
+        if not len(several):
+            return self.first[np.newaxis]
+        count, first = self.count[several], self.first[several]
+        rows = np.repeat(self.first[np.newaxis], len(slots_us), axis=0)
+        rows[:, several] += self._passed(slots_us, first, count)
+        return rows
+
+    def held(self, field: str, rows: Ints) -> NDArray[Any]:
+        """A column's values in `rows_at`: as these, or (1, nodes) where they are the same in all slots."""
+        number = Row._fields.index(field)
+        column = self.columns[number]
+        if column is None:
+            return np.full((1, len(self.first)), ABSENT[number], dtype=KINDS[number])
+        if field in self._steady:
+            return np.asarray(column[self.first[np.newaxis]])
+        return np.asarray(column[rows])
+
+    @cached_property
+    def _steady(self) -> set[str]:
+        """Columns in which all rows of a node are alike, as far as that is easily seen."""
+        several = np.flatnonzero(self.count > 1)
+        if not len(several):
+            return set(Row._fields)
+        count, first = self.count[several], self.first[several]
+        if not (count == count[0]).all():
+            return set()
+        rows = first[:, np.newaxis] + np.arange(count[0])
+        columns = zip(Row._fields, self.columns, strict=True)
+        return {
+            field
+            for field, values in columns
+            if values is not None and (values[rows] == values[first, np.newaxis]).all()
+        }
+
+    def _passed(self, slots_us: Ints, first: Ints, count: Ints) -> Ints:
+        """How many rows after its first began at or before each slot."""
+        if (count == count[0]).all():
+            starts = self.times_us[first[:, np.newaxis] + np.arange(count[0])]
+            if (starts == starts[0]).all():  # all by the same hours
+                passed = np.searchsorted(starts[0], slots_us, side="right") - 1
+                return np.asarray(np.maximum(passed, 0)[:, np.newaxis])
+        nodes = np.repeat(np.arange(len(count)), count - 1)
+        later = np.arange(len(nodes)) + np.repeat(first + 1 - (np.cumsum(count - 1) - (count - 1)), count - 1)
+        slot = np.searchsorted(slots_us, self.times_us[later], side="left")
+        began = slot < len(slots_us)
+        cells = slot[began] * len(count) + nodes[began]
+        steps = np.bincount(cells, minlength=len(slots_us) * len(count)).reshape(-1, len(count))
+        return np.cumsum(steps, axis=0)
+
+    def at(self, time_us: int) -> list[int]:
+        """As `rows_at`, of one time, in plain numbers."""
+        if len(self.entries) == len(self.first):
+            return list(self.first.tolist())
+        return list(self.rows_at(np.array([time_us], dtype=np.intp))[0].tolist())
+
+    def renewed(self, places: Ints, new: Timetables) -> Timetables | None:
+        """With other rows of the nodes at some places; None when it is time to read all again."""
+        dead = len(self.entries) + len(new.entries) - int(self.count.sum())
+        if dead > len(self.first) + MOST_DEAD:
+            return None
+        first, count = self.first.copy(), self.count.copy()
+        gone_us = [
+            self.times_us[begin : begin + length]
+            for begin, length in zip(first[places].tolist(), count[places].tolist(), strict=True)
+            if self.entries[begin] is not None
+        ]
+        first[places] = new.first + len(self.entries)
+        count[places] = new.count
+        columns: list[Column] = [
+            None if one is None and other is None else np.concatenate([_filled(self, i), _filled(new, i)])
+            for i, (one, other) in enumerate(zip(self.columns, new.columns, strict=True))
+        ]
+        times_us = np.concatenate([self.times_us, new.times_us])
+        starts_us, which = np.unique(
+            np.concatenate([self.starts_us, new.starts_us, *gone_us]), return_inverse=True
+        )
+        weights = np.concatenate([self.uses, new.uses, np.full(sum(map(len, gone_us)), -1)])
+        uses = np.bincount(which, weights, len(starts_us)).astype(np.intp)
+        entries = self.entries + new.entries
+        used = uses > 0
+        return Timetables(
+            first,
+            count,
+            times_us,
+            columns,
+            entries,
+            starts_us[used],
+            uses[used],
+            Said.of_all([self.said, new.said]),
+        )
+
+
+def _filled(of: Timetables, number: int) -> NDArray[Any]:
+    column = of.columns[number]
+    return np.full(len(of.entries), ABSENT[number], dtype=KINDS[number]) if column is None else column

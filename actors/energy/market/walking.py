@@ -1,0 +1,164 @@
+"""The walk over a request: who is where in the tree, and what is another object than before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from operator import attrgetter
+from typing import Any
+
+from actors.energy.market.errors import RequestError, joined
+from actors.energy.market.tree import CompiledTree, Shape
+from actors.energy.types import EnergyFlowRequest, NodeType
+
+MOST_LEVELS = 200
+MOST_NODES = 1_000_000
+WANTED_BY_DEFAULT = 5
+"""The tier of an EVSE that names no priority."""
+
+Nodes = Sequence[EnergyFlowRequest]
+_CHILDREN = attrgetter("children")
+
+
+class _Walk:
+    """All nodes in depth-first order."""
+
+    def __init__(self, request: EnergyFlowRequest) -> None:
+        self.nodes: list[EnergyFlowRequest] = []
+        self.parent: list[int] = []
+        self.depth: list[int] = []
+        self.size: list[int] = []
+        self._check([request], -1, 0)
+        self._visit(request, -1, 0)
+
+    def _visit(self, node: EnergyFlowRequest, above: int, depth: int) -> None:
+        here = len(self.nodes)
+        self._add((node,), above, depth)
+        children = node.children
+        if not children:
+            return
+        self._check(children, here, depth + 1)
+        if any(map(_CHILDREN, children)):
+            for child in children:
+                self._visit(child, here, depth + 1)
+        else:
+            self._add(children, here, depth + 1)
+        self.size[here] = len(self.nodes) - here
+
+    def _add(self, nodes: Nodes, above: int, depth: int) -> None:
+        count = len(nodes)
+        self.nodes.extend(nodes)
+        self.parent.extend([above] * count)
+        self.depth.extend([depth] * count)
+        self.size.extend([1] * count)
+
+    def _check(self, children: Sequence[Any], above: int, depth: int) -> None:
+        """Before they are visited: what the walk itself relies on."""
+        fault, place = None, 0
+        if set(map(type, children)) != {EnergyFlowRequest}:
+            place = next(k for k, child in enumerate(children) if type(child) is not EnergyFlowRequest)
+            fault = f"is a {type(children[place]).__name__}, not an EnergyFlowRequest"
+        elif not set(map(type, map(_CHILDREN, children))) <= {tuple, list}:
+            place = next(
+                k for k, child in enumerate(children) if not isinstance(child.children, (tuple, list))
+            )
+            fault = "has no tuple of children"
+        elif depth >= MOST_LEVELS:
+            fault = f"the tree has more than {MOST_LEVELS} levels"
+        elif len(self.nodes) + len(children) > MOST_NODES:
+            fault = f"the tree has more than {MOST_NODES} nodes"
+        if fault is not None:
+            path = "" if above < 0 else joined(path_of(above, self.parent), f"children[{place}]")
+            raise RequestError(path, fault)
+
+
+def walk(request: EnergyFlowRequest) -> tuple[list[EnergyFlowRequest], Shape]:
+    """Nodes in depth-first order, and the tree's shape; RequestError with the path of a fault."""
+    found = _Walk(request)
+    nodes, parent = found.nodes, found.parent
+    check_names(nodes, range(len(nodes)), parent)
+    evses = [i for i, node in enumerate(nodes) if node.node_type is NodeType.Evse]
+    uuids = [nodes[i].uuid for i in evses]
+    priorities = _priorities(nodes, evses, parent)
+    if len(set(uuids)) < len(uuids):
+        seen: set[str] = set()
+        for i, uuid in zip(evses, uuids, strict=True):
+            if uuid in seen:
+                raise RequestError(joined(path_of(i, parent), "uuid"), f"two EVSEs are called {uuid!r}")
+            seen.add(uuid)
+    return nodes, Shape(parent, found.depth, evses, uuids, priorities, found.size)
+
+
+def check_names(nodes: Nodes, places: Iterable[int], parent: list[int]) -> None:
+    """Every node has a uuid and a type; `nodes` are those of `places` in the tree."""
+    if set(map(type, map(attrgetter("uuid"), nodes))) <= {str} and set(
+        map(type, map(attrgetter("node_type"), nodes))
+    ) <= {NodeType}:
+        return
+    for i, node in zip(places, nodes, strict=True):
+        if not isinstance(node.uuid, str):
+            raise RequestError(path_of(i, parent), "has no uuid")
+        if not isinstance(node.node_type, NodeType):
+            raise RequestError(path_of(i, parent), "has no node_type")
+
+
+def _priorities(nodes: Nodes, evses: list[int], parent: list[int]) -> list[int]:
+    given = [nodes[i].priority for i in evses]
+    kinds = set(map(type, given))
+    if kinds <= {int} and (not given or (min(given) >= 0 and max(given) < 2**31)):  # type: ignore[type-var, operator]
+        return given  # type: ignore[return-value]
+    found = []
+    for i in evses:
+        try:
+            found.append(priority_of(nodes[i]))
+        except RequestError as error:
+            raise error.below(path_of(i, parent)) from None
+    return found
+
+
+def priority_of(node: EnergyFlowRequest) -> int:
+    """The tier of an EVSE; RequestError at the field."""
+    priority = node.priority
+    if priority is None:
+        return WANTED_BY_DEFAULT
+    if not isinstance(priority, int) or isinstance(priority, bool) or not 0 <= priority < 2**31:
+        raise RequestError("priority", f"must be a whole number, 0 or more, is {priority!r}")
+    return priority
+
+
+def path_of(node: int, parent: list[int]) -> str:
+    """Where a node stands in the request."""
+    steps = []
+    while parent[node] >= 0:
+        steps.append(f"children[{parent[:node].count(parent[node])}]")
+        node = parent[node]
+    return ".".join(reversed(steps))
+
+
+def changed_nodes(request: EnergyFlowRequest, before: CompiledTree) -> dict[int, EnergyFlowRequest] | None:
+    """By their numbers, the nodes that are other objects than before; None where the shape is another."""
+    nodes, size = before.nodes, before.shape.size
+    changed: dict[int, EnergyFlowRequest] = {}
+
+    def visit(node: EnergyFlowRequest, here: int) -> bool:
+        old = nodes[here]
+        changed[here] = node
+        child_at = here + 1
+        if not (
+            type(node) is EnergyFlowRequest
+            and node.uuid == old.uuid
+            and node.node_type is old.node_type
+            and type(node.priority) is type(old.priority)
+            and node.priority == old.priority
+            and len(node.children) == len(old.children)
+        ):
+            return False
+        for child in node.children:
+            if child is not nodes[child_at] and not visit(child, child_at):
+                return False
+            child_at += size[child_at]
+        return True
+
+    try:
+        return changed if request is nodes[0] or visit(request, 0) else None
+    except (AttributeError, TypeError):  # built in Python, of other types: the walk tells where
+        return None
