@@ -123,8 +123,9 @@ class TreeActor(LoopActor):
         self._carry_out_all(self.core.step(clock.now(), event))
 
     def _carry_out_all(self, effects: list[Effect]) -> None:
+        """First what limits currents; then what waits for a disk, and is confirmed once it is there."""
         kept = True
-        for effect in effects:
+        for effect in sorted(effects, key=_waits):
             match effect:
                 case Save(sources):
                     kept = self._outlets.save(self.core.id, sources)
@@ -155,3 +156,11 @@ class TreeActor(LoopActor):
                 self.step(EpochKept(epoch=epoch, ok=fault is None, fault=fault or ""))
             case Save() | RunMarket():
                 raise AssertionError(f"{self.core.id} cannot {effect}")
+
+
+def _waits(effect: Effect) -> bool:
+    """Whether an effect is to come after all others, in their order."""
+    match effect:
+        case Save() | ToGateway() | ToParent(Outcome()):
+            return True
+    return False

@@ -17,7 +17,7 @@ from tools.processes import (
     allow_many_files,
     injection_of,
     load,
-    look_for_garbage_seldom,
+    run_smoothly,
     stop_on_signals,
 )
 from transport import AddressError
@@ -55,7 +55,7 @@ def run(options: argparse.Namespace) -> int:
                 "plant", what, file=str(Path(options.file).resolve()), keys=str(keys.resolve())
             ),
         ):
-            look_for_garbage_seldom()
+            run_smoothly()
             run_plant(site, address, options.record, keyring, stop, injection_of(options))
     except StoryError as error:
         faults = [f"{path}: {message}" if path else message for path, message in error.faults]

@@ -17,7 +17,7 @@ from tools.processes import (
     allow_many_files,
     injection_of,
     load,
-    look_for_garbage_seldom,
+    run_smoothly,
     stop_on_signals,
 )
 from transport import AddressError
@@ -65,7 +65,7 @@ def run(options: argparse.Namespace) -> int:
                 keys=str(keys.resolve()),
             ),
         ):
-            look_for_garbage_seldom()
+            run_smoothly()
             manager = ServiceManager()
             controller = Controller(site, name, where, state, keyring, injection_of(options))
             code = controller.run(stop, manager.beat)

@@ -1,12 +1,11 @@
 """The plant's process: steps the installation in real time, and talks to drivers.
 
     each STEP_s:  installation to now ─► messages that came ─► readings that are due ─► record, notices
-    in between:   each TAKE_EVERY_s messages that came
 
 Messages come in on the wire's thread and wait in a bounded inbox; all else happens in the thread that
-calls `run`. A command is in force as soon as it is taken, as at real hardware, and does not wait for the
-next step. A reading is sent on every change that a driver must know, on a changed current at most
-each CURRENT_EVERY_s, and in any case each READING_EVERY_s.
+calls `run`. A command counts from when it came, not from the step that takes it: what this process needs to
+play a thousand EVSEs is no delay of theirs. A reading is sent on every change that a driver must know, on a
+changed current at most each CURRENT_EVERY_s, and in any case each READING_EVERY_s.
 """
 
 from __future__ import annotations
@@ -45,7 +44,6 @@ from transport import Delivery, Keys, Registry, Wire
 LOG = logging.getLogger("amptree.plant")
 
 STEP_s = 0.05
-TAKE_EVERY_s = 0.005
 RECORD_EVERY = 2
 """Steps from one line of the record to the next: ten lines a second."""
 FLUSH_EVERY_s = 1.0
@@ -97,7 +95,9 @@ class Plant:
         story = parse_story(site.plant.story, site)
         self.installation = Installation(site, story, clock.steady_s())
         self._outlets = {evse.id: Outlet(evse) for evse in self.installation.evses.values()}
-        self._inbox: queue.Queue[Delivery] = queue.Queue(MAX_INBOX)
+        self._drivers = {e: identities.controller(site.controller_of(e).name) for e in self._outlets}
+        """Whose key commands each EVSE."""
+        self._inbox: queue.Queue[tuple[float, Delivery]] = queue.Queue(MAX_INBOX)
         self._lost = 0  # only the wire's thread counts it
         self._lost_told = 0
         self._lost_told_s = 0.0
@@ -149,12 +149,16 @@ class Plant:
                     self._recorder.flush()
             turn += 1
             due_s = max(due_s + STEP_s, now_s)  # what is late is not made up for
-            while (left_s := due_s - clock.steady_s()) > 0 and not stop.wait(min(left_s, TAKE_EVERY_s)):
-                self._take_all()
+            stop.wait(due_s - clock.steady_s())
 
     def _turn(self, now_s: float) -> None:
         self.installation.step(now_s)
-        self._take_all()
+        for _ in range(MAX_INBOX):
+            try:
+                came_s, delivery = self._inbox.get_nowait()
+            except queue.Empty:
+                break
+            self._take(came_s, delivery)
         for outlet in self._outlets.values():
             if outlet.due(now_s):
                 self._send_reading(now_s, outlet)
@@ -167,17 +171,9 @@ class Plant:
     def _on_message(self, delivery: Delivery) -> None:
         """On the wire's thread."""
         try:
-            self._inbox.put_nowait(delivery)
+            self._inbox.put_nowait((clock.steady_s(), delivery))
         except queue.Full:
             self._lost += 1
-
-    def _take_all(self) -> None:
-        for _ in range(MAX_INBOX):
-            try:
-                delivery = self._inbox.get_nowait()
-            except queue.Empty:
-                break
-            self._take(clock.steady_s(), delivery)
 
     def _tell_lost(self, now_s: float) -> None:
         lost = self._lost
@@ -198,15 +194,11 @@ class Plant:
             case _:
                 LOG.debug("from %s: a plant takes no %s", delivery.peer, delivery.kind)
 
-    def _drives(self, identity: str, evse_id: str) -> bool:
-        """Whether the key is that of the controller whose EVSE it is."""
-        return identity == identities.controller(self._site.controller_of(evse_id).name)
-
     def _watch(self, now_s: float, watch: Watch, delivery: Delivery) -> None:
         begun = 0
         for evse_id in watch.evses:
             outlet = self._outlets.get(evse_id)
-            if outlet is None or not self._drives(delivery.identity, evse_id):
+            if outlet is None or delivery.identity != self._drivers[evse_id]:
                 continue
             if outlet.watchers.watch(now_s, watch.driver, delivery.peer):
                 begun += 1
@@ -218,7 +210,7 @@ class Plant:
         outlet = self._outlets.get(delivery.target)
         if outlet is None:
             LOG.debug("from %s: no EVSE %r", delivery.peer, delivery.target)
-        elif not self._drives(delivery.identity, outlet.evse.id):
+        elif delivery.identity != self._drivers[outlet.evse.id]:
             LOG.debug("%s: %s does not host it", outlet.evse.id, delivery.identity)
         elif outlet.watchers.peer(now_s) != delivery.peer:
             LOG.debug("%s: %s does not serve it", outlet.evse.id, delivery.peer)
