@@ -34,6 +34,8 @@ from transport import AddressError, Delivery, Keyring, Port, Wire
 Reply = TypeVar("Reply", StatusReply, SourceReply)
 
 RETRY_S = 1.0
+HEAD_START_S = 0.2
+"""Of the root's controller before all others: mostly it knows all that is asked."""
 
 
 class SiteStatus(Struct, frozen=True, kw_only=True):
@@ -146,24 +148,27 @@ class Client:
         reply_type: type[Reply],
         enough: Callable[[Reply], bool],
     ) -> dict[str, Reply]:
-        """Ask all at once; returns their replies when all or `enough` have come, or time is up."""
+        """Ask the first, then all; returns their replies when all or `enough` have come, or time is up."""
         replies: dict[str, Reply] = {}
         now_s = time.monotonic()
-        deadline_s, said_s = now_s + self._timeout_s, -RETRY_S
-        while len(replies) < len(controllers) and (now_s := time.monotonic()) < deadline_s:
-            if now_s - said_s >= RETRY_S:
-                # Said again: what a request meets on its way may be lost with a dying process.
-                said_s = now_s
-                for controller in controllers:
-                    if controller not in replies:
-                        self._port(controller).send(request, target="", source=self._name, key="request")
+        deadline_s = now_s + self._timeout_s
+        say_s = {name: now_s + (HEAD_START_S if number else 0.0) for number, name in enumerate(controllers)}
+        while say_s and now_s < deadline_s:
+            for name, due_s in say_s.items():
+                if now_s >= due_s:
+                    # Said again: what a request meets on its way may be lost with a dying process.
+                    say_s[name] = now_s + RETRY_S
+                    self._port(name).send(request, target="", source=self._name, key="request")
             try:
-                delivery = self._replies.get(timeout=min(RETRY_S, deadline_s - now_s))
+                delivery = self._replies.get(timeout=max(0.0, min(deadline_s, *say_s.values()) - now_s))
             except queue.Empty:
+                now_s = time.monotonic()
                 continue
+            now_s = time.monotonic()
             reply = delivery.message
             if isinstance(reply, reply_type) and reply.id == request.id:
                 replies[delivery.port_name] = reply
+                say_s.pop(delivery.port_name, None)
                 if enough(reply):
                     break
         return replies
