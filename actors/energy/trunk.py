@@ -150,7 +150,7 @@ class Trunk(Member):
 
     # --- the market --------------------------------------------------------------------------------
 
-    def request(self, now: Instant, priority: bool = False) -> EnergyFlowRequest:
+    def request(self, now: Instant) -> EnergyFlowRequest:
         """What this node and all below it ask for."""
         stamp_us = grid_stamp(now.wall_us, self.settings.site.schedule_interval_duration)
         children = self.branch.wants(now.mono_s, stamp_us)
@@ -167,10 +167,9 @@ class Trunk(Member):
 
         key = (stamp_us, self.sources.version)
         own = self._own_request.get(key, now.wall_us, make, lambda: self._steady_until_us(now))
-        wants = self._requested.get(
+        return self._requested.get(
             (own, children), now.wall_us, lambda: replace(own, children=children), lambda: FOREVER_US
         )
-        return replace(wants, priority_request=True) if priority else wants
 
     def _steady_until_us(self, now: Instant) -> int:
         return steady_until_us(self.sources.in_force(), now.wall_us)
