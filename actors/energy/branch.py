@@ -21,6 +21,7 @@ from actors.energy.ledger import Heard, Ledger, Planned
 from actors.energy.market.errors import RequestError
 from actors.energy.messages import Grant, ModuleStatus, Report
 from actors.energy.request_checks import NOT_HEARD, RequestCheck
+from actors.energy.telling import kept_where_equal, with_changes
 from actors.energy.types import (
     EnergyFlowRequest,
     EnergyManagerConfig,
@@ -73,10 +74,12 @@ class _Child:
         self.report: Report | None = None
         self.alive_until_s = -math.inf
         self.wants: EnergyFlowRequest | None = None
+        self.asked: EnergyFlowRequest | None = None
+        """As told, refused or not."""
         self.refused = ""
         """Why the request that it told last does not count."""
         self.wanted_s = -math.inf
-        """`t_child_s` of the report that told so."""
+        """`t_child_s` of the report that told so, of its present life."""
         self.status: tuple[ModuleStatus, ...] = ()
         self.planned: Planned | None = None
         self.sent: Grant | None = None
@@ -124,19 +127,18 @@ class Branch:
         heard = self.ledger.hear(now_s, report)
         if not heard.stale:
             child.report = report
+            if heard.first or heard.restarted:
+                child.wanted_s = -math.inf
             child.alive_until_s = -math.inf if report.leaving else now_s + self._silent_s
             # The first row is the child's own, whatever it is called (_with_account).
             rows = (s for n, s in enumerate(report.status) if n == 0 or s.id in child.modules)
             child.status = tuple(rows) or child.status
         elif not heard.overtaken or report.t_child_s <= child.wanted_s:
             return heard
-        if report.wants is None:
+        asked = _asked(child, report)
+        if asked is None:
             return heard
-        before, child.wanted_s = child.wants, report.t_child_s
-        asked = report.wants
-        if asked.priority_request:
-            # How urgent it was is over with the hearing; what is asked for is the very same as before then.
-            asked = replace(asked, priority_request=None)
+        before, child.wanted_s, child.asked = child.wants, report.t_child_s, asked
         refused = self._take_request(child, asked)
         wants = child.wants
         alike = wants is before or (before is not None and wants is not None and asks_alike(before, wants))
@@ -286,7 +288,12 @@ class Branch:
                 continue
             order = ledger.next_order()
             grant = Grant(
-                boot=report.boot, t_echo_s=report.t_child_s, order=order, duration_s=lasts_s, fence=fence
+                boot=report.boot,
+                t_echo_s=report.t_child_s,
+                order=order,
+                duration_s=lasts_s,
+                knows_s=None if math.isinf(child.wanted_s) else child.wanted_s,
+                fence=fence,
             )
             if not fence:
                 child.planned = planned[name]
@@ -366,6 +373,19 @@ class Branch:
             told_s = 0.0 if child.report is None else child.report.settle_time_s
             longest_s = max(longest_s, child.settings.settle_time_s, told_s)
         return longest_s
+
+
+def _asked(child: _Child, report: Report) -> EnergyFlowRequest | None:
+    """What a report asks for; None when it says nothing of it, or of changes of what is not known."""
+    before = child.asked
+    if report.wants is None:
+        known = report.since_s is not None and report.since_s <= child.wanted_s
+        return with_changes(before, report.changes) if known and before is not None else None
+    asked = report.wants
+    if asked.priority_request:
+        # How urgent it was is over with the hearing; what is asked for is the very same as before then.
+        asked = replace(asked, priority_request=None)
+    return asked if before is None else kept_where_equal(before, asked)
 
 
 def asks_alike(one: EnergyFlowRequest, other: EnergyFlowRequest) -> bool:

@@ -34,6 +34,7 @@ from actors.energy.messages import (
 )
 from actors.energy.phase_switch import PhaseSwitch
 from actors.energy.schedules import import_limits
+from actors.energy.telling import NOTHING_NEW, Telling
 from actors.energy.types import (
     EnergyFlowRequest,
     EvseState,
@@ -60,6 +61,7 @@ class EvseCore(Member):
         self._switch = PhaseSwitch(settings.phases, settings.config.switch_3ph1ph_delay_s)
         self._actuator = Actuator(settings.fallback, settings.config.settle_time_s)
         self._wishes = Wishes(settings, self.sources)
+        self._telling = Telling()
         self._marks = count(1)
         self._hardware_due_s = now.mono_s + SILENT_INTERVALS * settings.site.update_interval
         self._reading: Reading | None = None
@@ -92,6 +94,8 @@ class EvseCore(Member):
                     return self._tell_again(now.mono_s, event)
                 if refused is not None:
                     effects.append(Say("debug", f"grant not taken: {refused}"))
+                if refused is None and self._telling.known(event.knows_s):
+                    self._report_due_s = now.mono_s
                 renew = refused is None
                 prompt = renew and (first or event.fence)
             case Command():
@@ -131,6 +135,7 @@ class EvseCore(Member):
             and not grant.fence
             and grant.amount == last.amount
             and grant.limits == last.limits
+            and grant.knows_s == last.knows_s
             and now_s < self.due_s
             and self._reading is not None
             and now_s - self._read_at_s <= SILENT_S
@@ -314,6 +319,8 @@ class EvseCore(Member):
         wants_other = self._appetite(now.mono_s) != self._appetite_told
         priority = hurry or wants_other or (changed and state in _OVER)
         effects: list[Effect] = [Say("info", f"{before.value} -> {state.value}")] if changed else []
+        if self._lease.in_force(now.mono_s) is None:
+            self._telling.forget()
         if not self._heard(now.mono_s):
             self._report_due_s = self._hardware_due_s
             return effects
@@ -331,10 +338,15 @@ class EvseCore(Member):
     def _make_report(self, now: Instant, priority: bool) -> Report:
         """With what the car wants, unless the hardware has only not been heard yet."""
         self._appetite_told = appetite = self._appetite(now.mono_s)
-        wants = self._wishes.request(now, self._situation(now.mono_s), appetite, priority)
+        wants = self._wishes.request(now, self._situation(now.mono_s), appetite)
+        report, told = self._short_report(now), NOTHING_NEW
+        if self._heard(now.mono_s):
+            told = self._telling.tell(report.t_child_s, wants, urgent=priority)
         return replace(
-            self._short_report(now),
-            wants=wants if self._heard(now.mono_s) else None,
+            report,
+            wants=told.wants,
+            changes=told.changes,
+            since_s=told.since_s,
             priority=priority,
             status=(self._status(now, wants),) if self.tells_status else (),
         )

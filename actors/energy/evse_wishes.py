@@ -69,17 +69,14 @@ class Wishes:
         self._asked: Memo[EnergyFlowRequest] = Memo()
         self._local: Memo[LimitsReq] = Memo()
 
-    def request(
-        self, now: Instant, of: Situation, appetite: Appetite, priority: bool = False
-    ) -> EnergyFlowRequest:
+    def request(self, now: Instant, of: Situation, appetite: Appetite) -> EnergyFlowRequest:
         """What goes up the tree."""
-        asked = self._asked.get(
+        return self._asked.get(
             (of, appetite, self._stamp_us(now), self._sources.version),
             now.wall_us,
             lambda: self._make(now, of, appetite),
             lambda: steady_until_us(self._sources.in_force(), now.wall_us),
         )
-        return replace(asked, priority_request=True) if priority else asked
 
     def local_limits(self, now: Instant, of: Situation) -> LimitsReq:
         """What the EVSE itself, its cable, its car and its own external sources allow now."""
