@@ -19,6 +19,7 @@ from actors.energy import timestamps
 from actors.energy.effects import RunMarket
 from actors.energy.market import Allocation, Context, Memory, RequestError, TooMuchError, allocate
 from actors.energy.messages import MarketAnswer, OptimizerStatus
+from actors.energy.types import EnforcedLimits
 
 LOG = logging.getLogger("amptree.market")
 
@@ -46,6 +47,7 @@ class MarketRunner:
         self._keep = keep
         self._keep_due_s = time.monotonic()
         self.last: tuple[RunMarket, Allocation] | None = None
+        self._limits: tuple[EnforcedLimits, ...] = ()
 
     def run(self, run: RunMarket) -> MarketAnswer:
         """The market's answer, or its error."""
@@ -64,7 +66,8 @@ class MarketRunner:
                 )
         except RequestError as error:
             return MarketAnswer(error=str(error))
-        limits = allocation.active()
+        limits = allocation.renewed_active(self.last[1], self._limits) if self.last else allocation.active()
+        self._limits = limits
         duration_ms = (time.perf_counter() - begin_s) * 1000
         self.last = run, allocation
         for event in allocation.trace:

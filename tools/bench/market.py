@@ -12,12 +12,11 @@ import statistics
 import time
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
 
 import msgspec
 from msgspec.structs import replace
 
-from actors.energy.market import Allocation, Memory, allocate
+from actors.energy.market import Memory, allocate
 from actors.energy.market.compiling import compile_tree
 from actors.energy.types import EnergyFlowRequest
 from tools.bench.families import FAMILIES, START_US, Family
@@ -80,7 +79,7 @@ def _run_new(family: Family, request: EnergyFlowRequest, _: int) -> list[float]:
 def _run_changed(family: Family, request: EnergyFlowRequest, number: int) -> list[float]:
     """The tree was compiled and allocated; some EVSEs, and so the nodes above them, are new objects."""
     before, memory = allocate(request, family.config, START_US)
-    list(before)
+    before_results = list(before)
     changed = changed_request(request, family.changed, number)
     gc.collect()
     begin_s = time.process_time()
@@ -88,14 +87,10 @@ def _run_changed(family: Family, request: EnergyFlowRequest, number: int) -> lis
     read_s = time.process_time()
     allocation, _ = allocate(changed, family.config, START_US, Memory(memory.contexts, tree))
     allocated_s = time.process_time()
-    results = _rebuilt(allocation, before)
+    results = allocation.renewed(before, before_results)
     built_s = time.process_time()
     assert results
     return _stages(begin_s, read_s, allocated_s, built_s)
-
-
-def _rebuilt(allocation: Allocation, before: Allocation) -> Sequence[Any]:
-    return list(allocation)
 
 
 def changed_request(request: EnergyFlowRequest, share: float, number: int) -> EnergyFlowRequest:

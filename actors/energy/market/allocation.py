@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import overload
 
+from actors.energy.market.changes import changed_evses
 from actors.energy.market.outcome import Outcome
 from actors.energy.market.plain_run import PlainRun
 from actors.energy.market.report import Report
@@ -59,6 +60,31 @@ class Allocation(Sequence[EnforcedLimits]):
     def some(self, evses: Sequence[int]) -> list[EnforcedLimits]:
         """The limits of some EVSEs, by their numbers."""
         return Results(self._outcome).of(evses)
+
+    def renewed(self, before: Allocation, results: Sequence[EnforcedLimits]) -> list[EnforcedLimits]:
+        """The same as list(self), where `results` is list(before): only what changed is built."""
+        if isinstance(self._run, PlainRun) or isinstance(before._run, PlainRun):
+            return list(self)
+        return self._renewed(self._outcome, before._outcome, results, forecast=True)
+
+    def renewed_active(
+        self, before: Allocation, results: Sequence[EnforcedLimits]
+    ) -> tuple[EnforcedLimits, ...]:
+        """The same as `active`, where `results` is that of `before`: only what changed is built."""
+        if isinstance(self._run, PlainRun) or isinstance(before._run, PlainRun):
+            return self.active()
+        return tuple(self._renewed(self._now, before._now, results, forecast=False))
+
+    def _renewed(
+        self, now: Outcome, before: Outcome, results: Sequence[EnforcedLimits], *, forecast: bool
+    ) -> list[EnforcedLimits]:
+        changed = changed_evses(now, before).tolist()
+        found = list(results)
+        if len(found) != len(self):
+            return Results(now, forecast=forecast).of(range(len(self)))
+        for evse, limits in zip(changed, Results(now, forecast=forecast).of(changed), strict=True):
+            found[evse] = limits
+        return found
 
     @property
     def uuids(self) -> tuple[str, ...]:

@@ -8,11 +8,13 @@ is taken over as it is, with all below it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from operator import attrgetter
 
 import numpy as np
 
 from actors.energy.market.arrays import Bools
+from actors.energy.market.changes import same_limits
 from actors.energy.market.entries import Direction, Row, fallback_of, instant
 from actors.energy.market.errors import RequestError, joined
 from actors.energy.market.reading import careful_rows, check_length, read, read_carefully
@@ -61,7 +63,14 @@ def _renewed(
     request: EnergyFlowRequest, before: CompiledTree, changed: dict[int, EnergyFlowRequest]
 ) -> CompiledTree | None:
     """The tree before, with some nodes changed; None when it is time to read all of it again."""
-    shape, places, fresh = before.shape, list(changed), list(changed.values())
+    shape = before.shape
+    nodes = before.nodes.copy()
+    for i, node in changed.items():
+        nodes[i] = node
+    changed = {i: node for i, node in changed.items() if not same_limits(node, before.nodes[i])}
+    if not changed:
+        return replace(before, request=request, nodes=nodes)
+    places, fresh = list(changed), list(changed.values())
     check_names(fresh, places, shape.parent)
     read_now, targets, fallbacks = _read(fresh, places, shape.parent)
     at = np.array(places, dtype=np.intp)
@@ -71,9 +80,6 @@ def _renewed(
         if renewed is None:
             return None
         schedules[direction] = renewed
-    nodes = before.nodes.copy()
-    for i, node in changed.items():
-        nodes[i] = node
     if before.targets:
         targets += [each for each in before.targets if each.node not in changed]
         targets.sort(key=lambda each: each.node)

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from actors.energy.market.arrays import Bools, Counts, Floats
+from actors.energy.market.arrays import Bools, Counts, Floats, once
 from actors.energy.market.limits import Extra
-from actors.energy.market.phases import PhaseChoices, PhaseReason
+from actors.energy.market.phases import BELOW, PhaseChoices, PhaseReason
 from actors.energy.market.tiers import Tier
 from actors.energy.market.turns import CRUMB, Desk, buy_in_turn
 
@@ -37,6 +37,8 @@ class Counter:
     shared_grid_W: Floats
     extras: dict[int, list[tuple[Extra, float, float]]]
     """Of a column: limits on some of a node's EVSEs, with the ampere and grid watt left of each."""
+    in_watts: bool
+    """Whether any limit is."""
     to_grid: Floats
     min_A: Floats
     choices: PhaseChoices
@@ -62,50 +64,60 @@ def buy_first(counter: Counter) -> FirstPurchases:
     bought, certain = _all_at_once(counter)
     for column in np.flatnonzero(~certain).tolist():
         _one_by_one(counter, column, bought)
-    bought.tried = bought.phases.copy()
-    bought.phases[bought.held < CRUMB] = 0
-    bought.phases[~counter.ampere] = 0
+    bought.tried = bought.phases
+    bought.phases = np.where((bought.held >= CRUMB) & counter.ampere, bought.tried, np.int8(0))
     bought.reasons[bought.phases == 0] = PhaseReason.NOTHING
     return bought
 
 
 def _all_at_once(counter: Counter) -> tuple[FirstPurchases, Bools]:
     """What everyone would buy alone, and the columns in which it all fits together."""
-    tier, choices = counter.tier, counter.choices
+    tier, choices, min_A = counter.tier, counter.choices, once(counter.min_A)
     offer_A = tier.offers(counter.own_A, counter.shared_A)
-    offer_grid_W = tier.offers(counter.own_grid_W, counter.shared_grid_W)
-    offer_W = offer_grid_W / counter.to_grid
-    classes = choices.classes(offer_W)
+    offer_W = np.full((1, 1), np.inf)
+    if counter.in_watts:
+        offer_W = tier.offers(counter.own_grid_W, counter.shared_grid_W) / once(counter.to_grid)
+    classes = np.full((1, 1), BELOW, dtype=np.int8)
+    if choices.any_depends:
+        classes = choices.classes(offer_W)
     phases = choices.pick(choices.counts, classes)
     reasons = choices.pick(choices.reasons, classes).copy()
 
     def affordable(count: Counts) -> Floats:
-        return np.minimum(offer_A, offer_W / (count * counter.volts))
+        return np.minimum(offer_A, offer_W / (count * counter.volts)) if counter.in_watts else offer_A
 
-    has_minimum = counter.min_A > 0.0
+    has_minimum = min_A > 0.0
     current = affordable(phases)
-    falls_back = has_minimum & (current + CRUMB < counter.min_A) & (choices.fallback > 0)
-    if falls_back.any():
+    too_little = has_minimum & (current + CRUMB < min_A)
+    if choices.any_depends:
+        falls_back = too_little & (choices.fallback > 0)
         phases = np.where(falls_back, choices.fallback, phases)
         reasons[falls_back] = PhaseReason.FALLBACK
         current = affordable(phases)
-    refused = counter.ampere & has_minimum & (current + CRUMB < counter.min_A)
-    first_A = np.where(has_minimum, counter.min_A, np.minimum(current, counter.slice_A))
+        too_little = has_minimum & (current + CRUMB < min_A)
+    refused = counter.ampere & too_little
+    first_A = (
+        min_A if has_minimum.all() else np.where(has_minimum, min_A, np.minimum(current, counter.slice_A))
+    )
     held = np.where(counter.ampere & ~refused, first_A, 0.0)
-    held[counter.watt] = np.minimum(offer_W, counter.slice_W)[counter.watt]
+    if once(counter.watt).any():
+        held = np.where(counter.watt, np.minimum(offer_W, counter.slice_W), held)
     held[held < CRUMB] = 0.0
 
-    grid_W = held * np.where(counter.ampere, phases * counter.volts, 1.0) * counter.to_grid
     certain = np.ones(len(held), dtype=np.bool_)
     certain[list(counter.extras)] = False
-    left_grid_W = counter.shared_grid_W.copy()
     for stage in tier.stages:
         certain &= (stage.sums(held) <= counter.shared_A[:, stage.groups]).all(axis=1)
-        left_grid_W[:, stage.groups] -= stage.sums(grid_W)
-    certain &= (left_grid_W >= 0.0).all(axis=1)
-    if choices.depends.any():
-        worst_W = tier.offers(counter.own_grid_W, left_grid_W) / counter.to_grid
-        certain &= ((choices.classes(worst_W) == classes) | ~choices.depends).all(axis=1)
+    if counter.in_watts:
+        grid_W = held * np.where(counter.ampere, phases * counter.volts, 1.0) * once(counter.to_grid)
+        left_grid_W = counter.shared_grid_W.copy()
+        for stage in tier.stages:
+            left_grid_W[:, stage.groups] -= stage.sums(grid_W)
+        certain &= (left_grid_W >= 0.0).all(axis=1)
+        if choices.any_depends:
+            worst_W = tier.offers(counter.own_grid_W, left_grid_W) / once(counter.to_grid)
+            certain &= ((choices.classes(worst_W) == classes) | ~choices.depends).all(axis=1)
+    classes = np.broadcast_to(classes, held.shape).copy()
     return FirstPurchases(held, phases.copy(), phases, reasons, refused, classes), certain
 
 

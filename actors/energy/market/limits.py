@@ -15,12 +15,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from actors.energy.market.arrays import Bools, Counts, Floats, Ints, repeated
+from actors.energy.market.arrays import Bools, Counts, Floats, Ints, once, repeated
 from actors.energy.market.entries import Direction, Row
 from actors.energy.market.heeding import Heeded
 from actors.energy.market.tree import CompiledTree, Shape
@@ -76,7 +77,13 @@ class PathLimits:
     @property
     def open(self) -> Bools:
         """Where neither the current nor the power that limits allow is 0: (columns, EVSEs)."""
-        return np.asarray((self.path_A > 0.0) & (self.path_grid_W > 0.0))
+        may = (once(self.path_A) > 0.0) & (once(self.path_grid_W) > 0.0)
+        return repeated(np.asarray(may), len(self.path_A))
+
+    @cached_property
+    def in_watts(self) -> bool:
+        """Whether any limit is in watts."""
+        return bool(np.isfinite(once(self.path_grid_W)).any())
 
 
 def path_limits(

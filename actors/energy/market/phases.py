@@ -17,13 +17,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from actors.energy.market.arrays import Bools, Counts, Floats, Ints
+from actors.energy.market.arrays import Bools, Counts, Floats, once, repeated
 from actors.energy.market.limits import PathLimits
 from actors.energy.market.memory import Contexts
+from actors.energy.market.tiers import Tier
 from actors.energy.types import EnergyManagerConfig
 
 SLACK_W = 1e-6
@@ -81,22 +83,28 @@ class PhaseChoices:
         """The class of an offered power."""
         return (power_W >= self.below_W).astype(np.int8) + (power_W >= self.above_W)
 
-    def of(self, members: Ints) -> PhaseChoices:
-        """The choices of some of the EVSEs."""
-        cells = np.s_[:, members]
+    def of(self, tier: Tier) -> PhaseChoices:
+        """The choices of a tier's members."""
+        if tier.whole:
+            return self
         return PhaseChoices(
-            [each[cells] for each in self.counts],
-            [each[cells] for each in self.reasons],
-            [each[cells] for each in self.wants_minimum],
-            self.fallback[cells],
-            self.below_W[cells],
-            self.above_W[cells],
-            self.depends[cells],
+            [tier.of(each) for each in self.counts],
+            [tier.of(each) for each in self.reasons],
+            [tier.of(each) for each in self.wants_minimum],
+            tier.of(self.fallback),
+            tier.of(self.below_W),
+            tier.of(self.above_W),
+            tier.of(self.depends),
         )
+
+    @cached_property
+    def any_depends(self) -> bool:
+        """Whether the power plays a part anywhere."""
+        return bool(once(self.depends).any())
 
     def pick(self, of_class: list[Counts], classes: Counts) -> Counts:
         """The values of the given classes."""
-        return np.choose(classes, of_class) if self.depends.any() else of_class[BELOW]
+        return np.choose(classes, of_class) if self.any_depends else of_class[BELOW]
 
     def wanting_minimum(self, classes: Counts) -> Bools:
         """Whether the minimum phase count is what is wanted at the given classes."""
@@ -105,16 +113,16 @@ class PhaseChoices:
 
 def export_choices(limits: PathLimits) -> PhaseChoices:
     """Exports use the EVSE's own phases."""
-    return _settled(limits.own_max_phases.astype(np.int8), np.int8(PhaseReason.EXPORT))
+    counts = once(limits.own_max_phases)
+    return _settled(counts, np.full(counts.shape, PhaseReason.EXPORT, dtype=np.int8), len(limits.path_A))
 
 
-def _settled(counts: Counts, reasons: Counts | np.int8) -> PhaseChoices:
-    nowhere = np.zeros(counts.shape, dtype=np.bool_)
-    reason = np.broadcast_to(reasons, counts.shape).astype(np.int8)
-    never = np.full(counts.shape, -np.inf)
-    return PhaseChoices(
-        [counts] * 3, [reason] * 3, [nowhere] * 3, np.zeros_like(counts), never, never, nowhere
-    )
+def _settled(counts: Counts, reasons: Counts, columns: int) -> PhaseChoices:
+    nowhere = repeated(np.zeros((1, counts.shape[1]), dtype=np.bool_), columns)
+    never = repeated(np.full((1, counts.shape[1]), -np.inf), columns)
+    none = repeated(np.zeros((1, counts.shape[1]), dtype=np.int8), columns)
+    counts, reasons = repeated(counts, columns), repeated(reasons, columns)
+    return PhaseChoices([counts] * 3, [reasons] * 3, [nowhere] * 3, none, never, never, nowhere)
 
 
 def import_choices(
@@ -125,21 +133,23 @@ def import_choices(
     start_us: int,
 ) -> PhaseChoices:
     """The choices of imports."""
-    most = limits.max_phases.astype(np.int8)
-    reported = limits.active_phases.astype(np.int8)
-    charging = np.minimum(np.where(reported > 0, reported, 3), most).astype(np.int8)
-    has_minimum = limits.min_A > 0.0
+    most, reported, columns = once(limits.max_phases), once(limits.active_phases), len(limits.path_A)
+    charging = np.minimum(np.where(reported > 0, reported, np.int8(3)), most)
+    has_minimum = once(limits.min_A) > 0.0
     plain = np.where(has_minimum, most, charging)
-    plain_reason = np.where(has_minimum, PhaseReason.MAXIMUM, PhaseReason.ACTIVE).astype(np.int8)
+    plain_reason = np.where(has_minimum, np.int8(PhaseReason.MAXIMUM), np.int8(PhaseReason.ACTIVE))
     if config.switch_3ph1ph_while_charging_mode == "Never":
-        return _settled(plain, plain_reason)
+        return _settled(plain, plain_reason, columns)
+    shape = limits.path_A.shape
+    most, charging = np.broadcast_to(most, shape), np.broadcast_to(charging, shape)
+    plain, plain_reason = (np.broadcast_to(each, shape).copy() for each in (plain, plain_reason))
     decides = has_minimum & np.isfinite(limits.path_grid_W) & np.isfinite(limits.path_A)
     depends = decides & limits.may_switch
     fixed = decides & ~limits.may_switch
     plain[fixed] = charging[fixed]
     plain_reason[fixed] = PhaseReason.CANNOT_SWITCH
     if not depends.any():
-        return _settled(plain, plain_reason)
+        return _settled(plain, plain_reason, columns)
     given = limits.min_phases.astype(np.int8)
     floor = np.minimum(np.maximum(given, 1), most).astype(np.int8)
     switching = _Switching(

@@ -53,8 +53,14 @@ class Positions:
     """The limit that stops an EVSE: OWN, or a number made by `limit_number`."""
 
     def __post_init__(self) -> None:
-        for name in ("held", "caps", "steps", "grid_W", "stopped_by"):
+        for name in ("held", "caps", "grid_W", "stopped_by"):
             setattr(self, name, np.ascontiguousarray(getattr(self, name)))
+
+    def steps_of(self, cells: slice | Ints) -> Floats | float:
+        """Of flat cells; one number where all are one and the same."""
+        if self.steps.strides == (0, 0):
+            return float(self.steps[0, 0])
+        return np.asarray(self.steps.reshape(-1)[cells])
 
     def of_columns(self, columns: NDArray[np.bool_]) -> Positions:
         """A copy of some columns."""
@@ -67,37 +73,42 @@ class Positions:
         )
 
 
-def sell_rounds(tier: Tier, shared_A: Floats, shared_grid_W: Floats, positions: Positions) -> None:
-    """Narrow the caps to what every EVSE gets in the end; limits are (columns, groups)."""
+def sell_rounds(tier: Tier, shared_A: Floats, shared_grid_W: Floats | None, positions: Positions) -> None:
+    """Narrow the caps to what every EVSE gets in the end; limits are (columns, groups), or none."""
     for stage in tier.stages:
         _narrow(stage, shared_A[:, stage.groups], positions, None)
-        _narrow(stage, shared_grid_W[:, stage.groups], positions, positions.grid_W)
+        if shared_grid_W is not None:
+            _narrow(stage, shared_grid_W[:, stage.groups], positions, positions.grid_W)
 
 
 def _narrow(stage: Stage, limits: Floats, positions: Positions, unit: Floats | None) -> None:
     caps = positions.caps if unit is None else positions.caps * unit
-    columns, groups = np.nonzero(stage.sums(caps) > limits)
-    if not len(columns):
+    exceeded = stage.sums(caps) > limits
+    if not exceeded.any():
         return
+    columns, groups = np.nonzero(exceeded)
     length = stage.length[groups]
     starts = np.cumsum(length) - length
-    row = columns * positions.caps.shape[1] + stage.first[groups] - starts
-    flat = np.arange(int(length.sum()), dtype=np.intp) + np.repeat(row, length)
-    factor = 1.0 if unit is None else unit.reshape(-1)[flat]
+    cells: slice | Ints = slice(None)
+    if not exceeded.all() or len(stage.members) < caps.shape[1]:
+        row = columns * caps.shape[1] + stage.first[groups] - starts
+        cells = np.arange(int(length.sum()), dtype=np.intp) + np.repeat(row, length)
+    factor = None if unit is None else unit.reshape(-1)[cells]
+    held, steps = positions.held.reshape(-1)[cells], positions.steps_of(cells)
     sold = fill(
         limits[columns, groups],
         starts,
         length,
-        positions.held.reshape(-1)[flat] * factor,
-        caps.reshape(-1)[flat],
-        positions.steps.reshape(-1)[flat] * factor,
+        held if factor is None else held * factor,
+        caps.reshape(-1)[cells],
+        steps if factor is None else steps * factor,
     )
     all_caps, stopped_by = positions.caps.reshape(-1), positions.stopped_by.reshape(-1)
-    new = sold.amounts / factor
-    stops = new < all_caps[flat] - SLACK
-    numbers = np.repeat(limit_number(stage.groups[groups], is_power=unit is not None), length)
-    stopped_by[flat[stops]] = numbers[stops]
-    all_caps[flat] = np.minimum(all_caps[flat], new)
+    new = sold.amounts if factor is None else sold.amounts / factor
+    stops = new < all_caps[cells] - SLACK
+    numbers = limit_number(stage.groups[groups], is_power=unit is not None)
+    stopped_by[cells] = np.where(stops, np.repeat(numbers, length), stopped_by[cells])
+    all_caps[cells] = np.minimum(all_caps[cells], new)
 
 
 @dataclass(frozen=True)
@@ -109,37 +120,46 @@ class Filled:
     in_last_round: Floats
 
 
-def fill(limits: Floats, starts: Ints, length: Ints, held: Floats, caps: Floats, steps: Floats) -> Filled:
+def fill(
+    limits: Floats, starts: Ints, length: Ints, held: Floats, caps: Floats, steps: Floats | float
+) -> Filled:
     """Use up limits that the caps exceed.
 
     `limits` has one value a segment; segment k are the elements from `starts[k]` on, `length[k]`
-    of them, in depth-first order. All values are in the unit of the limits.
+    of them, in depth-first order. All values are in the unit of the limits; `steps` is one number
+    where all are alike.
     """
+    alike = int(length[0]) if (length == length[0]).all() else 0
 
     def total(values: Floats) -> Floats:
+        if alike:
+            return np.asarray(values.reshape(-1, alike).sum(axis=1))
         return np.asarray(np.add.reduceat(values, starts))
 
-    rounds_to_cap = (caps - held) / steps
+    def each(values: Floats) -> Floats:
+        return np.repeat(values, alike or length)
+
+    to_cap, for_rounds = caps - held, limits - total(held)
     rounds = np.zeros(len(limits))
     for _ in range(len(held) + 2):
-        now = np.repeat(rounds, length)
-        left = limits - total(held + steps * np.minimum(now, rounds_to_cap))
-        speed = total(np.where(rounds_to_cap > now, steps, 0.0))
+        reach = each(rounds) * steps if isinstance(steps, np.ndarray) else each(rounds * steps)
+        left = for_rounds - total(np.minimum(reach, to_cap))
+        speed = total(np.where(to_cap > reach, steps, 0.0))
         ahead = np.divide(left, speed, out=np.zeros_like(left), where=(speed > 0.0) & (left > 0.0))
         rounds += ahead
         if not np.any(ahead > SLACK * SLACK * rounds):
             break
     full = np.floor(rounds)
-    reached = np.minimum(caps, held + np.repeat(full, length) * steps)
+    reached = np.minimum(caps, held + each(full) * steps)
     too_far = (total(reached) > limits) & (full > 0.0)
     if too_far.any():
         full -= too_far
-        reached = np.minimum(caps, held + np.repeat(full, length) * steps)
+        reached = np.minimum(caps, held + each(full) * steps)
     left = np.maximum(limits - total(reached), 0.0)
     wanted = np.minimum(steps, caps - reached)
     before = np.cumsum(wanted) - wanted
-    before -= np.repeat(before[starts], length)
-    bought = np.minimum(wanted, np.maximum(np.repeat(left, length) - before, 0.0))
+    before -= each(before[starts])
+    bought = np.minimum(wanted, np.maximum(each(left) - before, 0.0))
     return Filled(reached + bought, full, bought)
 
 

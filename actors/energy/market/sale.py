@@ -44,13 +44,16 @@ class Turn:
 
     def buys(self, takes_part: Bools) -> Bools:
         """Who of the tier: (columns, members)."""
-        members = takes_part[:, self.tier.members]
-        return members if self.now is None else members & self.now[:, self.tier.members]
+        members = self.tier.of(takes_part)
+        return members if self.now is None else members & self.tier.of(self.now)
 
-    def put(self, target: NDArray[Any], values: NDArray[Any]) -> None:
-        """Write down what those got who bought."""
+    def put(self, target: NDArray[Any], values: NDArray[Any]) -> NDArray[Any]:
+        """What those got who bought, written down in (columns, EVSEs)."""
+        if self.tier.whole and self.now is None:
+            return values
         cells = np.s_[:, self.tier.members]
         target[cells] = values if self.now is None else np.where(self.now[cells], values, target[cells])
+        return target
 
 
 def turns(tiers: tuple[Tier, ...], sale: Sale) -> Iterator[Turn]:

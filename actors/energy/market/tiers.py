@@ -18,8 +18,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
-from actors.energy.market.arrays import Floats, Ints
+from actors.energy.market.arrays import Floats, Ints, T, once, repeated
 
 if TYPE_CHECKING:
     from actors.energy.market.tree import Shape
@@ -36,13 +37,28 @@ class Stage:
     """The EVSEs of all its groups, in order; group i's begin at starts[i]."""
     starts: Ints
 
+    @cached_property
+    def cells(self) -> slice | Ints:
+        """`members` as they are best looked up: a slice where they stand together."""
+        first, count = int(self.members[0]), len(self.members)
+        together = int(self.members[-1]) - first + 1 == count
+        return slice(first, first + count) if together else self.members
+
+    @cached_property
+    def alike(self) -> int:
+        """The size of its groups; 0 where they differ."""
+        return int(self.length[0]) if (self.length == self.length[0]).all() else 0
+
     def sums(self, values: Floats) -> Floats:
         """Sum over each group: (columns, EVSEs) to (columns, groups)."""
-        return np.add.reduceat(values[:, self.members], self.starts, axis=1)
+        values = values[:, self.cells]
+        if self.alike:
+            return np.asarray(values.reshape(len(values), len(self.groups), self.alike).sum(axis=2))
+        return np.add.reduceat(values, self.starts, axis=1)
 
     def spread(self, values: Floats) -> Floats:
         """A group's value for each of its EVSEs: (columns, groups) to (columns, members)."""
-        return np.repeat(values, self.length, axis=1)
+        return np.repeat(values, self.alike or self.length, axis=1)
 
 
 @dataclass(frozen=True)
@@ -50,6 +66,8 @@ class Tier:
     """The EVSEs of one priority (`members`, in depth-first order); positions are within them."""
 
     priority: int
+    count: int
+    """Of all EVSEs of the tree."""
     members: Ints
     own_nodes: Ints
     own_starts: Ints
@@ -63,19 +81,35 @@ class Tier:
         ends = [*self.group_starts[1:].tolist(), len(self.group_nodes)]
         return int(ends[group] - self.group_starts[group])
 
+    @cached_property
+    def whole(self) -> bool:
+        """Whether it is all EVSEs of the tree."""
+        return len(self.members) == self.count
+
+    def of(self, values: NDArray[T]) -> NDArray[T]:
+        """Values of its members: (columns, EVSEs) to (columns, members)."""
+        if self.whole:
+            return values
+        return repeated(np.take(once(values), self.members, axis=1), len(values))
+
     def own(self, node_limits: Floats) -> Floats:
         """The smallest limit of the nodes that an EVSE has for itself: (columns, members)."""
+        count, node_limits = len(node_limits), once(node_limits)
+        if len(self.own_nodes) == len(self.members) == len(self.own_members):
+            return repeated(np.take(node_limits, self.own_nodes, axis=1), count)
         limits = np.full((node_limits.shape[0], len(self.members)), np.inf)
         if len(self.own_nodes):
             limits[:, self.own_members] = np.minimum.reduceat(
                 node_limits[:, self.own_nodes], self.own_starts, axis=1
             )
-        return limits
+        return repeated(limits, count)
 
     def shared(self, node_limits: Floats) -> Floats:
         """The smallest limit of each group's nodes: (columns, groups)."""
         if not len(self.group_nodes):
             return np.empty((node_limits.shape[0], 0))
+        if len(self.group_starts) == len(self.group_nodes):
+            return np.take(node_limits, self.group_nodes, axis=1)
         return np.minimum.reduceat(node_limits[:, self.group_nodes], self.group_starts, axis=1)
 
     def offers(self, own: Floats, shared: Floats) -> Floats:
@@ -83,7 +117,7 @@ class Tier:
         offers = own.copy()
         for stage in self.stages:
             spread = stage.spread(shared[:, stage.groups])
-            offers[:, stage.members] = np.minimum(offers[:, stage.members], spread)
+            offers[:, stage.cells] = np.minimum(offers[:, stage.cells], spread)
         return offers
 
     @cached_property
@@ -123,6 +157,7 @@ def _tier(shape: Shape, priority: int, members: Ints) -> Tier:
     outermost = shared[order][group_starts]
     return Tier(
         priority=priority,
+        count=len(shape.evses),
         members=members,
         own_nodes=own,
         own_starts=own_starts,

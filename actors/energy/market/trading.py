@@ -9,15 +9,16 @@ buys ahead of the others, is said by a Sale (sale.py).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from actors.energy.market.arrays import Bools, Counts, Floats, Ints
+from actors.energy.market.arrays import Bools, Counts, Floats, Ints, once, repeated
 from actors.energy.market.crossing import SharedLimit, sell_rounds_crossing
 from actors.energy.market.first_round import Counter, FirstPurchases, buy_first
 from actors.energy.market.limits import Extra, PathLimits
-from actors.energy.market.phases import PhaseChoices
+from actors.energy.market.phases import PhaseChoices, PhaseReason
 from actors.energy.market.rounds import OWN, Positions, limit_number, sell_rounds
 from actors.energy.market.sale import Sale, Turn, turns
 from actors.energy.market.tiers import Tier
@@ -48,6 +49,8 @@ class Trades:
     """Which limit stopped an EVSE; see Positions."""
     wants_minimum: Bools
     """Whether the minimum phase count was what was wanted at any turn."""
+    sold: bool = False
+    """Whether anything was, so far."""
 
     @property
     def power_W(self) -> Floats:
@@ -67,24 +70,34 @@ def trade(
 ) -> Trades:
     """Sell to all EVSEs of `takes_part` (columns, EVSEs); without a sale, all that limits allow."""
     shape = takes_part.shape
-    ampere = takes_part & np.isfinite(limits.path_A)
+    anybody = bool(once(takes_part).any())
+    ampere = takes_part & np.isfinite(once(limits.path_A))
+
+    def all_of(value: float, kind: type[np.generic]) -> NDArray[Any]:
+        """One for each, to be written to where there is anything to write."""
+        if anybody:
+            return np.full(shape, value, dtype=kind)
+        return repeated(np.full((1, shape[1]), value, dtype=kind), shape[0])
+
     trades = Trades(
         limits=limits,
         sale=sale or Sale(limits.node_A, limits.node_grid_W),
         ampere=ampere,
-        watt=takes_part & ~ampere & np.isfinite(limits.path_grid_W),
-        current_A=np.zeros(shape),
-        grid_W=np.zeros(shape),
-        phases=np.zeros(shape, dtype=np.int8),
-        tried=np.ones(shape, dtype=np.int8),
-        reasons=np.zeros(shape, dtype=np.int8),
-        refused=np.zeros(shape, dtype=np.bool_),
-        stopped_by=np.full(shape, OWN, dtype=np.int32),
-        wants_minimum=np.zeros(shape, dtype=np.bool_),
+        watt=takes_part & ~ampere & np.isfinite(once(limits.path_grid_W)),
+        current_A=all_of(0.0, np.float64),
+        grid_W=all_of(0.0, np.float64),
+        phases=all_of(0, np.int8),
+        tried=all_of(1, np.int8),
+        reasons=all_of(PhaseReason.NOTHING, np.int8),
+        refused=all_of(False, np.bool_),
+        stopped_by=all_of(OWN, np.int32),
+        wants_minimum=all_of(False, np.bool_),
     )
-    for turn in turns(tiers, trades.sale):
-        if turn.buys(trades.ampere).any() or turn.buys(trades.watt).any():
-            _trade_tier(tree, turn, trades, choices, config)
+    if anybody:
+        for turn in turns(tiers, trades.sale):
+            if turn.buys(trades.ampere).any() or turn.buys(trades.watt).any():
+                _trade_tier(tree, turn, trades, choices, config)
+                trades.sold = True
     return trades
 
 
@@ -92,14 +105,14 @@ def _trade_tier(
     tree: CompiledTree, turn: Turn, trades: Trades, choices: PhaseChoices, config: EnergyManagerConfig
 ) -> None:
     tier = turn.tier
-    counter = _counter(tree, turn, trades, choices.of(tier.members), config)
+    counter = _counter(tree, turn, trades, choices.of(tier), config)
     first = buy_first(counter)
     positions = _positions(counter, first)
-    plain = np.ones(len(first.held), dtype=np.bool_)
-    plain[list(counter.extras)] = False
-    if plain.all():
-        sell_rounds(tier, counter.shared_A, counter.shared_grid_W, positions)
+    if not counter.extras:
+        sell_rounds(tier, counter.shared_A, counter.shared_grid_W if counter.in_watts else None, positions)
     else:
+        plain = np.ones(len(first.held), dtype=np.bool_)
+        plain[list(counter.extras)] = False
         some = positions.of_columns(plain)
         sell_rounds(tier, counter.shared_A[plain], counter.shared_grid_W[plain], some)
         positions.caps[plain] = some.caps
@@ -108,15 +121,18 @@ def _trade_tier(
             sell_rounds_crossing(_crossing_limits(counter, column), positions, column)
     sold = positions.caps
     sold[sold < CRUMB] = 0.0
-    turn.put(trades.current_A, np.where(counter.ampere, sold, 0.0))
-    turn.put(trades.grid_W, sold * positions.grid_W)
-    turn.put(trades.phases, first.phases)
-    turn.put(trades.tried, first.tried)
-    turn.put(trades.reasons, first.reasons)
-    turn.put(trades.refused, first.refused)
-    turn.put(trades.stopped_by, positions.stopped_by)
-    if counter.choices.depends.any():
-        turn.put(trades.wants_minimum, _wanted_minimum(tree, turn, trades, counter, first))
+    some_watt = bool(once(counter.watt).any())
+    bought_A = np.where(counter.ampere, sold, 0.0) if some_watt else sold
+    trades.current_A = turn.put(trades.current_A, bought_A)
+    trades.grid_W = turn.put(trades.grid_W, sold * positions.grid_W)
+    trades.phases = turn.put(trades.phases, first.phases)
+    trades.tried = turn.put(trades.tried, first.tried)
+    trades.reasons = turn.put(trades.reasons, first.reasons)
+    trades.refused = turn.put(trades.refused, first.refused)
+    trades.stopped_by = turn.put(trades.stopped_by, positions.stopped_by)
+    if counter.choices.any_depends:
+        wanted = _wanted_minimum(tree, turn, trades, counter, first)
+        trades.wants_minimum = turn.put(trades.wants_minimum, wanted)
 
 
 def left_of(tree: CompiledTree, limits: Floats, sold: Floats) -> Floats:
@@ -130,9 +146,11 @@ def _counter(
     tree: CompiledTree, turn: Turn, trades: Trades, choices: PhaseChoices, config: EnergyManagerConfig
 ) -> Counter:
     tier, limits = turn.tier, trades.limits
-    cells = np.s_[:, tier.members]
-    node_A = left_of(tree, turn.node_A, trades.current_A)
-    node_grid_W = left_of(tree, turn.node_grid_W, trades.grid_W)
+    node_A, node_grid_W = turn.node_A, turn.node_grid_W
+    if trades.sold:
+        node_A = left_of(tree, node_A, trades.current_A)
+        if limits.in_watts:
+            node_grid_W = left_of(tree, node_grid_W, trades.grid_W)
     extras: dict[int, list[tuple[Extra, float, float]]] = {}
     for extra in limits.extras:
         bought = (extra.column, extra.members)
@@ -148,8 +166,9 @@ def _counter(
         shared_A=tier.shared(node_A),
         shared_grid_W=tier.shared(node_grid_W),
         extras=extras,
-        to_grid=limits.evse_to_grid[cells],
-        min_A=limits.min_A[cells],
+        in_watts=limits.in_watts,
+        to_grid=tier.of(limits.evse_to_grid),
+        min_A=tier.of(limits.min_A),
         choices=choices,
         slice_A=max(config.slice_ampere, FINEST_SLICE),
         slice_W=max(config.slice_watt, FINEST_SLICE),
@@ -159,14 +178,17 @@ def _counter(
 
 def _positions(counter: Counter, first: FirstPurchases) -> Positions:
     """Where everyone stands after the first round; who bought nothing there has a cap of nothing."""
-    grid_W = counter.to_grid.copy()
-    with_phases = counter.ampere & (first.phases > 0)
-    grid_W[with_phases] *= first.phases[with_phases] * counter.volts
-    own = np.where(
-        counter.ampere, np.minimum(counter.own_A, counter.own_grid_W / grid_W), counter.own_grid_W / grid_W
-    )
+    per_unit = np.where(counter.ampere & (first.phases > 0), first.phases * counter.volts, 1.0)
+    grid_W = per_unit * once(counter.to_grid)
+    own = counter.own_A
+    if counter.in_watts:
+        own_W = counter.own_grid_W / grid_W
+        own = np.where(counter.ampere, np.minimum(own, own_W), own_W)
     caps = np.where(first.held > 0.0, np.maximum(own, first.held), 0.0)
-    steps = np.where(counter.ampere, counter.slice_A, counter.slice_W)
+    if once(counter.watt).any():
+        steps = np.where(counter.ampere, counter.slice_A, counter.slice_W)
+    else:
+        steps = np.broadcast_to(counter.slice_A, caps.shape)
     return Positions(first.held, caps, steps, grid_W, np.full(caps.shape, OWN, dtype=np.int32))
 
 

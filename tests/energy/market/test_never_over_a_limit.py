@@ -61,7 +61,7 @@ def _open_exports(request: Any) -> list[str]:
 def _one_slice_more(original: Callable[..., Filled]) -> Callable[..., Filled]:
     def fill(limit: Any, starts: Any, length: Any, held: Any, caps: Any, steps: Any) -> Filled:
         sold = original(limit, starts, length, held, caps, steps)
-        more = np.minimum(sold.amounts + steps * (np.arange(len(steps)) == starts[0]), caps)
+        more = np.minimum(sold.amounts + steps * (np.arange(len(caps)) == starts[0]), caps)
         return Filled(more, sold.full_rounds, sold.in_last_round)
 
     return fill

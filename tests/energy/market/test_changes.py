@@ -1,0 +1,53 @@
+"""What did not change since the last run is not done again, and the answer is the same."""
+
+from __future__ import annotations
+
+import random
+from unittest import mock
+
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from actors.energy.market import Memory, allocate, market
+from actors.energy.market.changes import changed_evses
+from actors.energy.types import EnergyFlowRequest, EnergyManagerConfig
+from tests.energy.market.building import NOW_US, evse, node
+from tests.energy.market.worlds import Story, stories
+
+
+def mixed(one: EnergyFlowRequest, other: EnergyFlowRequest, order: random.Random) -> EnergyFlowRequest:
+    """A tree of which some nodes say what those of another tree of the same shape say."""
+    children = tuple(mixed(*pair, order) for pair in zip(one.children, other.children, strict=True))
+    if order.random() < 0.2 and (one.uuid, one.priority) == (other.uuid, other.priority):
+        return replace(other, children=children)
+    same = all(new is old for new, old in zip(children, one.children, strict=True))
+    return one if same else replace(one, children=children)
+
+
+@given(stories(steps=2), st.integers(0, 1000))
+def test_a_tree_in_which_something_changed_gets_the_answer_of_a_new_one(story: Story, seed: int) -> None:
+    first, config, start_us = story.steps[0].request, story.config, story.steps[0].start_us
+    second = mixed(first, story.steps[1].request, random.Random(seed))
+    with mock.patch.object(market, "MOST_EVSES", 0):
+        before, memory = allocate(first, config, start_us)
+        again, _ = allocate(second, config, start_us, Memory(tree=memory.tree))
+        fresh, _ = allocate(second, config, start_us)
+    assert list(again) == list(fresh)
+    assert again.renewed(before, list(before)) == list(fresh)
+    assert again.renewed_active(before, before.active()) == fresh.active()
+
+
+def test_only_the_results_of_those_who_changed_are_built_again() -> None:
+    def site(limits_A: list[float]) -> EnergyFlowRequest:
+        cars = [evse(f"evse_{i}", imports={"A": limit_A}) for i, limit_A in enumerate(limits_A)]
+        return node("root", *cars, imports={"A": 5000.0})
+
+    limits_A = [10.0 + i / 10 for i in range(50)]
+    before, memory = allocate(site(limits_A), EnergyManagerConfig(), NOW_US)
+    results = before.active()
+    limits_A[7] = 3.0
+    now, _ = allocate(site(limits_A), EnergyManagerConfig(), NOW_US, memory)
+    assert changed_evses(now._outcome, before._outcome).tolist() == [7]
+    again = now.renewed_active(before, results)
+    assert [i for i in range(50) if again[i] is not results[i]] == [7]
