@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from transport.bodies import _scan, body_fault
+from transport.bodies import _is_shallow, _scan, body_fault
 from transport.counters import Drop
 from transport.options import NESTING_MAX
 
@@ -63,6 +63,21 @@ def test_nesting_is_allowed_up_to_its_bound_and_no_further(head: bytes) -> None:
     assert body_fault(head * NESTING_MAX + b"\xc0") is None
     assert body_fault(head * (NESTING_MAX + 1) + b"\xc0") is Drop.TOO_DEEP
     assert body_fault(head * 100_000 + b"\xc0") is Drop.TOO_DEEP
+
+
+@given(st.lists(PLAIN, min_size=1, max_size=4), st.integers(NESTING_MAX - 20, NESTING_MAX + 20), st.data())
+def test_what_is_taken_apart_gets_the_verdict_of_the_exact_check(
+    values: list[Any], levels: int, data: st.DataObject
+) -> None:
+    """A chain of lists, with something wide at one of its levels."""
+    wide = [[number] for number in range(300)]
+    at = data.draw(st.integers(0, levels))
+    value: Any = values
+    for level in range(levels):
+        value = [value, wide] if level == at else [value]
+    body = msgspec.msgpack.encode(value)
+    assert body_fault(body) is _scan(body)
+    assert not (_is_shallow(body) and _scan(body) is Drop.TOO_DEEP)
 
 
 def test_a_wide_body_is_not_deep() -> None:

@@ -15,7 +15,7 @@ from msgspec import Struct
 from actors import clock
 from actors.energy.external import SetLimits, ShortLimits, short_form
 from tools.bench.rows import Row
-from tools.bench.running import Change, RunningSite, running
+from tools.bench.running import TOLERANCE_A, Change, RunningSite, running
 from tools.bench.runs import percentile
 from tools.bench.sites import HIGH_A, LOW_A, ROOT, SOURCE, Size
 from tools.errors import UserError
@@ -27,11 +27,8 @@ PAIRS, QUICK_PAIRS = 50, 5
 """Decreases, each followed by an increase."""
 REST_S = (1.5, 2.5)
 """Between two changes: evenly drawn from these, so that they come at any moment of an interval."""
-SETTLE_S = 15.0
-"""At the beginning, until all cars are charging."""
 FLUSH_S = 2.5
 """Until the plant's record is on the disk."""
-TOLERANCE_A = 0.1
 REACHES = {"1000 on 10": {"decrease_p50_ms": 100.0, "decrease_p99_ms": 250.0}}
 
 
@@ -48,7 +45,7 @@ def measure_end_to_end(*, quick: bool = False) -> Iterator[Row]:
     """p50 and p99 of each size. Raises UserError when a limit did not come into force."""
     for size in QUICK_SIZES if quick else SIZES:
         with running(size) as site:
-            time.sleep(SETTLE_S)
+            site.last_change_s(HIGH_A)
             trials = _change_limits(site, QUICK_PAIRS if quick else PAIRS)
             time.sleep(FLUSH_S)
             delays_s = delays(trials, list(site.changes()), size.evses)

@@ -25,6 +25,10 @@ from tools.status import all_alive
 START_TIMEOUT_S = 300.0
 LOOK_EVERY_S = 1.0
 STATUS_TIMEOUT_S = 5.0
+SETTLE_TIMEOUT_S = 120.0
+SETTLE_LOOK_EVERY_S = 2.0
+"""From when all modules are there to when all EVSEs have their share."""
+TOLERANCE_A = 0.1
 END_TIMEOUT_S = 60.0
 PLANT = "plant"
 SITE = "bench"
@@ -64,6 +68,20 @@ class RunningSite:
             for line in record:
                 if line.endswith(b"\n"):
                     yield from decoder.decode(line).changes
+
+    def last_change_s(self, limit_A: float) -> float:
+        """When the last EVSE came to a limit, on the machine's steady clock; waits until all have.
+        Raises UserError when they do not."""
+        deadline_s = time.monotonic() + SETTLE_TIMEOUT_S
+        while True:
+            newest = {change.evse: change for change in self.changes()}
+            there = [c.at_s for c in newest.values() if abs(c.limit_A - limit_A) < TOLERANCE_A]
+            if len(there) == self.size.evses:
+                return max(there)
+            if time.monotonic() > deadline_s:
+                missing = self.size.evses - len(there)
+                raise UserError(f"{missing} of {self.size.evses} EVSEs did not come to {limit_A:g} A")
+            time.sleep(SETTLE_LOOK_EVERY_S)
 
     def status(self) -> SiteStatus | None:
         """Of all modules; None where nobody answers yet."""

@@ -1,0 +1,131 @@
+"""Many actors on one thread: what holds for Pykka's threads holds for them."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pykka
+import pytest
+
+from actors.loop import Loop, LoopActor
+
+WAIT_S = 10.0
+
+
+class Noting(LoopActor):
+    """Notes what it is told, and on which thread."""
+
+    def __init__(self, loop: Loop, notes: list[Any]) -> None:
+        super().__init__(loop)
+        self.notes = notes
+
+    def on_start(self) -> None:
+        self.notes.append("start")
+
+    def on_stop(self) -> None:
+        self.notes.append("stop")
+
+    def on_failure(self, *_: object) -> None:
+        self.notes.append("failure")
+
+    def on_receive(self, message: Any) -> Any:
+        match message:
+            case "raise":
+                raise ValueError("on purpose")
+            case "thread":
+                return threading.get_ident()
+            case threading.Event():
+                assert message.wait(WAIT_S)
+        self.notes.append(message)
+        return message
+
+
+@pytest.fixture
+def loop() -> Iterator[Loop]:
+    loop = Loop("loop")
+    loop.start()
+    yield loop
+    loop.stop()
+    assert not loop.running()
+
+
+def test_messages_come_in_order_after_the_start_and_before_the_stop(loop: Loop) -> None:
+    notes: list[Any] = []
+    ref = Noting.start(loop, notes)
+    for number in range(100):
+        ref.tell(number)
+    ref.stop(timeout=WAIT_S)
+    assert notes == ["start", *range(100), "stop"]
+    assert not ref.is_alive()
+
+
+def test_a_thousand_actors_share_one_thread(loop: Loop) -> None:
+    before = threading.active_count()
+    refs = [Noting.start(loop, []) for _ in range(1_000)]
+    assert len({ref.ask("thread", timeout=WAIT_S) for ref in refs}) == 1
+    assert threading.active_count() == before
+    for ref in refs:
+        ref.stop(block=False)
+
+
+def test_actors_take_turns_message_by_message(loop: Loop) -> None:
+    notes: list[Any] = []
+    one, other = Noting.start(loop, notes), Noting.start(loop, notes)
+    gate = threading.Event()
+    one.tell(gate)
+    for number in range(3):
+        one.tell(("one", number))
+        other.tell(("other", number))
+    gate.set()
+    other.stop(timeout=WAIT_S)
+    told = [note for note in notes if isinstance(note, tuple)]
+    assert told == [(name, number) for number in range(3) for name in ("one", "other")]
+    one.stop(timeout=WAIT_S)
+
+
+def test_an_exception_ends_one_actor_and_no_other(loop: Loop, caplog: pytest.LogCaptureFixture) -> None:
+    notes: list[Any] = []
+    dies, lives = Noting.start(loop, notes), Noting.start(loop, [])
+    with caplog.at_level(logging.CRITICAL, logger="pykka"):
+        dies.tell("raise")
+        dies.tell("never read")
+        assert lives.ask("hello", timeout=WAIT_S) == "hello"
+    assert not dies.is_alive()
+    assert notes == ["start", "failure"]
+    assert loop.running()
+    with pytest.raises(pykka.ActorDeadError):
+        dies.tell("late")
+    lives.stop(timeout=WAIT_S)
+
+
+def test_who_waits_for_an_answer_of_an_actor_that_ends_is_told(loop: Loop) -> None:
+    ref = Noting.start(loop, [])
+    gate = threading.Event()
+    ref.tell(gate)
+    ended = ref.stop(block=False)
+    late = ref.ask("late", block=False)
+    gate.set()
+    assert ended.get(timeout=WAIT_S)
+    with pytest.raises(pykka.ActorDeadError):
+        late.get(timeout=WAIT_S)
+
+
+def test_an_exception_goes_to_who_asked_and_the_actor_lives(loop: Loop) -> None:
+    ref = Noting.start(loop, [])
+    with pytest.raises(ValueError, match="on purpose"):
+        ref.ask("raise", timeout=WAIT_S)
+    assert ref.ask("hello", timeout=WAIT_S) == "hello"
+    ref.stop(timeout=WAIT_S)
+
+
+def test_a_loop_ends_after_what_it_was_told_to_do_and_twice_is_fine() -> None:
+    loop, done = Loop("ends"), []
+    loop.start()
+    for number in range(10):
+        loop.do(lambda number=number: done.append(number))  # type: ignore[misc]
+    loop.stop()
+    loop.stop()
+    assert done == list(range(10))
