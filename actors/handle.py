@@ -56,7 +56,8 @@ class Handle:
             slot: Hashable = ("one", self._count) if key is None else ("newest", key)
             replaces = slot in self._waiting
             self._waiting[slot] = message
-            self.most = max(self.most, len(self._waiting))
+            if len(self._waiting) > self.most:
+                self.most = len(self._waiting)
             if replaces and after is not None and ("newest", after) in self._waiting:
                 self._waiting.move_to_end(slot)
         try:

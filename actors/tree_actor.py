@@ -125,7 +125,9 @@ class TreeActor(LoopActor):
     def _carry_out_all(self, effects: list[Effect]) -> None:
         """First what limits currents; then what waits for a disk, and is confirmed once it is there."""
         kept = True
-        for effect in sorted(effects, key=_waits):
+        if any(isinstance(effect, Save) for effect in effects):
+            effects = sorted(effects, key=_waits)
+        for effect in effects:
             match effect:
                 case Save(sources):
                     kept = self._outlets.save(self.core.id, sources)

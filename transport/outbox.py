@@ -9,10 +9,11 @@ No lock here: the wire holds its own around every call.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from enum import Enum, auto
 
-from transport.options import OUTBOX_MAX, OUTBOX_MAX_B, PEER_SHARE
+from transport.frames import encode_header
+from transport.options import BUNDLE_MAX, BUNDLED_B, LENGTH_B, OUTBOX_MAX, OUTBOX_MAX_B, PEER_SHARE
 
 
 class Item:
@@ -37,6 +38,26 @@ class Item:
         self.key: Hashable = self if key is None else ("key", key)
         self.after: Hashable = ("key", after)
         """It stays behind the one with this key."""
+
+
+def fill_frame(items: Iterable[Item], sender: str, sequence: int, most_B: int) -> list[tuple[bytes, bytes]]:
+    """Header and body of the first of these messages, and of those after it that fit in one frame of
+    `most_B` bytes with it; `sequence` is the number of the first."""
+    parts: list[tuple[bytes, bytes]] = []
+    size_B = 0
+    for item in items:
+        header = encode_header(
+            kind=item.kind,
+            sender=sender,
+            source=item.source,
+            target=item.target,
+            sequence=sequence + len(parts),
+        )
+        size_B += BUNDLED_B + LENGTH_B + len(header) + len(item.body)
+        if parts and (size_B > most_B or len(parts) == BUNDLE_MAX):
+            break
+        parts.append((header, item.body))
+    return parts
 
 
 class Put(Enum):

@@ -29,13 +29,12 @@ from transport.bodies import body_fault
 from transport.counters import BoundedLog, Counters, Drop, PortCounters
 from transport.curve import expect
 from transport.faults import LinkFaults
-from transport.frames import Header, bundle, check_name, encode_header, join, split, unbundle
+from transport.frames import Header, bundle, check_name, join, split, unbundle
 from transport.gate import Gate
 from transport.inbound import Delivery, OnMessage, Refused, open_message
 from transport.options import (
     BUNDLE_MAX,
     BUNDLE_MAX_B,
-    BUNDLED_B,
     RECEIVE_BATCH,
     RECEIVE_SLICE_S,
     RETRY_FIRST_S,
@@ -44,7 +43,7 @@ from transport.options import (
     STUCK_S,
     ZmqSocket,
 )
-from transport.outbox import Item, Outbox, Put
+from transport.outbox import Item, Outbox, Put, fill_frame
 from transport.peers import Heard, Link, Peers
 from transport.recording import Direction, Tap
 from transport.registry import Registry
@@ -311,33 +310,17 @@ class Port:
 
     def _hand_over(self, link: Link, items: list[Item]) -> int:
         """Send as many of these as one frame bears, at least one; how many that were."""
-        headers: list[bytes] = []
-        frames: list[bytes] = []
-        size_B = 0
         most_B = min(BUNDLE_MAX_B, self.message_max_B)
-        for item in items:
-            header = encode_header(
-                kind=item.kind,
-                sender=self._host.name,
-                source=item.source,
-                target=item.target,
-                sequence=link.sent + 1 + len(frames),
-            )
-            frame = join(header, item.body)
-            size_B += BUNDLED_B + len(frame)
-            if frames and size_B > most_B:
-                break
-            headers.append(header)
-            frames.append(frame)
-        whole = bundle(frames)
+        parts = fill_frame(items, self._host.name, link.sent + 1, most_B)
+        whole = bundle([join(*part) for part in parts])
         self.socket.send_multipart([link.routing_id, whole] if self.listening else [whole], zmq.DONTWAIT)
-        link.sent += len(frames)
-        self.counters.sent += len(frames)
-        for header, item in zip(headers, items, strict=False):
-            self.counters.sent_B += len(item.body)
-            self.counters.largest_B = max(self.counters.largest_B, len(item.body))
-            self._record(Direction.SENT, header, item.body)
-        return len(frames)
+        link.sent += len(parts)
+        self.counters.sent += len(parts)
+        for header, body in parts:
+            self.counters.sent_B += len(body)
+            self.counters.largest_B = max(self.counters.largest_B, len(body))
+            self._record(Direction.SENT, header, body)
+        return len(parts)
 
     def _rest(self, peer: str | None, now_s: float, *, progress: bool) -> None:
         if not self.listening:

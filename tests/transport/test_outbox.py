@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transport.outbox import Item, Outbox, Put
+from transport.frames import bundle, decode_header, join, unbundle
+from transport.options import BUNDLE_MAX
+from transport.outbox import Item, Outbox, Put, fill_frame
 
 
 def item(text: str, key: Hashable | None = None) -> Item:
@@ -132,3 +134,16 @@ def test_the_default_bounds_take_a_burst_of_a_thousand_modules(shared: bool) -> 
     outbox = Outbox(shared=shared)
     peer = "p" if shared else None
     assert all(outbox.put(peer, item(f"{number:500}")) is Put.QUEUED for number in range(1000))
+
+
+@given(st.lists(st.integers(0, 300), min_size=1, max_size=50), st.integers(0, 2000))
+def test_a_frame_takes_what_fits_and_the_first_always(sizes_B: list[int], most_B: int) -> None:
+    waiting = [item("x" * size_B) for size_B in sizes_B]
+    parts = fill_frame(waiting, "sender", 7, most_B)
+    assert [body for _, body in parts] == [each.body for each in waiting[: len(parts)]]
+    headers = [decode_header(header) for header, _ in parts]
+    assert [getattr(header, "sequence", None) for header in headers] == list(range(7, 7 + len(parts)))
+    frames = [join(*part) for part in parts]
+    assert unbundle(bundle(frames)) == frames
+    assert 1 <= len(parts) <= BUNDLE_MAX
+    assert len(parts) == 1 or sum(map(len, frames)) <= most_B
