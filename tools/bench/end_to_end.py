@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from actors import clock
 from actors.energy.external import SetLimits, ShortLimits, short_form
-from tools.bench.rows import Row
+from tools.bench.rows import Chooses, Row, all_of_them
 from tools.bench.running import TOLERANCE_A, Change, RunningSite, running
 from tools.bench.runs import percentile
 from tools.bench.sites import HIGH_A, LOW_A, ROOT, SOURCE, Size
@@ -41,9 +41,9 @@ class Trial(Struct, frozen=True, kw_only=True):
     """The share of each EVSE."""
 
 
-def measure_end_to_end(*, quick: bool = False) -> Iterator[Row]:
+def measure_end_to_end(*, quick: bool = False, only: Chooses = all_of_them) -> Iterator[Row]:
     """p50 and p99 of each size. Raises UserError when a limit did not come into force."""
-    for size in QUICK_SIZES if quick else SIZES:
+    for size in filter(lambda size: only(size.name), QUICK_SIZES if quick else SIZES):
         with running(size) as site:
             site.last_change_s(HIGH_A)
             trials = _change_limits(site, QUICK_PAIRS if quick else PAIRS)

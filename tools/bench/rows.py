@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from msgspec import Struct
+
+Chooses = Callable[[str], bool]
+"""Whether a row of this name is wanted."""
+
+
+def all_of_them(_name: str) -> bool:
+    """Every row."""
+    return True
 
 
 class Row(Struct, frozen=True, kw_only=True):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tools.bench.rows import Row
+from tools.bench.rows import Chooses, Row, all_of_them
 from tools.bench.running import RunningSite, running
 from tools.bench.sites import HIGH_A, Size
 
@@ -17,9 +17,9 @@ SIZES = (Size(evses=1_000, controllers=10), Size(evses=1_000, controllers=1))
 QUICK_SIZES = (Size(evses=100, controllers=4),)
 
 
-def measure_startup(*, quick: bool = False) -> Iterator[Row]:
+def measure_startup(*, quick: bool = False, only: Chooses = all_of_them) -> Iterator[Row]:
     """Seconds, of each size. Raises UserError when an EVSE had no limit."""
-    for size in QUICK_SIZES if quick else SIZES:
+    for size in filter(lambda size: only(size.name), QUICK_SIZES if quick else SIZES):
         with running(size) as site:
             fair_s = site.last_change_s(HIGH_A) - site.begun_s
             first_s = _first_limits_s(site) - site.begun_s

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
-from tools.bench.rows import Row
+from tools.bench.rows import Chooses, Row, all_of_them
 from tools.bench.running import PLANT, RunningSite, running
 from tools.bench.sites import HIGH_A, Size
 from tools.bench.usage import cpu_s, memory_B, threads
@@ -28,9 +28,9 @@ MEASURE_S, QUICK_MEASURE_S = 30.0, 5.0
 REACHES = {"1000 on 10": {"cpu_cores": 0.5, "memory_an_evse_kB": 150.0}}
 
 
-def measure_steady(*, quick: bool = False) -> Iterator[Row]:
+def measure_steady(*, quick: bool = False, only: Chooses = all_of_them) -> Iterator[Row]:
     """CPU and memory of each size. Raises UserError."""
-    for size in QUICK_SIZES if quick else SIZES:
+    for size in filter(lambda size: only(size.name), QUICK_SIZES if quick else SIZES):
         with running(Size(evses=size.controllers, controllers=size.controllers)) as site:
             time.sleep(QUICK_SETTLE_S)
             idle_B = sum(_memory(site).values())
