@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from actors import identities
 from actors.energy.external import ClearLimits, Heartbeat, SetLimits, ShortLimits, short_form
 from actors.energy.messages import Actuate, Command, Grant, Outcome, Reading, Report
 from actors.gateways.control import ControlGateway
@@ -306,5 +307,6 @@ def _plant(reply: Any) -> Plant:
     plant._site = SITE
     plant.installation = Installation(SITE, parse_story({}, SITE), 0.0)
     plant._outlets = {evse.id: Outlet(evse) for evse in plant.installation.evses.values()}
+    plant._drivers = {e: identities.controller(SITE.controller_of(e).name) for e in plant._outlets}
     plant._port = SimpleNamespace(send=reply)  # type: ignore[assignment]
     return plant
