@@ -21,7 +21,7 @@ from actors.stop import Stop
 from tools.errors import UserError
 
 ORPHAN_CHECK_S = 0.5
-GARBAGE_OBJECTS = 20_000
+GARBAGE_OBJECTS = 5_000
 """That are new until garbage is looked for."""
 SWITCH_S = 0.0005
 """From when another thread wants the interpreter to when it has it; Python's own is ten times that."""

@@ -5,9 +5,12 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+import msgspec
+
 from actors import identities
 from actors.controller import Controller, addresses
 from actors.rundir import AlreadyRunningError, RunDir, RunDirError, state_dir
+from actors.site import PlantConfig
 from tools import logs
 from tools.errors import UserError
 from tools.keyrings import add_keys_argument, keys_folder, open_keyring
@@ -43,6 +46,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Run until a signal; 3 when too many actors died."""
     site = load(options.file)
+    # Of the plant only the address counts here, and its story may be long.
+    site = msgspec.structs.replace(site, plant=PlantConfig(listen=site.plant.listen))
     name = options.controller
     if name not in site.controllers:
         raise UserError(f"no controller {name!r} in {options.file}; known: {', '.join(site.controllers)}")
