@@ -14,7 +14,7 @@ All arrays are (columns, nodes) or (columns, EVSEs).
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -79,6 +79,12 @@ class PathLimits:
         """Where neither the current nor the power that limits allow is 0: (columns, EVSEs)."""
         may = (once(self.path_A) > 0.0) & (once(self.path_grid_W) > 0.0)
         return repeated(np.asarray(may), len(self.path_A))
+
+    def part(self, columns: slice) -> PathLimits:
+        """Of some columns; there must be no extras."""
+        assert not self.extras, "extras are of a column by its number"
+        own: dict[str, Any] = {each.name: getattr(self, each.name) for each in fields(self)}
+        return replace(self, **{name: a[columns] for name, a in own.items() if isinstance(a, np.ndarray)})
 
     @cached_property
     def in_watts(self) -> bool:

@@ -8,6 +8,7 @@ finds the fault and names where it stands, or accepts what was only unusual.
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import chain
 from math import inf
@@ -119,7 +120,7 @@ def _timetables(
 ) -> Timetables:
     count = np.array(counts, dtype=np.intp)
     first = np.cumsum(count) - count
-    starts_us, uses = np.unique(np.array(times_us, dtype=np.intp), return_counts=True)
+    starts = Counter(times_us)
     holding: list[ScheduleReqEntry | None] = list(entries)
     columns = list(columns)
     if 0 in counts:  # one row more, for all that have none
@@ -132,10 +133,10 @@ def _timetables(
                 columns[i] = np.append(values, kind(none))
         holding.append(None)
         times_us = [*times_us, 0]
-        said = Said.of_all([said, Said([None], [None], [None])])
-    return Timetables(
-        first, count, np.array(times_us, dtype=np.intp), columns, holding, starts_us, uses, said
-    )
+        for rows in said:
+            if rows is not None:
+                rows.append(None)
+    return Timetables(first, count, np.array(times_us, dtype=np.intp), columns, holding, starts, said)
 
 
 def _sort(counts: list[int], times_us: list[int], entries: list[Any]) -> None:
@@ -158,6 +159,8 @@ def _all_columns(entries: list[ScheduleReqEntry], direction: Direction) -> tuple
     """Chunk by chunk, so that entries stay in the processor's cache while their fields are read."""
     columns: list[Column] = [None for _ in KINDS]
     said: list[Said] = []
+    if len(entries) <= CHUNK:
+        return _columns(entries, direction)
     for at in range(0, len(entries), CHUNK):
         values_of_chunk, more = _columns(entries[at : at + CHUNK], direction)
         said.append(more)
@@ -166,7 +169,9 @@ def _all_columns(entries: list[ScheduleReqEntry], direction: Direction) -> tuple
                 if (column := columns[i]) is None:
                     column = columns[i] = np.full(len(entries), ABSENT[i], dtype=KINDS[i])
                 column[at : at + CHUNK] = values
-    return columns, Said.of_all(said)
+    return columns, Said(
+        *(None if None in own else list(chain.from_iterable(own)) for own in zip(*said, strict=True))
+    )
 
 
 def _columns(entries: list[ScheduleReqEntry], direction: Direction) -> tuple[list[Column], Said]:
@@ -258,7 +263,9 @@ def _numbers(found: list[NumberWithSource | None], absent: float) -> Column:
     array = np.array(values, dtype=np.float64)
     if not _within(values, array, 0.0, HUGE):
         raise _DoubtError
-    return array if len(values) == len(found) else _spread(array, found, absent)
+    if len(values) == len(found):
+        return array
+    return np.array([absent if each is None else each.value for each in found])
 
 
 def _counts(found: list[IntegerWithSource | None], absent: int) -> Column:

@@ -172,6 +172,14 @@ class Shape:
 
 
 @dataclass(frozen=True)
+class Changed:
+    """Since the tree with the nodes `since`: the nodes that say something else of themselves."""
+
+    since: list[EnergyFlowRequest]
+    nodes: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class CompiledTree:
     """A request as numbers; see the module's docstring."""
 
@@ -186,6 +194,7 @@ class CompiledTree:
     """Ampere and watt (at the root side) of the nodes that have a fallback."""
     session_over: Bools
     """Of each EVSE: whether its charging session is over."""
+    changed: Changed | None = None
 
     @property
     def parent(self) -> Ints:
