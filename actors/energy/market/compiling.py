@@ -17,6 +17,7 @@ from actors.energy.market.arrays import Bools
 from actors.energy.market.changes import same_limits
 from actors.energy.market.entries import Direction, Row, fallback_of, instant
 from actors.energy.market.errors import RequestError, joined
+from actors.energy.market.plain import MOST_EVSES
 from actors.energy.market.reading import careful_rows, check_length, read, read_carefully
 from actors.energy.market.setpoints import frequency_of, target_of
 from actors.energy.market.timetables import Timetables
@@ -47,6 +48,8 @@ def _compiled(request: EnergyFlowRequest) -> CompiledTree:
     places = range(len(nodes))
     schedules, targets, fallbacks = _read(nodes, places, shape.parent)
     _check_efficiencies(schedules, shape)
+    if len(shape.evses) > MOST_EVSES:
+        shape.prepare()
     return CompiledTree(
         request=request,
         nodes=nodes,

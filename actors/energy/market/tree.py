@@ -51,6 +51,11 @@ class Shape:
     size: list[int]
     """Nodes at or below node i: they are i … i + size[i] - 1."""
 
+    def prepare(self) -> None:
+        """Work out now what arrays of a large tree will be asked about."""
+        for name in ("ranges", "families", "tiers", "inner_levels", "above_evse"):
+            getattr(self, name)
+
     @cached_property
     def number_of(self) -> dict[str, int]:
         """The number of each EVSE."""
