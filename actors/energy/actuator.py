@@ -68,19 +68,26 @@ class Actuator:
 
     def read(self, now_s: float, reading: Reading) -> None:
         """The newest reading came."""
-        self._same_until_s = -math.inf
         self._forget(now_s)
-        own = next((i for i, told in enumerate(self._told) if told.mark == reading.mark), None)
-        if own is not None:
-            if self._known_s == math.inf:
-                self._known_s = now_s + self._settle_s
-            for told in self._told[:own]:
-                self._leave(now_s, told.amount, self._told[own].amount, replaced=True)
-            self._told = self._told[own:]
+        for own, told in enumerate(self._told):
+            if told.mark == reading.mark:
+                self._confirm(now_s, own)
+                break
         if not reading.contactor_closed or not reading.plugged_in:
-            self._past = tuple(past for past in self._past if not past.replaced)
+            if self._past:
+                self._past = tuple([past for past in self._past if not past.replaced])
+                self._same_until_s = -math.inf
             if self._known_s < math.inf:
                 self._known_s = now_s
+
+    def _confirm(self, now_s: float, own: int) -> None:
+        """The hardware holds what it was told as number `own`, and nothing from before."""
+        if self._known_s == math.inf:
+            self._known_s = now_s + self._settle_s
+        if own:
+            for told in self._told[:own]:
+                self._leave(now_s, told.amount, self._told[own].amount, replaced=True)
+            self._told, self._same_until_s = self._told[own:], -math.inf
 
     def _leave(self, over_s: float, amount: Amount, after: Amount, *, replaced: bool) -> None:
         """An amount is not in force any more, `after` is; what that covers need not be remembered."""
@@ -91,11 +98,13 @@ class Actuator:
         """What has run out leaves its settle time behind; what has settled is gone."""
         over = [told for told in self._told if told.until_s <= now_s]
         if over:
-            self._told = tuple(told for told in self._told if told.until_s > now_s)
+            self._told = tuple([told for told in self._told if told.until_s > now_s])
+            self._same_until_s = -math.inf
             for told in over:
                 self._leave(told.until_s, told.amount, self._fallback, replaced=False)
-        if self._past:
-            self._past = tuple(past for past in self._past if past.until_s > now_s)
+        if self._past and min([past.until_s for past in self._past]) <= now_s:
+            self._past = tuple([past for past in self._past if past.until_s > now_s])
+            self._same_until_s = -math.inf
 
     def committed(self, now_s: float) -> Amount | None:
         """The most that may flow now; None while that is not known."""

@@ -35,11 +35,13 @@ class Amount(Struct, frozen=True, omit_defaults=True):
 
     def less(self, other: Amount) -> Amount:
         """What is left after `other`; nothing rather than less than nothing."""
+        if other is NOTHING:
+            return self
         return Amount(
             _left(self.import_A, other.import_A),
             _left(self.import_W, other.import_W),
-            _left(self.export_A, other.export_A),
-            _left(self.export_W, other.export_W),
+            _left(self.export_A, other.export_A) if self.export_A else 0.0,
+            _left(self.export_W, other.export_W) if self.export_W else 0.0,
         )
 
     def fits(self, room: Amount) -> bool:
@@ -49,6 +51,15 @@ class Amount(Struct, frozen=True, omit_defaults=True):
             and self.import_W <= room.import_W + CRUMB
             and self.export_A <= room.export_A + CRUMB
             and self.export_W <= room.export_W + CRUMB
+        )
+
+    def covers(self, other: Amount) -> bool:
+        """Whether no part is smaller than that of `other`."""
+        return (
+            self.import_A >= other.import_A
+            and self.import_W >= other.import_W
+            and self.export_A >= other.export_A
+            and self.export_W >= other.export_W
         )
 
     def where(self, other: Amount) -> Amount:
@@ -97,9 +108,11 @@ UNLIMITED = Amount(math.inf, math.inf, math.inf, math.inf)
 
 
 def largest(one: Amount, other: Amount) -> Amount:
-    """Of each part the larger."""
-    if one is other:
+    """Of each part the larger; the very same object where one is that in all parts, as is mostly so."""
+    if one is other or one.covers(other):
         return one
+    if other.covers(one):
+        return other
     return Amount(
         one.import_A if one.import_A >= other.import_A else other.import_A,
         one.import_W if one.import_W >= other.import_W else other.import_W,
@@ -109,9 +122,11 @@ def largest(one: Amount, other: Amount) -> Amount:
 
 
 def smallest(one: Amount, other: Amount) -> Amount:
-    """Of each part the smaller."""
-    if one is other:
+    """Of each part the smaller; the very same object where one is that in all parts, as is mostly so."""
+    if one is other or other.covers(one):
         return one
+    if one.covers(other):
+        return other
     return Amount(
         one.import_A if one.import_A <= other.import_A else other.import_A,
         one.import_W if one.import_W <= other.import_W else other.import_W,
@@ -143,8 +158,12 @@ def of_limits(limits: LimitsRes, voltage_V: float) -> Amount:
     if power_W is None:
         phases = 3 if limits.ac_max_phase_count is None else limits.ac_max_phase_count.value
         power_W = current_A * phases * voltage_V
+    if current_A >= 0.0 and power_W >= 0.0:
+        return Amount(current_A, power_W)
     return Amount(max(0.0, current_A), max(0.0, power_W), max(0.0, 0.0 - current_A), max(0.0, 0.0 - power_W))
 
 
 def _left(of: float, taken: float) -> float:
-    return of if of == math.inf else max(0.0, of - taken)
+    if of > taken:
+        return of - taken
+    return of if of == math.inf else 0.0

@@ -21,6 +21,7 @@ from actors.energy.ledger import Heard, Ledger, Planned
 from actors.energy.market.errors import RequestError
 from actors.energy.messages import Grant, ModuleStatus, Report
 from actors.energy.request_checks import NOT_HEARD, RequestCheck
+from actors.energy.telling import kept_where_equal, with_changes
 from actors.energy.types import (
     EnergyFlowRequest,
     EnergyManagerConfig,
@@ -71,16 +72,21 @@ class _Child:
         self.modules = frozenset(settings.modules)
         self.check = RequestCheck(self.modules, levels)
         self.report: Report | None = None
+        self.alive_until_s = -math.inf
         self.wants: EnergyFlowRequest | None = None
+        self.asked: EnergyFlowRequest | None = None
+        """As told, refused or not."""
         self.refused = ""
         """Why the request that it told last does not count."""
         self.wanted_s = -math.inf
-        """`t_child_s` of the report that told so."""
+        """`t_child_s` of the report that told so, of its present life."""
         self.status: tuple[ModuleStatus, ...] = ()
         self.planned: Planned | None = None
         self.sent: Grant | None = None
         self.sent_s = self.ends_s = 0.0
         self.share = _Share()
+        self.load: tuple[Amount, str, EnergyFlowRequest] | None = None
+        """The fixed load that stood for it last."""
 
 
 class Branch:
@@ -121,22 +127,26 @@ class Branch:
         heard = self.ledger.hear(now_s, report)
         if not heard.stale:
             child.report = report
+            if heard.first or heard.restarted:
+                child.wanted_s = -math.inf
+            child.alive_until_s = -math.inf if report.leaving else now_s + self._silent_s
             # The first row is the child's own, whatever it is called (_with_account).
             rows = (s for n, s in enumerate(report.status) if n == 0 or s.id in child.modules)
             child.status = tuple(rows) or child.status
         elif not heard.overtaken or report.t_child_s <= child.wanted_s:
             return heard
-        if report.wants is None:
+        asked = _asked(child, report)
+        if asked is None:
             return heard
-        before, child.wanted_s = child.wants, report.t_child_s
-        refused = self._take_request(child, report.wants)
+        before, child.wanted_s, child.asked = child.wants, report.t_child_s, asked
+        refused = self._take_request(child, asked)
         wants = child.wants
         alike = wants is before or (before is not None and wants is not None and asks_alike(before, wants))
         return replace(heard, refused=refused, wants_other=not alike)
 
     def _take_request(self, child: _Child, wants: EnergyFlowRequest) -> str:
         """Returns what is newly wrong with it."""
-        if wants == child.wants:
+        if wants is child.wants or wants == child.wants:
             return ""
         before, child.refused = child.refused, ""
         try:
@@ -150,20 +160,18 @@ class Branch:
         """Children that said nothing until nothing but their fallback could flow; forgets them."""
         gone = []
         for name, child in self._children.items():
-            if child.report is None or self.alive(now_s, name):
+            if child.report is None or now_s <= child.alive_until_s:
                 continue
             if self.ledger.exposure(now_s, name) == child.settings.fallback:
                 child.report = child.wants = None
+                child.alive_until_s = -math.inf
                 child.refused = ""
                 gone.append(name)
         return gone
 
     def alive(self, now_s: float, child_id: str) -> bool:
         """Whether a child has been heard in the last few intervals."""
-        report = self._children[child_id].report
-        if report is None or report.leaving:
-            return False
-        return now_s - self.ledger.accounts[child_id].heard_s <= self._silent_s
+        return now_s <= self._children[child_id].alive_until_s
 
     def gathered(self, now_s: float) -> bool:
         """Whether this life knows what its children want, of all but those that are silent."""
@@ -175,11 +183,17 @@ class Branch:
         """What all children ask for; one that is silent or gone is a fixed load."""
         wants = []
         for name, child in self._children.items():
-            if child.wants is not None and self.alive(now_s, name):
+            if child.wants is not None and now_s <= child.alive_until_s:
                 wants.append(child.wants)
             elif (load := self._load_of_silent(now_s, name)) != NOTHING:
-                wants.append(_fixed_load(f"{name}{NOT_HEARD}", load, timestamps.format_utc(stamp_us)))
+                wants.append(self._fixed_load(child, load, timestamps.format_utc(stamp_us)))
         return tuple(wants)
+
+    def _fixed_load(self, child: _Child, load: Amount, stamp: str) -> EnergyFlowRequest:
+        """The very same object as long as it is the same load."""
+        if child.load is None or child.load[:2] != (load, stamp):
+            child.load = (load, stamp, _fixed_load(f"{child.settings.id}{NOT_HEARD}", load, stamp))
+        return child.load[2]
 
     def _load_of_silent(self, now_s: float, name: str) -> Amount:
         """The most that a silent child may draw; while that is not known nobody is raised anyway."""
@@ -194,7 +208,7 @@ class Branch:
         has not keeps what it has, since saying nothing is not saying 0."""
         desired = {}
         for name, child in self._children.items():
-            if child.wants is None or not self.alive(now_s, name):
+            if child.wants is None or now_s > child.alive_until_s:
                 continue
             share = self._share(child, child.wants, limits)
             if share.entries:
@@ -206,8 +220,11 @@ class Branch:
         objects give the same again."""
         share = child.share
         if share.limits is not limits or share.wants is not wants:
-            entries = tuple(limits[m] for m in child.settings.modules if m in limits)
-            share = _Share(limits, wants, entries, self._sum(wants, limits, top=True))
+            entries = tuple([limits[m] for m in child.settings.modules if m in limits])
+            if share.wants is wants and share.entries == entries:
+                share = _Share(limits, wants, share.entries, share.amount)
+            else:
+                share = _Share(limits, wants, entries, self._sum(wants, limits, top=True))
             child.share = share
         return share
 
@@ -219,20 +236,20 @@ class Branch:
             limit = limits.get(wants.uuid)
             share = NOTHING if limit is None else of_limits(limit.limits_root_side, self._voltage_V)
             return share if top else largest(share, fallback)
-        below = total(self._sum(child, limits) for child in wants.children)
+        below = total([self._sum(child, limits) for child in wants.children])
         return largest(fallback, below.with_efficiency(*factors_to_root(wants)))
 
     def fits(self, now_s: float, limits: Limits, capacity: Amount) -> bool:
         """Whether there is capacity for what the market gives. Where it is below the sum of the fallbacks
         only what the EVSEs are given must keep within it."""
         desired = self.desired(now_s, limits)
-        outside = total(self._load_of_silent(now_s, name) for name in self._children if name not in desired)
+        outside = total([self._load_of_silent(now_s, name) for name in self._children if name not in desired])
         wanted = total(desired.values())
         # Of what nobody is given, nobody can be given less: what a child exports by itself, say.
         together = (wanted + outside).where(wanted)
         if together.fits(capacity):
             return True
-        given = total(of_limits(entry.limits_root_side, self._voltage_V) for entry in limits.values())
+        given = total([of_limits(entry.limits_root_side, self._voltage_V) for entry in limits.values()])
         return together.fits(self.ledger.at_least_fallbacks(capacity)) and given.fits(capacity)
 
     def grants(
@@ -259,7 +276,7 @@ class Branch:
         grants = []
         for name, child in self._children.items():
             report = child.report
-            if report is None or not self.alive(now_s, name):
+            if report is None or now_s > child.alive_until_s:
                 continue
             lasts_s = duration_s(ledger.accounts[name].heard_s)
             fence = not ledger.may_grant(now_s, name)
@@ -271,7 +288,12 @@ class Branch:
                 continue
             order = ledger.next_order()
             grant = Grant(
-                boot=report.boot, t_echo_s=report.t_child_s, order=order, duration_s=lasts_s, fence=fence
+                boot=report.boot,
+                t_echo_s=report.t_child_s,
+                order=order,
+                duration_s=lasts_s,
+                knows_s=None if math.isinf(child.wanted_s) else child.wanted_s,
+                fence=fence,
             )
             if not fence:
                 child.planned = planned[name]
@@ -291,7 +313,7 @@ class Branch:
             return False
         if sent.boot != child.report.boot or sent.amount != planned.amount:
             return False
-        return sent.limits == child.share.entries
+        return sent.limits is child.share.entries or sent.limits == child.share.entries
 
     def waits(self) -> bool:
         """Whether a child waits for room, or for being known."""
@@ -346,8 +368,24 @@ class Branch:
 
     def settle_time_s(self) -> float:
         """The longest of the children's, configured or told (s)."""
-        told = (child.report.settle_time_s for child in self._children.values() if child.report is not None)
-        return max((*(c.settings.settle_time_s for c in self._children.values()), *told), default=0.0)
+        longest_s = 0.0
+        for child in self._children.values():
+            told_s = 0.0 if child.report is None else child.report.settle_time_s
+            longest_s = max(longest_s, child.settings.settle_time_s, told_s)
+        return longest_s
+
+
+def _asked(child: _Child, report: Report) -> EnergyFlowRequest | None:
+    """What a report asks for; None when it says nothing of it, or of changes of what is not known."""
+    before = child.asked
+    if report.wants is None:
+        known = report.since_s is not None and report.since_s <= child.wanted_s
+        return with_changes(before, report.changes) if known and before is not None else None
+    asked = report.wants
+    if asked.priority_request:
+        # How urgent it was is over with the hearing; what is asked for is the very same as before then.
+        asked = replace(asked, priority_request=None)
+    return asked if before is None else kept_where_equal(before, asked)
 
 
 def asks_alike(one: EnergyFlowRequest, other: EnergyFlowRequest) -> bool:

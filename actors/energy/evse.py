@@ -34,6 +34,7 @@ from actors.energy.messages import (
 )
 from actors.energy.phase_switch import PhaseSwitch
 from actors.energy.schedules import import_limits
+from actors.energy.telling import NOTHING_NEW, Telling
 from actors.energy.types import (
     EnergyFlowRequest,
     EvseState,
@@ -60,6 +61,7 @@ class EvseCore(Member):
         self._switch = PhaseSwitch(settings.phases, settings.config.switch_3ph1ph_delay_s)
         self._actuator = Actuator(settings.fallback, settings.config.settle_time_s)
         self._wishes = Wishes(settings, self.sources)
+        self._telling = Telling()
         self._marks = count(1)
         self._hardware_due_s = now.mono_s + SILENT_INTERVALS * settings.site.update_interval
         self._reading: Reading | None = None
@@ -67,7 +69,7 @@ class EvseCore(Member):
         self._draw = Draw(current_A=0.0, power_W=None, source="")
         self._told: Actuate | None = None
         self._told_until_s = now.mono_s
-        self._report_due_s = now.mono_s
+        self._report_due_s = self._renew_due_s = now.mono_s
         self._appetite_told: Appetite = "nothing"
         self._committed: Amount | None = None
         """As reported last."""
@@ -86,9 +88,14 @@ class EvseCore(Member):
                     return effects
             case Grant():
                 first = self._lease.acked is None
+                again = not effects and self._says_the_same(now.mono_s, event)
                 refused = self._lease.offer(now.mono_s, event)
+                if again and refused is None and not self._eased(now.mono_s):
+                    return self._tell_again(now.mono_s, event)
                 if refused is not None:
                     effects.append(Say("debug", f"grant not taken: {refused}"))
+                if refused is None and self._telling.known(event.knows_s):
+                    self._report_due_s = now.mono_s
                 renew = refused is None
                 prompt = renew and (first or event.fence)
             case Command():
@@ -117,6 +124,24 @@ class EvseCore(Member):
             or bool(self.sources.in_force())
             or reading.t_hardware_s < last.t_hardware_s
             or not reading.shows_the_same(last)
+        )
+
+    def _says_the_same(self, now_s: float, grant: Grant) -> bool:
+        """Whether a grant only goes on with the last, under circumstances that are as they were when the
+        hardware was told. Most do."""
+        last = self._lease.in_force(now_s)
+        return (
+            last is not None
+            and not grant.fence
+            and grant.amount == last.amount
+            and grant.limits == last.limits
+            and grant.knows_s == last.knows_s
+            and now_s < self.due_s
+            and self._reading is not None
+            and now_s - self._read_at_s <= SILENT_S
+            and self._switch.due_s() is None
+            and not self.sources.in_force()
+            and not self._differs(self._draw, "on")
         )
 
     def _read(self, now_s: float, reading: Reading) -> None:
@@ -160,13 +185,13 @@ class EvseCore(Member):
             draw = no_draw(f"{self.id}/phase switch", dc=config.charge_mode == "DC")
         self._draw = draw
         silent = self._silent_s(now_s) is not None
-        due = renew or now_s >= self._report_due_s
+        due = renew or now_s >= self._renew_due_s
         if not due and not self._differs(draw, self._cp_state(paused)):
             return []
         message = Actuate(
             t_echo_s=reading.t_hardware_s,
             duration_s=reading.limit_ends_in_s if inherits else self._duration_s(grant),
-            mark=f"{self._lease.boot}:{next(self._marks)}",
+            mark=self._next_mark(),
             takes_over=reading.mark if inherits else None,
             limit_A=draw.current_A,
             limit_W=draw.power_W,
@@ -174,23 +199,42 @@ class EvseCore(Member):
             cp_state=self._cp_state(paused),
             source=draw.source,
         )
-        return self._lower_only(message) if silent else self._tell(message)
+        return self._lower_only(now_s, message) if silent else self._tell(now_s, message)
 
-    def _lower_only(self, message: Actuate) -> list[Effect]:
+    def _lower_only(self, now_s: float, message: Actuate) -> list[Effect]:
         """Hardware that does not answer is lowered, but not renewed: what it holds runs out."""
         left_s = self._told_until_s - self._read_at_s
         if self._told is None or message.limit_A >= self._told.limit_A or left_s <= 0:
             return []
-        return self._tell(replace(message, duration_s=min(message.duration_s, left_s)))
+        return self._tell(now_s, replace(message, duration_s=min(message.duration_s, left_s)))
 
-    def _tell(self, message: Actuate) -> list[Effect]:
+    def _tell(self, now_s: float, message: Actuate) -> list[Effect]:
         self._told, self._told_until_s = message, self._read_at_s + message.duration_s
+        self._renew_due_s = now_s + self.settings.site.update_interval
         if message.limit_W is None:
             amount = self._amount(message.limit_A, max(message.phase_count, self._closed_phases()))
         else:
             amount = Amount(message.limit_A, message.limit_W)
         self._actuator.tell(message.mark, amount, self._told_until_s, self._read_at_s)
         return [ToDriver(message)]
+
+    def _tell_again(self, now_s: float, grant: Grant) -> list[Effect]:
+        """The same as last, for as long as this grant."""
+        assert self._told is not None
+        assert self._reading is not None
+        return self._tell(
+            now_s,
+            replace(
+                self._told,
+                t_echo_s=self._reading.t_hardware_s,
+                duration_s=self._duration_s(grant),
+                mark=self._next_mark(),
+                takes_over=None,
+            ),
+        )
+
+    def _next_mark(self) -> str:
+        return f"{self._lease.boot}:{next(self._marks)}"
 
     def _closed_phases(self) -> int:
         return self.settings.phases if self._reading is None else self._reading.closed_phases
@@ -275,6 +319,8 @@ class EvseCore(Member):
         wants_other = self._appetite(now.mono_s) != self._appetite_told
         priority = hurry or wants_other or (changed and state in _OVER)
         effects: list[Effect] = [Say("info", f"{before.value} -> {state.value}")] if changed else []
+        if self._lease.in_force(now.mono_s) is None:
+            self._telling.forget()
         if not self._heard(now.mono_s):
             self._report_due_s = self._hardware_due_s
             return effects
@@ -292,10 +338,15 @@ class EvseCore(Member):
     def _make_report(self, now: Instant, priority: bool) -> Report:
         """With what the car wants, unless the hardware has only not been heard yet."""
         self._appetite_told = appetite = self._appetite(now.mono_s)
-        wants = self._wishes.request(now, self._situation(now.mono_s), appetite, priority)
+        wants = self._wishes.request(now, self._situation(now.mono_s), appetite)
+        report, told = self._short_report(now), NOTHING_NEW
+        if self._heard(now.mono_s):
+            told = self._telling.tell(report.t_child_s, wants, urgent=priority)
         return replace(
-            self._short_report(now),
-            wants=wants if self._heard(now.mono_s) else None,
+            report,
+            wants=told.wants,
+            changes=told.changes,
+            since_s=told.since_s,
             priority=priority,
             status=(self._status(now, wants),) if self.tells_status else (),
         )

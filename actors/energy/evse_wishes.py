@@ -69,15 +69,12 @@ class Wishes:
         self._asked: Memo[EnergyFlowRequest] = Memo()
         self._local: Memo[LimitsReq] = Memo()
 
-    def request(
-        self, now: Instant, of: Situation, appetite: Appetite, priority: bool = False
-    ) -> EnergyFlowRequest:
+    def request(self, now: Instant, of: Situation, appetite: Appetite) -> EnergyFlowRequest:
         """What goes up the tree."""
-        stamp_us = self._stamp_us(now)
         return self._asked.get(
-            (of, appetite, priority, stamp_us, self._sources.version),
+            (of, appetite, self._stamp_us(now), self._sources.version),
             now.wall_us,
-            lambda: self._make(now, of, appetite, priority),
+            lambda: self._make(now, of, appetite),
             lambda: steady_until_us(self._sources.in_force(), now.wall_us),
         )
 
@@ -93,12 +90,12 @@ class Wishes:
     def _make_local(self, now: Instant, of: Situation) -> LimitsReq:
         if not self._sources.in_force():
             return self._own_limits(of, "all").limits_import
-        return import_limits(self._make(now, of, "all", False).schedule_import[0])
+        return import_limits(self._make(now, of, "all").schedule_import[0])
 
     def _stamp_us(self, now: Instant) -> int:
         return grid_stamp(now.wall_us, self._settings.site.schedule_interval_duration)
 
-    def _make(self, now: Instant, of: Situation, appetite: Appetite, priority: bool) -> EnergyFlowRequest:
+    def _make(self, now: Instant, of: Situation, appetite: Appetite) -> EnergyFlowRequest:
         settings = self._settings
         bare = EnergyFlowRequest(
             uuid=settings.id,
@@ -107,7 +104,6 @@ class Wishes:
             fallback_A=settings.fallback.import_A or None,
             fallback_W=settings.fallback.import_W or None,
             priority=settings.config.priority,
-            priority_request=priority or None,
         )
         own = self._own_limits(of, appetite)
         return with_schedules(bare, own, self._sources.in_force(), self._stamp_us(now), now.wall_us)

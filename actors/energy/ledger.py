@@ -126,6 +126,12 @@ class Account(Struct, kw_only=True):
     """As worked out last, until something is heard or granted, or runs out."""
     same_until_s: float = -math.inf
 
+    def was_granted(self, order: Order) -> bool:
+        """Whether a grant is remembered."""
+        if self.newest is not None and self.newest.order == order:
+            return True
+        return any(entry.order == order and not entry.left for entry in self.entries)
+
 
 class Heard(Struct, frozen=True):
     """What a report changed."""
@@ -180,7 +186,7 @@ class Ledger:
         was lost.
         """
         self.epoch = (kept_epoch or 0) + 1
-        self._seq = 0
+        self._newest = Order(self.epoch, 0)
         self._digest = digest
         self._longest_s = longest_s * STRETCH
         self._silent_s = silent_s
@@ -220,14 +226,14 @@ class Ledger:
     def _is_of_a_later_life(self, now_s: float, acked: Order) -> bool:
         """Whether there was a life of ours that we know nothing of. A child that says so again and again,
         or names an epoch far ahead, is not believed."""
-        if not Order(self.epoch, self._seq) < acked < Order(self.epoch + MAX_EPOCH_JUMP + 1, 0):
+        if not self._newest < acked < Order(self.epoch + MAX_EPOCH_JUMP + 1, 0):
             return False
         return sum(now_s < jumped_s + self._longest_s for jumped_s in self._jumps) < JUMPS_MAX
 
     def _begin_epoch(self, now_s: float, epoch: int) -> None:
         """There was a life of ours that we know nothing of: come after it."""
         self._jumps = (*self._jumps[1 - JUMPS_MAX :], now_s)
-        self.epoch, self._seq, self.to_keep = epoch, 0, epoch
+        self.epoch, self._newest, self.to_keep = epoch, Order(epoch, 0), epoch
         self._over_s = now_s + self._longest_s
         for account in self.accounts.values():
             account.known = account.fenced = False
@@ -236,8 +242,8 @@ class Ledger:
 
     def next_order(self) -> Order:
         """Newer than all before."""
-        self._seq += 1
-        return Order(self.epoch, self._seq)
+        self._newest = Order(self.epoch, self._newest.seq + 1)
+        return self._newest
 
     # --- hearing -----------------------------------------------------------------------------------
 
@@ -298,7 +304,7 @@ class Ledger:
                 del account.former[next(iter(account.former))]
             # What the former life told is struck out as a grant is, by an `acked` of the new one.
             until_s, amount = account.committed_until_s, account.committed
-            left = Entry(Order(self.epoch, self._seq), until_s, amount, left=True)
+            left = Entry(self._newest, until_s, amount, left=True)
             account.entries = (*account.entries, left)
             account.committed, account.committed_until_s = NOTHING, -math.inf
         account.former.pop(report.boot, None)
@@ -318,11 +324,7 @@ class Ledger:
         """Judge the child anew; returns what is new about it."""
         before = account.doubt
         acked = report.acked
-        if (
-            acked is not None
-            and acked > Order(self.epoch, self._seq)
-            and not self._is_of_a_later_life(now_s, acked)
-        ):
+        if acked is not None and acked > self._newest and not self._is_of_a_later_life(now_s, acked):
             account.doubt = f"it claims to follow epoch {acked.epoch}, here is {self.epoch}"
         elif account.turns >= TURNS_MAX and now_s - account.turned_s < self._longest_s:
             account.doubt = "two lives of it speak in turn"
@@ -342,7 +344,7 @@ class Ledger:
             account.acked = acked
         if acked is not None and acked.epoch != self.epoch:
             acked = None
-        if acked is not None and not any(e.order == acked and not e.left for e in account.entries):
+        if acked is not None and not account.was_granted(acked):
             # A fence, or a grant that is forgotten: what the child holds by a former one goes on.
             holds = Entry(acked, now_s + self._longest_s, report.holds)
             account.entries = (*account.entries, holds)
@@ -353,7 +355,7 @@ class Ledger:
             return
         account.committed, account.committed_until_s = committed, now_s + self._longest_s
         if acked is not None:
-            account.entries = tuple(entry for entry in account.entries if entry.order >= acked)
+            account.entries = tuple([entry for entry in account.entries if entry.order >= acked])
             account.known = True
 
     # --- what may flow -----------------------------------------------------------------------------
@@ -367,15 +369,18 @@ class Ledger:
         settle_s = account.settle_s
         if not account.known and now_s < self._over_s + settle_s:
             return UNLIMITED
-        most, same_until_s = account.fallback, math.inf
-        for until_s, amount in (
-            (account.committed_until_s, account.committed),
-            *((entry.until_s, entry.amount) for entry in account.entries),
-        ):
-            if now_s < until_s + settle_s:
-                same_until_s = min(same_until_s, until_s + settle_s)
-                if amount != most:
-                    most = largest(most, amount)
+        most, same_until_s = account.fallback, account.committed_until_s + settle_s
+        if now_s < same_until_s:
+            most = largest(most, account.committed)
+        else:
+            same_until_s = math.inf
+        for entry in account.entries:
+            over_s = entry.until_s + settle_s
+            if now_s < over_s:
+                if over_s < same_until_s:
+                    same_until_s = over_s
+                if entry.amount is not most:
+                    most = largest(most, entry.amount)
         account.exposure, account.same_until_s = most, same_until_s
         return most
 
@@ -391,9 +396,10 @@ class Ledger:
         """The most that may flow below all children together; None: not known."""
         if now_s < self._same_until_s:
             return self._committed
-        exposures = [self.exposure(now_s, name) for name in self.accounts]
-        if any(exposure is UNLIMITED for exposure in exposures):
-            return None
+        exposures = self.exposures(now_s).values()
+        for exposure in exposures:
+            if exposure is UNLIMITED:
+                return None
         self._committed = total(exposures)
         self._same_until_s = min((a.same_until_s for a in self.accounts.values()), default=math.inf)
         return self._committed
@@ -411,12 +417,12 @@ class Ledger:
     def plan(self, now_s: float, desired: Mapping[str, Amount], capacity: Amount) -> dict[str, Planned]:
         """What each child of `desired` can be granted now, in their order; nothing is noted yet."""
         capacity = self.at_least_fallbacks(capacity)
-        exposures = {name: self.exposure(now_s, name) for name in self.accounts}
+        exposures = self.exposures(now_s)
         unknown = [name for name, exposure in exposures.items() if exposure is UNLIMITED]
-        flowing = total(exposure for exposure in exposures.values() if exposure is not UNLIMITED)
+        flowing = total([exposure for exposure in exposures.values() if exposure is not UNLIMITED])
         # What is left for all that is granted together, each with no less than its fallback.
         left = capacity.less(
-            total(a.fallback if n in desired else self.latest(now_s, n) for n, a in self.accounts.items())
+            total([a.fallback if n in desired else self.latest(now_s, n) for n, a in self.accounts.items()])
         )
         amounts: dict[str, Amount] = {}
         short: list[str] = []
@@ -424,16 +430,17 @@ class Ledger:
             latest, fallback = self.latest(now_s, name), self.accounts[name].fallback
             wanted = smallest(wish, fallback + left)
             amount = smallest(wanted, latest)
-            if amount != wanted and name not in unknown and not self.accounts[name].doubt:
+            raises = amount is not wanted and amount != wanted
+            if raises and name not in unknown and not self.accounts[name].doubt:
                 others = UNLIMITED if unknown else flowing.less(exposures[name])
                 amount = largest(amount, smallest(wanted, capacity.less(others)))
                 raised = largest(exposures[name], amount)
                 flowing, exposures[name] = flowing.less(exposures[name]) + raised, raised
             left = left.less(amount.less(fallback))
             amounts[name] = amount
-            if not wish.fits(amount):
+            if amount is not wish and not wish.fits(amount):
                 short.append(name)
-        reasons = self._reasons(now_s, short, unknown, exposures, amounts)
+        reasons = self._reasons(now_s, short, unknown, exposures, amounts) if short else {}
         return {name: Planned(amount, reasons.get(name, "")) for name, amount in amounts.items()}
 
     def at_least_fallbacks(self, capacity: Amount) -> Amount:

@@ -3,6 +3,8 @@ the market who gets what, and sends each branch its part, as far as the ledger l
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from msgspec.structs import replace
 
 from actors.energy.amount import Amount, total
@@ -37,6 +39,7 @@ class ManagerCore(Trunk):
     ) -> None:
         super().__init__(settings, now, saved, kept_epoch)
         self.optimizer = OptimizerStatus()
+        self._entries: Sequence[EnforcedLimits] = ()
         self._limits: dict[str, EnforcedLimits] = {}
         """The market's last wishes."""
         self._last_run_s = self._handed_down_s = now.mono_s
@@ -85,11 +88,12 @@ class ManagerCore(Trunk):
         runs = self.optimizer.runs + 1
         if answer.error is not None:
             # No new limits are better than wrong ones: those in force run out into the fallback.
-            self._limits = {}
+            self._entries, self._limits = (), {}
             self.optimizer = replace(self.optimizer, runs=runs, error=answer.error)
             return [Say("error", f"no allocation: {answer.error}")]
         self.optimizer = replace(answer.status, runs=runs)
-        self._limits = {entry.uuid: entry for entry in answer.limits}
+        if answer.limits is not self._entries and answer.limits != self._entries:
+            self._entries, self._limits = answer.limits, {entry.uuid: entry for entry in answer.limits}
         return self._hand_down(now)
 
     def _hand_down(self, now: Instant) -> list[Effect]:

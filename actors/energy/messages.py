@@ -143,7 +143,11 @@ class Report(Struct, frozen=True, kw_only=True, omit_defaults=True):
     t_child_s: float
     """When it was sent; of two reports of a life the later has the larger."""
     wants: EnergyFlowRequest | None = None
-    """None: as told last."""
+    """None: as told last, but for `changes`."""
+    changes: tuple[EnergyFlowRequest, ...] = ()
+    """Nodes, without their children, that are other than in the request of `since_s` (see telling.py)."""
+    since_s: float | None = None
+    """`t_child_s` of the report whose request the changes apply to, or to any that was told after it."""
     acked: Order | None = None
     """The newest grant taken."""
     holds: Amount = Amount()
@@ -174,6 +178,8 @@ class Grant(Struct, frozen=True, kw_only=True, omit_defaults=True):
     limits: tuple[EnforcedLimits, ...] = ()
     """What the market gives each EVSE of the child's subtree; together they may be more than `amount`
     while room for it is being made."""
+    knows_s: float | None = None
+    """`t_child_s` of the newest report of this life whose request is known; None: of none."""
     fence: bool = False
     """Nothing is granted: the child keeps what it has, but takes no older grant from now on."""
 

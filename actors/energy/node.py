@@ -33,6 +33,7 @@ from actors.energy.messages import (
     Report,
 )
 from actors.energy.schedules import FOREVER_US
+from actors.energy.telling import NOTHING_NEW, Telling
 from actors.energy.trunk import SHORTEST_GAP_S, Trunk, TrunkSettings, tightened
 from actors.energy.types import EnergyFlowRequest, EnforcedLimits, IntegerWithSource, valid_for_s
 
@@ -62,7 +63,9 @@ class NodeCore(Trunk):
         self._interval_s = interval_s
         self._lead_s = min(LEAD_INTERVALS_MAX, LEAD_INTERVALS + settings.height) * interval_s
         self._lease = Lease(boot, longest_grant_s(settings.site))
+        self._telling = Telling()
         self._tightened: Memo[EnergyFlowRequest] = Memo()
+        self._entries: tuple[EnforcedLimits, ...] = ()
         self._limits: dict[str, EnforcedLimits] = {}
         """The market's wishes, as granted last."""
         self._island_from_s = now.mono_s + FIRST_GRANT_INTERVALS * interval_s
@@ -93,7 +96,9 @@ class NodeCore(Trunk):
                 if refused is not None:
                     effects.append(Say("debug", f"grant not taken: {refused}"))
                 elif pass_on:
-                    self._limits = {entry.uuid: entry for entry in event.limits}
+                    self._take_limits(event.limits)
+                if refused is None and self._telling.known(event.knows_s):
+                    self._report_due_s = now.mono_s
             case MarketAnswer():
                 effects += self._hand_down_own(now, event)
             case EpochKept():
@@ -114,6 +119,11 @@ class NodeCore(Trunk):
         effects += self._report(now, hurry, prompt)
         self._plan(now)
         return effects
+
+    def _take_limits(self, entries: tuple[EnforcedLimits, ...]) -> None:
+        """As long as they are the same they stay the same object."""
+        if entries is not self._entries and entries != self._entries:
+            self._entries, self._limits = entries, {entry.uuid: entry for entry in entries}
 
     # --- down --------------------------------------------------------------------------------------
 
@@ -191,6 +201,8 @@ class NodeCore(Trunk):
     def _report(self, now: Instant, hurry: bool, prompt: bool) -> list[Effect]:
         """Tell the parent each interval; at once what is urgent, when less may flow than was told last
         (somebody may wait for it), and that a first grant or a fence was taken."""
+        if self._lease.in_force(now.mono_s) is None:
+            self._telling.forget()
         if hurry or now.mono_s >= self._report_due_s:
             self._report_due_s = now.mono_s + self._interval_s
             return [ToParent(self._full_report(now, hurry))]
@@ -200,10 +212,14 @@ class NodeCore(Trunk):
 
     def _full_report(self, now: Instant, hurry: bool) -> Report:
         """With what all below want, once that is known."""
-        wants = self.request(now, hurry) if self.branch.gathered(now.mono_s) else None
+        report, told = self._short_report(now), NOTHING_NEW
+        if self.branch.gathered(now.mono_s):
+            told = self._telling.tell(report.t_child_s, self.request(now), urgent=hurry)
         return replace(
-            self._short_report(now),
-            wants=wants,
+            report,
+            wants=told.wants,
+            changes=told.changes,
+            since_s=told.since_s,
             priority=hurry,
             status=self.report_status(now) if self.tells_status else (),
         )
@@ -242,7 +258,8 @@ class NodeCore(Trunk):
         due_s = min(self._report_due_s, self._hand_down_due_s)
         if (source_s := self.sources.due_s()) is not None:
             due_s = min(due_s, source_s)
-        if (soon_s := self._reported_s + SHORTEST_GAP_S) < due_s and self._eased(now):
+        soon_s = self._reported_s + SHORTEST_GAP_S
+        if self._reported_s < now.mono_s and soon_s < due_s and self._eased(now):
             due_s = soon_s
         if (expires_s := self._lease.expires_s()) is not None:
             for at_s in (expires_s - self._lead_s, expires_s):

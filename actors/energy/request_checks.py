@@ -14,8 +14,10 @@ only the request as a whole can break:
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
 from actors.energy.market.entries import Direction, fallback_of, instant, row_of
 from actors.energy.market.errors import RequestError, joined
@@ -33,14 +35,29 @@ MOST_INSTANTS = 5_000
 set fewer."""
 MOST_FALLBACK = 1e9
 """Ampere or watt, as in the ledger."""
+KEPT_PER_MODULE = 4
+"""Subtrees that are remembered, the present ones among them."""
 SIZE_MAX_B = 4 << 20
 SIZE_MAX_PER_MODULE_B = 16 << 10
 """Bytes of a request on the wire, at most: what its parent tells in turn must still fit into a message."""
 
 
 Schedule = tuple[ScheduleReqEntry, ...]
-Seen = dict[tuple[int, Direction], tuple[Schedule, float]]
-"""Schedules by id, kept so that the id stays theirs, with the worst efficiency of each."""
+Efficiencies = tuple[float, float]
+"""Importing, exporting."""
+
+
+class _Known(NamedTuple):
+    """A subtree that was found good, as the very same object in the same place."""
+
+    node: EnergyFlowRequest
+    """Kept, so that its id stays its own."""
+    level: int
+    above: Efficiencies
+    """Of the way down to it."""
+    size_B: int
+    names: set[str]
+    instants: set[str]
 
 
 class RequestCheck:
@@ -50,30 +67,41 @@ class RequestCheck:
         """`modules` are all that the child may speak for, `levels` is how deep its tree may be."""
         self._modules = modules
         self._levels = levels
-        self._seen: Seen = {}
+        self._known: dict[int, _Known] = {}
 
     def check(self, request: EnergyFlowRequest) -> None:
         """Refuse what the market would refuse. Raises RequestError with the path of the first fault."""
-        size_B = len(msgspec.msgpack.encode(request))
+        walk = _Walk(self._modules, self._levels, self._known)
+        size_B = walk.visit(request, 1, (1.0, 1.0)).size_B
         most_B = SIZE_MAX_B + SIZE_MAX_PER_MODULE_B * len(self._modules)
         if size_B > most_B:
             raise RequestError("", f"has {size_B} bytes, more than {most_B}")
-        walk = _Walk(self._modules, self._levels, self._seen)
-        walk.visit(request, 1, {"import": 1.0, "export": 1.0})
-        self._seen = walk.seen
+        if len(self._known) > KEPT_PER_MODULE * len(self._modules):
+            self._known = {}
+        self._known |= walk.known
 
 
 class _Walk:
-    def __init__(self, modules: Collection[str], levels: int, before: Seen) -> None:
+    def __init__(self, modules: Collection[str], levels: int, before: dict[int, _Known]) -> None:
         self._modules = modules
         self._levels = levels
         self._before = before
-        self.seen: Seen = {}
+        self.known: dict[int, _Known] = {}
+        """Found good in this walk; not what is below what was known before."""
         self._named: set[str] = set()
         self._instants: dict[str, int] = {}
 
-    def visit(self, node: EnergyFlowRequest, level: int, efficiency: dict[Direction, float]) -> None:
-        """This node and all below it; `efficiency` is that of the way down to it."""
+    def visit(self, node: EnergyFlowRequest, level: int, above: Efficiencies) -> _Known:
+        """This node and all below it; `above` is the efficiency of the way down to it."""
+        known = self._before.get(id(node))
+        if known is None or known[1:3] != (level, above) or not self._named.isdisjoint(known.names):
+            known = self._read(node, level, above)
+        self._named.update(known.names)
+        self._note_instants(known.instants)
+        self.known[id(node)] = known
+        return known
+
+    def _read(self, node: EnergyFlowRequest, level: int, above: Efficiencies) -> _Known:
         name = node.uuid.removesuffix(NOT_HEARD)
         if name not in self._modules:
             raise RequestError("uuid", f"{node.uuid[:80]!r} is not on this branch")
@@ -85,28 +113,28 @@ class _Walk:
         priority_of(node)
         if max(fallback_of(node)) > MOST_FALLBACK:
             raise RequestError("fallback_A", "is beyond belief")
-        here: dict[Direction, float] = {
-            "import": efficiency["import"] * self._schedule(node.schedule_import, "import"),
-            "export": efficiency["export"] * self._schedule(node.schedule_export, "export"),
-        }
-        if min(here.values()) < LEAST_EFFICIENCY:
-            raise RequestError("", f"the efficiencies down to here multiply to {min(here.values()):g}")
-        self._setpoints(node)
+        instants: set[str] = set()
+        into, out = above
+        here = (
+            into * self._schedule(node.schedule_import, "import", instants),
+            out * self._schedule(node.schedule_export, "export", instants),
+        )
+        if min(here) < LEAST_EFFICIENCY:
+            raise RequestError("", f"the efficiencies down to here multiply to {min(here):g}")
+        self._setpoints(node, instants)
+        size_B, names = len(msgspec.msgpack.encode(replace(node, children=()))), {name}
         for place, child in enumerate(node.children):
             try:
-                self.visit(child, level + 1, here)
+                below = self.visit(child, level + 1, here)
             except RequestError as error:
                 raise error.below(f"children[{place}]") from None
+            size_B += below.size_B
+            names.update(below.names)
+            instants.update(below.instants)
+        return _Known(node, level, above, size_B, names, instants)
 
-    def _schedule(self, schedule: Schedule, direction: Direction) -> float:
+    def _schedule(self, schedule: Schedule, direction: Direction, instants: set[str]) -> float:
         """Its worst efficiency."""
-        key = (id(schedule), direction)
-        known = self._before.get(key)
-        if known is not None:
-            for entry in schedule:
-                self._note_instant(entry.timestamp)
-            self.seen[key] = known
-            return known[1]
         name, worst = f"schedule_{direction}", 1.0
         _check_length(name, len(schedule))
         for index, entry in enumerate(schedule):
@@ -115,10 +143,10 @@ class _Walk:
                 worst = min(worst, row_of(entry, direction).efficiency)
             except RequestError as error:
                 raise error.below(f"{name}[{index}]") from None
-        self.seen[key] = (schedule, worst)
+            instants.add(entry.timestamp)
         return worst
 
-    def _setpoints(self, node: EnergyFlowRequest) -> None:
+    def _setpoints(self, node: EnergyFlowRequest, instants: set[str]) -> None:
         _check_length("schedule_setpoints", len(node.schedule_setpoints))
         frequency_Hz = frequency_of(node)
         for index, entry in enumerate(node.schedule_setpoints):
@@ -127,10 +155,16 @@ class _Walk:
                 self._note_instant(entry.timestamp)
             except RequestError as error:
                 raise error.below(path) from None
+            instants.add(entry.timestamp)
             try:
                 target_of(entry.setpoint, frequency_Hz)
             except RequestError as error:
                 raise error.below(joined(path, "setpoint")) from None
+
+    def _note_instants(self, texts: set[str]) -> None:
+        if not self._instants.keys() >= texts:
+            for text in texts:
+                self._note_instant(text)
 
     def _note_instant(self, text: str) -> None:
         if text not in self._instants:

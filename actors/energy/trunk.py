@@ -23,6 +23,7 @@ from actors.energy.member import Member
 from actors.energy.memo import Memo
 from actors.energy.messages import Command, EpochKept, Instant, ModuleStatus, Outcome, Report
 from actors.energy.schedules import (
+    FOREVER_US,
     OwnLimits,
     grid_stamp,
     import_limits,
@@ -83,6 +84,8 @@ class Trunk(Member):
             digest=settings.config_digest,
             levels=settings.height,
         )
+        self._own_request: Memo[EnergyFlowRequest] = Memo()
+        """Without what is below."""
         self._requested: Memo[EnergyFlowRequest] = Memo()
         self._own_capacity: Memo[tuple[Amount, tuple[float, float]]] = Memo()
         self._fuse = _amount_of(settings.limits)
@@ -147,7 +150,7 @@ class Trunk(Member):
 
     # --- the market --------------------------------------------------------------------------------
 
-    def request(self, now: Instant, priority: bool = False) -> EnergyFlowRequest:
+    def request(self, now: Instant) -> EnergyFlowRequest:
         """What this node and all below it ask for."""
         stamp_us = grid_stamp(now.wall_us, self.settings.site.schedule_interval_duration)
         children = self.branch.wants(now.mono_s, stamp_us)
@@ -157,15 +160,16 @@ class Trunk(Member):
             bare = EnergyFlowRequest(
                 uuid=self.id,
                 node_type=NodeType.Generic,
-                children=children,
-                priority_request=priority or None,
                 fallback_A=fallback.import_A or None,
                 fallback_W=fallback.import_W or None,
             )
             return self._with_limits(bare, stamp_us, now)
 
-        key = (children, priority, stamp_us, self.sources.version)
-        return self._requested.get(key, now.wall_us, make, lambda: self._steady_until_us(now))
+        key = (stamp_us, self.sources.version)
+        own = self._own_request.get(key, now.wall_us, make, lambda: self._steady_until_us(now))
+        return self._requested.get(
+            (own, children), now.wall_us, lambda: replace(own, children=children), lambda: FOREVER_US
+        )
 
     def _steady_until_us(self, now: Instant) -> int:
         return steady_until_us(self.sources.in_force(), now.wall_us)

@@ -52,7 +52,10 @@ class Clock:
 
     def true_s(self, own_s: float) -> float:
         """At which true time it shows this; rounding may be a hair off."""
-        at = max(0, bisect_right(self._own_s, own_s) - 1)
+        at, pieces_s = self._at, self._own_s
+        later = at + 1
+        if own_s < pieces_s[at] or (later < len(pieces_s) and own_s >= pieces_s[later]):
+            at = max(0, bisect_right(pieces_s, own_s) - 1)
         return self._true_s[at] + (own_s - self._own_s[at]) / self.rates[at]
 
 

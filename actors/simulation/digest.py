@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import struct
+from collections.abc import Callable
 from typing import Any
 
 from actors.energy.messages import Actuate, Grant, Reading, Report
 
 _pack = struct.Struct("<dHBd").pack
 _WAKE, _READING, _REPORT, _GRANT, _OTHER, _ACTUATE = range(6)
+_KINDS: dict[type, tuple[int, Callable[[Any], float]]] = {
+    type(None): (_WAKE, lambda _: 0.0),
+    Reading: (_READING, lambda reading: reading.currents_A[0] + reading.limit_A),
+    Report: (_REPORT, lambda report: report.t_child_s),
+    Grant: (_GRANT, lambda grant: grant.amount.import_A + grant.duration_s),
+}
+_OTHERS = (_OTHER, _KINDS[type(None)][1])
 
 
 class Digest:
@@ -20,16 +28,8 @@ class Digest:
 
     def stepped(self, now_s: float, index: int, event: Any) -> None:
         """A core is stepped with an event: when, which, and a number of what it says."""
-        kind, number = _OTHER, 0.0
-        if event is None:
-            kind = _WAKE
-        elif isinstance(event, Reading):
-            kind, number = _READING, event.currents_A[0] + event.limit_A
-        elif isinstance(event, Report):
-            kind, number = _REPORT, event.t_child_s
-        elif isinstance(event, Grant):
-            kind, number = _GRANT, event.amount.import_A + event.duration_s
-        self._hash.update(_pack(now_s, index, kind, number))
+        kind, number_of = _KINDS.get(type(event), _OTHERS)
+        self._hash.update(_pack(now_s, index, kind, number_of(event)))
 
     def actuated(self, now_s: float, index: int, told: Actuate) -> None:
         """Hardware is told something."""

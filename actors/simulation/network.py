@@ -102,8 +102,9 @@ class Link:
                 return ()
             self._last_s = at_s
             return (at_s,)
-        times = (at_s, at_s + self._delay_s(second)) if twice < quality.repeat else (at_s,)
-        return tuple(t for t in times if self._arrives(t))
+        if twice >= quality.repeat:
+            return (at_s,) if self._arrives(at_s) else ()
+        return tuple(t for t in (at_s, at_s + self._delay_s(second)) if self._arrives(t))
 
     def _count(self) -> None:
         due = [begin for left, begin in self._traps if left == 0]
@@ -112,7 +113,7 @@ class Link:
             begin()
 
     def _arrives(self, at_s: float) -> bool:
-        return at_s <= self._mended_s + LEFTOVER_S or self.quality is GOOD
+        return self.quality is GOOD or at_s <= self._mended_s + LEFTOVER_S
 
     def _delay_s(self, drawn: float) -> float:
         quality = self.quality

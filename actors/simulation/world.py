@@ -66,6 +66,16 @@ class World:
             m.id: self.slots[m.parent] for m in self.site.modules.values() if m.parent is not None
         }
         self._naps: dict[str, int] = {}
+        self._ways: dict[type, Callable[[Slot, Any], None]] = {
+            ToParent: self._to_parent,
+            ToChild: lambda slot, e: self._send(slot, self.slots[e.child], e.child, "down", e.message),
+            ToDriver: lambda slot, e: self.field.tell(slot.id, e.message),
+            RunMarket: self._run_market,
+            Say: self._say,
+            Save: self._save,
+            KeepEpoch: self._keep_epoch,
+        }
+        """What is done for each kind of effect; the others have no part here."""
 
     # --- time -------------------------------------------------------------------------------------
 
@@ -199,32 +209,29 @@ class World:
                 return
             if slot.core is not core:
                 return
-            self._carry_out(slot, effect)
+            if (way := self._ways.get(type(effect))) is not None:
+                way(slot, effect)
 
-    def _carry_out(self, slot: Slot, effect: Effect) -> None:
-        if isinstance(effect, ToParent):
-            message = effect.message
-            if self.now_s < slot.gives_back[0] and isinstance(message, Report):
-                message = giving_back(message, slot.gives_back[1])
-            self._send(slot, self._parents[slot.id], slot.id, "up", message)
-        elif isinstance(effect, ToChild):
-            self._send(slot, self.slots[effect.child], effect.child, "down", effect.message)
-        elif isinstance(effect, ToDriver):
-            self.field.tell(slot.id, effect.message)
-        elif isinstance(effect, RunMarket):
-            self._run_market(slot, effect)
-        elif isinstance(effect, Say):
-            if effect.level == "error" and effect.text.startswith("invariant"):
-                self._violation("invariant", slot.id, effect.text)
-        elif isinstance(effect, Save):
-            if self.now_s >= slot.process.disk_fails_until_s:
-                slot.kept_sources = effect.sources
-            self.note_limits(slot, effect.sources)
-        elif isinstance(effect, KeepEpoch):
-            kept = self.now_s >= slot.process.disk_fails_until_s
-            if kept:
-                slot.kept_epoch = effect.epoch
-            self.step(slot, EpochKept(epoch=effect.epoch, ok=kept))
+    def _to_parent(self, slot: Slot, effect: ToParent) -> None:
+        message = effect.message
+        if self.now_s < slot.gives_back[0] and isinstance(message, Report):
+            message = giving_back(message, slot.gives_back[1])
+        self._send(slot, self._parents[slot.id], slot.id, "up", message)
+
+    def _say(self, slot: Slot, effect: Say) -> None:
+        if effect.level == "error" and effect.text.startswith("invariant"):
+            self._violation("invariant", slot.id, effect.text)
+
+    def _save(self, slot: Slot, effect: Save) -> None:
+        if self.now_s >= slot.process.disk_fails_until_s:
+            slot.kept_sources = effect.sources
+        self.note_limits(slot, effect.sources)
+
+    def _keep_epoch(self, slot: Slot, effect: KeepEpoch) -> None:
+        kept = self.now_s >= slot.process.disk_fails_until_s
+        if kept:
+            slot.kept_epoch = effect.epoch
+        self.step(slot, EpochKept(epoch=effect.epoch, ok=kept))
 
     def note_limits(self, slot: Slot, sources: Any) -> None:
         """The external limits of a module have changed."""

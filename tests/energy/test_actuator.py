@@ -323,9 +323,9 @@ def test_never_flows_more_than_is_counted(world: World) -> None:
     [
         ("tell", "* STRETCH", ""),
         ("tell", "(*self._told, _Told(mark, amount, until_s))", "(_Told(mark, amount, until_s),)"),
-        ("read", "self._told = self._told[own:]", "self._told = self._told[own + 1:]"),
-        ("read", "for told in self._told[:own]:", "for told in ():"),
-        ("read", "self._known_s = now_s + self._settle_s", "self._known_s = now_s"),
+        ("_confirm", "= self._told[own:], -math.inf", "= self._told[own + 1:], -math.inf"),
+        ("_confirm", "for told in self._told[:own]:", "for told in ():"),
+        ("_confirm", "self._known_s = now_s + self._settle_s", "self._known_s = now_s"),
         ("committed", "now_s < self._known_s", "False"),
         ("_leave", "over_s + self._settle_s", "over_s"),
         ("_forget", "self._leave(told.until_s,", "(lambda *_, **__: None)(told.until_s,"),

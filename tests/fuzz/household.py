@@ -116,7 +116,7 @@ class Household(Tree):
             isinstance(core, Trunk)
             and isinstance(message, Report)
             and not refused
-            and message.wants is not None
+            and (message.wants is not None or message.since_s is not None)
         ):
             # Whatever is believed now is traded at once: the next honest report would replace it.
             allocate(
@@ -130,7 +130,8 @@ class Household(Tree):
         return message.boot == account.boot and message.t_child_s <= account.told_s
 
     def _may_want(self, core: Any, report: Report) -> bool:
-        return report.wants is not None and report.t_child_s > core.branch._children[report.child].wanted_s
+        tells = report.wants is not None or report.since_s is not None
+        return tells and report.t_child_s > core.branch._children[report.child].wanted_s
 
     # --- the tree's own ways ---------------------------------------------------------------------
 

@@ -133,7 +133,8 @@ class Links:
             if kind is Report and (source, target) == ("left", "root"):
                 kept = self._household.traffic[source, target, kind]
                 full = next((m for m in reversed(kept) if m.wants is not None), message)
-                samples = (message, full, msgspec.structs.replace(full, status=()))
+                part = next((m for m in reversed(kept) if m.changes), message)
+                samples = (message, full, part, msgspec.structs.replace(full, status=()))
                 routes += [Route("report", "left", source, target, "main", sample) for sample in samples]
             if kind is Grant and (source, target) == ("root", "right"):
                 routes.append(Route("grant", "main", source, target, "right", message))

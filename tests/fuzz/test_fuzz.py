@@ -103,7 +103,7 @@ def test_a_report_that_was_overtaken_may_tell_what_its_child_wants_and_nothing_e
     told = next(r for r in household.traffic["left", "root", Report] if r.wants is not None)
     at_s = household.now_s
     household.suffer("root", replace(told, t_child_s=at_s + 3.0, wants=None))
-    other = replace(told.wants, fallback_A=1.0)
+    other = replace(told.wants, fallback_A=1.0, priority_request=None)
     household.suffer("root", replace(told, t_child_s=at_s + 1.0, wants=other, acked=None))
     root = household.cores["root"]
     assert isinstance(root, Trunk)

@@ -783,7 +783,7 @@ class _Names:
 
     def __init__(self, ledger: Ledger, entries: list[Order], grants: list[Order]) -> None:
         self._entries, self._grants = entries, grants
-        current = Order(ledger.epoch, ledger._seq)
+        current = ledger._newest
         self._ahead = [o for o in (*entries, *grants) if o.epoch == ledger.epoch and o > current]
         self._current = current
 

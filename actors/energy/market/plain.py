@@ -172,6 +172,14 @@ class PlainTrades:
         return 0.0
 
 
+def nothing_traded(limits: PlainLimits) -> PlainTrades:
+    """Before anybody takes part."""
+    count = len(limits.path_A)
+    nobody, nothing = [False] * count, [0.0] * count
+    sale = PlainSale(limits.node_A, limits.node_grid_W)
+    return PlainTrades(limits, sale, nobody, nobody, nothing, nothing.copy())
+
+
 class Trader:
     """Sells in one direction of one slot; as often as fallbacks need it."""
 
@@ -215,15 +223,10 @@ class Trader:
     def trade(self, sale: PlainSale | None = None) -> PlainTrades:
         """Sell to everyone; without a sale, all that limits allow."""
         limits = self._limits
-        zero = [0.0] * len(self._ampere)
-        trades = PlainTrades(
-            limits,
-            sale or PlainSale(limits.node_A, limits.node_grid_W),
-            self._ampere,
-            self._watt,
-            zero,
-            zero.copy(),
-        )
+        trades = nothing_traded(limits)
+        trades.ampere, trades.watt = self._ampere, self._watt
+        if sale is not None:
+            trades.sale = sale
         sold_A, sold_grid_W = [0.0] * len(limits.node_A), [0.0] * len(limits.node_A)
         for buyers, node_A, node_grid_W in self._turns(trades.sale):
             self._sell(trades, buyers, (node_A, node_grid_W), (sold_A, sold_grid_W))
@@ -256,7 +259,11 @@ class Trader:
         """One turn; `sold` of the nodes grows."""
         paths = self._tree.shape.paths
         left_A, left_grid_W = (
-            [_left(*pair) for pair in zip(*each, strict=True)] for each in zip(limits, sold, strict=True)
+            [
+                limit - taken if limit > taken else 0.0
+                for limit, taken in zip(all_limits, all_taken, strict=True)
+            ]
+            for all_limits, all_taken in zip(limits, sold, strict=True)
         )
         first = buy_in_turn(self._desk, buyers, paths, left_A.copy(), left_grid_W.copy())
         caps, stopped_by = self._all_rounds(buyers, first, left_A, left_grid_W)

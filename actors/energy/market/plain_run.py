@@ -23,6 +23,7 @@ from actors.energy.market.plain import (
     Trader,
     limit_numbers,
     limits_at,
+    nothing_traded,
     settled_choices,
 )
 from actors.energy.market.plain_fallbacks import cap_at_fallbacks, trade_imports
@@ -102,7 +103,10 @@ def run_plainly(
     bought = trade_imports(tree, limits, imports, Trader(tree, limits, imports, choices, config))
     out = limits_at(tree, int(slots.columns_us[0]), "export")
     exports = [may and not imported for may, imported in zip(out.open(), imports, strict=True)]
-    given = Trader(tree, out, exports, settled_choices(tree, out), config).trade()
+    if any(exports):
+        given = Trader(tree, out, exports, settled_choices(tree, out), config).trade()
+    else:
+        given = nothing_traded(out)
     return PlainRun(tree, slots, config, bought, given, imports, exports)
 
 

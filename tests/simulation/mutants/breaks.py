@@ -171,8 +171,8 @@ BREAKS = (
         edits=(
             Edit(
                 f"{LEDGER}.Ledger.exposure",
-                "most, same_until_s = account.fallback, math.inf",
-                "most, same_until_s = NOTHING, math.inf",
+                "most, same_until_s = account.fallback,",
+                "most, same_until_s = NOTHING,",
             ),
             Edit(f"{LEDGER}.Ledger.latest", "return account.fallback", "return NOTHING"),
             Edit(
@@ -187,8 +187,8 @@ BREAKS = (
         breaks="What a child says that may still flow does not count, only what it was granted.",
         edits=_edit(
             f"{LEDGER}.Ledger.exposure",
-            "(account.committed_until_s, account.committed),",
-            "(-math.inf, NOTHING),",
+            "most = largest(most, account.committed)",
+            "pass",
         ),
     ),
     Break(
@@ -491,16 +491,19 @@ BREAKS = (
         name="an open contactor clears what ran out unseen",
         breaks="A contactor that was open in a reading proves that nothing flows, also what ran out later.",
         edits=_edit(
-            f"{ACTUATOR}.Actuator.read", "tuple(past for past in self._past if not past.replaced)", "()"
+            f"{ACTUATOR}.Actuator.read", "tuple([past for past in self._past if not past.replaced])", "()"
         ),
     ),
     Break(
         name="an old reading tells what is in force",
         breaks="A reading that was under way for long counts against what was told after it.",
-        edits=_edit(
-            f"{ACTUATOR}.Actuator.read",
-            "self._told = self._told[own:]",
-            "self._told = self._told[own : own + 1]",
+        edits=(
+            Edit(f"{ACTUATOR}.Actuator._confirm", "if own:", "if True:"),
+            Edit(
+                f"{ACTUATOR}.Actuator._confirm",
+                "= self._told[own:], -math.inf",
+                "= self._told[own : own + 1], -math.inf",
+            ),
         ),
     ),
     Break(
