@@ -268,8 +268,10 @@ class Ledger:
         account.fallback = largest(account.configured, report.fallback)
         doubt = self._doubt(now_s, account, report)
         self._strike_out(now_s, account, report)
-        account.same_until_s = self._same_until_s = -math.inf
+        account.same_until_s = -math.inf
         after = self.exposure(now_s, report.child)
+        # Most reports leave the sum of all as it is; else a parent of many would add it up with each.
+        self._same_until_s = min(self._same_until_s, account.same_until_s) if after == before else -math.inf
         return Heard(
             first=first,
             restarted=restarted,

@@ -51,17 +51,22 @@ def measure_market(names: Sequence[str] = tuple(FAMILIES), *, quick: bool = Fals
 def measure(name: str, quick: bool = False) -> Row:
     """One family, in this process."""
     family = FAMILIES[name]
+    figures = medians(family, QUICK_RUNS if quick else family.runs)
+    return Row(bench="market", name=name, what=family.what, figures=figures, reach=family.reach)
+
+
+def medians(family: Family, runs: int) -> dict[str, float]:
+    """Milliseconds of each stage, in this process."""
     wire = msgspec.msgpack.encode(family.make())
     decoder = msgspec.msgpack.Decoder(EnergyFlowRequest)
     times: list[list[float]] = []
     run = _run_changed if family.changed else _run_new
-    for number in range(1 + (QUICK_RUNS if quick else family.runs)):
-        gc.collect()
+    gc.collect()
+    for number in range(1 + runs):  # what a run made is freed as it returns, after its last mark
         times_ms = run(family, decoder.decode(wire), number)
         if number:  # the first warms up
             times.append(times_ms)
-    medians = dict(zip(STAGES, map(statistics.median, zip(*times, strict=True)), strict=True))
-    return Row(bench="market", name=name, what=family.what, figures=medians, reach=family.reach)
+    return dict(zip(STAGES, map(statistics.median, zip(*times, strict=True)), strict=True))
 
 
 def _run_new(family: Family, request: EnergyFlowRequest, _: int) -> list[float]:
@@ -81,7 +86,6 @@ def _run_changed(family: Family, request: EnergyFlowRequest, number: int) -> lis
     before, memory = allocate(request, family.config, START_US)
     before_results = list(before)
     changed = changed_request(request, family.changed, number)
-    gc.collect()
     begin_s = time.process_time()
     tree = compile_tree(changed, memory.tree)
     read_s = time.process_time()

@@ -60,10 +60,16 @@ def changed_evses(now: Outcome, before: Outcome) -> Ints:
 
 def _other_limits(now: Outcome, before: Outcome) -> Bools:
     """Nodes that say something else of themselves."""
-    pairs = zip(now.tree.nodes, before.tree.nodes, strict=True)
-    return np.array(
-        [one is not other and not same_limits(one, other) for one, other in pairs], dtype=np.bool_
-    )
+    found = np.zeros(len(now.tree.nodes), dtype=np.bool_)
+    if now.tree is before.tree:
+        return found
+    changed = now.tree.changed
+    if changed is not None and changed.since is before.tree.nodes:
+        found[list(changed.nodes)] = True
+    else:
+        pairs = zip(now.tree.nodes, before.tree.nodes, strict=True)
+        found[:] = [not same_limits(one, other) for one, other in pairs]
+    return found
 
 
 def _used_up(outcome: Outcome, direction: Direction) -> Counts:

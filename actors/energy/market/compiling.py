@@ -17,10 +17,11 @@ from actors.energy.market.arrays import Bools
 from actors.energy.market.changes import same_limits
 from actors.energy.market.entries import Direction, Row, fallback_of, instant
 from actors.energy.market.errors import RequestError, joined
+from actors.energy.market.plain import MOST_EVSES
 from actors.energy.market.reading import careful_rows, check_length, read, read_carefully
 from actors.energy.market.setpoints import frequency_of, target_of
 from actors.energy.market.timetables import Timetables
-from actors.energy.market.tree import CompiledTree, NodeTargets, Shape
+from actors.energy.market.tree import Changed, CompiledTree, NodeTargets, Shape
 from actors.energy.market.walking import Nodes, changed_nodes, check_names, path_of, walk
 from actors.energy.types import EnergyFlowRequest, EvseState
 
@@ -47,6 +48,8 @@ def _compiled(request: EnergyFlowRequest) -> CompiledTree:
     places = range(len(nodes))
     schedules, targets, fallbacks = _read(nodes, places, shape.parent)
     _check_efficiencies(schedules, shape)
+    if len(shape.evses) > MOST_EVSES:
+        shape.prepare()
     return CompiledTree(
         request=request,
         nodes=nodes,
@@ -69,7 +72,7 @@ def _renewed(
         nodes[i] = node
     changed = {i: node for i, node in changed.items() if not same_limits(node, before.nodes[i])}
     if not changed:
-        return replace(before, request=request, nodes=nodes)
+        return replace(before, request=request, nodes=nodes, changed=Changed(before.nodes, ()))
     places, fresh = list(changed), list(changed.values())
     check_names(fresh, places, shape.parent)
     read_now, targets, fallbacks = _read(fresh, places, shape.parent)
@@ -98,6 +101,7 @@ def _renewed(
         times_us=_times_us(schedules, targets),
         fallbacks=fallbacks,
         session_over=session_over,
+        changed=Changed(before.nodes, tuple(places)),
     )
 
 
@@ -162,8 +166,8 @@ def _targets(index: int, node: EnergyFlowRequest) -> NodeTargets:
 
 
 def _times_us(schedules: dict[Direction, Timetables], targets: list[NodeTargets]) -> list[int]:
-    starts = [each.starts_us for each in schedules.values()] + [each.starts_us for each in targets]
-    return sorted({time for each in starts for time in each.tolist()})
+    times: set[int] = set().union(*(each.starts for each in schedules.values()))
+    return sorted(times.union(*(each.starts_us.tolist() for each in targets)))
 
 
 def _session_over(evses: Nodes) -> Bools:

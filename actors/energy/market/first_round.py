@@ -19,7 +19,7 @@ from actors.energy.market.arrays import Bools, Counts, Floats, once
 from actors.energy.market.limits import Extra
 from actors.energy.market.phases import BELOW, PhaseChoices, PhaseReason
 from actors.energy.market.tiers import Tier
-from actors.energy.market.turns import CRUMB, Desk, buy_in_turn
+from actors.energy.market.turns import CRUMB, Desk, buy_in_turn, buy_minimums_in_turn
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,13 @@ class FirstPurchases:
 def buy_first(counter: Counter) -> FirstPurchases:
     """The first round of one tier and direction."""
     bought, certain = _all_at_once(counter)
-    for column in np.flatnonzero(~certain).tolist():
-        _one_by_one(counter, column, bought)
+    uncertain = np.flatnonzero(~certain).tolist()
+    minimums = not counter.in_watts and not counter.extras and bool((once(counter.min_A) >= CRUMB).all())
+    for column in uncertain:
+        if minimums:
+            _minimums(counter, column, bought)
+        else:
+            _one_by_one(counter, column, bought)
     bought.tried = bought.phases
     bought.phases = np.where((bought.held >= CRUMB) & counter.ampere, bought.tried, np.int8(0))
     bought.reasons[bought.phases == 0] = PhaseReason.NOTHING
@@ -119,6 +124,18 @@ def _all_at_once(counter: Counter) -> tuple[FirstPurchases, Bools]:
             certain &= ((choices.classes(worst_W) == classes) | ~choices.depends).all(axis=1)
     classes = np.broadcast_to(classes, held.shape).copy()
     return FirstPurchases(held, phases.copy(), phases, reasons, refused, classes), certain
+
+
+def _minimums(counter: Counter, column: int, bought: FirstPurchases) -> None:
+    """One column in which only minimum currents are bought; overwrites its row of `bought`."""
+    buyers = np.flatnonzero(counter.ampere[column])
+    shared, left_A = counter.tier.groups_of, counter.shared_A[column].tolist()
+    own_A, min_A = counter.own_A[column, buyers], counter.min_A[column, buyers]
+    if len(buyers) < len(shared):
+        shared = [shared[i] for i in buyers.tolist()]
+    refused = np.array(buy_minimums_in_turn(own_A.tolist(), min_A.tolist(), shared, left_A))
+    bought.held[column, buyers] = np.where(refused, 0.0, min_A)
+    bought.refused[column, buyers] = refused
 
 
 def _one_by_one(counter: Counter, column: int, bought: FirstPurchases) -> None:

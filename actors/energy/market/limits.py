@@ -14,7 +14,7 @@ All arrays are (columns, nodes) or (columns, EVSEs).
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -80,6 +80,13 @@ class PathLimits:
         may = (once(self.path_A) > 0.0) & (once(self.path_grid_W) > 0.0)
         return repeated(np.asarray(may), len(self.path_A))
 
+    def part(self, columns: slice) -> PathLimits:
+        """Of some columns; there must be no extras."""
+        assert not self.extras, "extras are of a column by its number"
+        own: dict[str, Any] = {each.name: getattr(self, each.name) for each in fields(self)}
+        arrays: dict[str, Any] = {n: a[columns] for n, a in own.items() if isinstance(a, np.ndarray)}
+        return replace(self, **arrays)
+
     @cached_property
     def in_watts(self) -> bool:
         """Whether any limit is in watts."""
@@ -105,16 +112,14 @@ def path_limits(
         node_A, node_grid_W = repeated(node_A, count).copy(), repeated(node_grid_W, count).copy()
         extras = _apply_targets(heeded, direction, node_A, node_grid_W, repeated(to_grid, count))
     evse = shape.evse_array
-    path_A, path_grid_W, max_phases, min_A, min_phases = (
-        repeated(along_paths(shape, values, pick), count)
-        for values, pick in (
-            (node_A, np.minimum),
-            (node_grid_W, np.minimum),
-            (at["max_phases"], np.minimum),
-            (at["min_A"], np.maximum),
-            (at["min_phases"], np.maximum),
-        )
-    )
+
+    def on_path(field: str, values: NDArray[T], pick: Callable[..., Any]) -> NDArray[T]:
+        if schedules[field] is None and not heeded:  # nobody says anything
+            return repeated(values[:, evse], count)
+        return repeated(along_paths(shape, values, pick), count)
+
+    path_A = on_path("max_A", node_A, np.minimum)
+    path_grid_W = on_path("max_W", node_grid_W, np.minimum)
     if extras:
         path_A, path_grid_W = path_A.copy(), path_grid_W.copy()
     for extra in extras:
@@ -137,9 +142,9 @@ def path_limits(
         own_max_phases=of_evses(at["max_phases"]),
         active_phases=of_evses(at["active_phases"]),
         may_switch=of_evses(at["may_switch"]),
-        min_A=min_A,
-        max_phases=max_phases,
-        min_phases=min_phases,
+        min_A=on_path("min_A", at["min_A"], np.maximum),
+        max_phases=on_path("max_phases", at["max_phases"], np.minimum),
+        min_phases=on_path("min_phases", at["min_phases"], np.maximum),
         rows=repeated(rows, count),
     )
 

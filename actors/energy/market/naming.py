@@ -8,7 +8,7 @@ are named together here; what is left over is asked for one by one.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,9 +19,10 @@ from actors.energy.market.entries import Direction
 from actors.energy.market.outcome import USED_UP_A, USED_UP_W, Outcome
 from actors.energy.market.rounds import OWN
 from actors.energy.market.sources import Unit, joined, phases_source
-from actors.energy.types import IntegerWithSource
+from actors.energy.types import IntegerWithSource, NumberWithSource
 
 Objects = NDArray[np.object_]
+T = TypeVar("T")
 
 
 def names_of(outcome: Outcome, evses: Ints) -> Objects:
@@ -146,9 +147,20 @@ class _Naming:
         said = self._outcome.tree.schedules[direction].said
         numbers = said.max_A if unit == "A" else said.max_W
         if numbers is not None:
-            found = np.empty(len(rows), dtype=np.object_)
-            found[:] = [(number := numbers[row]) and (number.source or None) for row in rows.tolist()]
-            self.names[cells] = found
+            self.names[cells] = _each(rows, numbers, _sources)
+
+
+def _each(rows: Ints, numbers: list[T], what: Callable[[list[T]], list[Any]]) -> Objects:
+    """Of the number of each row something; asked of all numbers once where rows are many."""
+    many = len(rows) > len(numbers)
+    asked = numbers if many else [numbers[row] for row in rows.tolist()]
+    found = np.empty(len(asked), dtype=np.object_)
+    found[:] = what(asked)
+    return found[rows] if many else found
+
+
+def _sources(numbers: list[NumberWithSource | None]) -> list[str | None]:
+    return [None if number is None else number.source or None for number in numbers]
 
 
 def phase_counts_of(outcome: Outcome, evses: Ints) -> Objects:
@@ -173,6 +185,4 @@ def _own_counts(outcome: Outcome, evses: Ints, direction: Direction, cells: Bool
     counts = outcome.phases[:, evses]
     alike = cells & (counts == limits.own_max_phases[:, evses]) & (counts == limits.max_phases[:, evses])
     rows = limits.rows[:, outcome.tree.evse_node[evses]][alike]
-    own = np.empty(len(rows), dtype=np.object_)
-    own[:] = list(map(numbers.__getitem__, rows.tolist()))
-    found[alike] = own
+    found[alike] = _each(rows, numbers, list)

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from actors.energy.market.arrays import Bools, Floats
+from actors.energy.market.arrays import Bools, Floats, once, repeated
 from actors.energy.market.entries import Direction
 from actors.energy.market.heeding import Heeded
 from actors.energy.market.rounds import OWN
@@ -94,6 +94,8 @@ class Outcome:
         """What every node has left, in ampere."""
         return {
             direction: left_of(self.tree, trades.sale.node_A, trades.current_A)
+            if trades.sold
+            else trades.sale.node_A
             for direction, trades in self.trades.items()
         }
 
@@ -102,6 +104,8 @@ class Outcome:
         """What every node has left, in watt at its root side."""
         return {
             direction: left_of(self.tree, trades.sale.node_grid_W, trades.grid_W) / trades.limits.to_grid
+            if trades.sold and trades.limits.in_watts
+            else repeated(once(trades.sale.node_grid_W) / once(trades.limits.to_grid), len(self.imports))
             for direction, trades in self.trades.items()
         }
 

@@ -97,6 +97,18 @@ class PhaseChoices:
             tier.of(self.depends),
         )
 
+    def part(self, columns: slice) -> PhaseChoices:
+        """Of some columns."""
+        return PhaseChoices(
+            [each[columns] for each in self.counts],
+            [each[columns] for each in self.reasons],
+            [each[columns] for each in self.wants_minimum],
+            self.fallback[columns],
+            self.below_W[columns],
+            self.above_W[columns],
+            self.depends[columns],
+        )
+
     @cached_property
     def any_depends(self) -> bool:
         """Whether the power plays a part anywhere."""

@@ -181,4 +181,5 @@ def _as_trades(tree: CompiledTree, trades: PlainTrades) -> Trades:
         refused=_row(trades.refused, np.bool_),
         stopped_by=_row(limit_numbers(tree, trades.stopped_by), np.int32),
         wants_minimum=_row(trades.wants_minimum, np.bool_),
+        sold=True,
     )

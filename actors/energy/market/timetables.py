@@ -7,10 +7,9 @@ as it is (`renewed`). What no entry has is no array: a column is None where it i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain
 from math import inf
 from typing import Any, NamedTuple
 
@@ -39,20 +38,6 @@ class Said(NamedTuple):
     max_W: list[NumberWithSource | None] | None
     max_phases: list[IntegerWithSource | None] | None
 
-    @classmethod
-    def of_all(cls, parts: Sequence[Said]) -> Said:
-        """Of the rows of all parts, one after the other."""
-
-        def whole(own: Sequence[list[Any] | None]) -> list[Any] | None:
-            known = [each for each in own if each is not None]
-            return list(chain.from_iterable(known)) if len(known) == len(own) else None
-
-        return cls(
-            whole([part.max_A for part in parts]),
-            whole([part.max_W for part in parts]),
-            whole([part.max_phases for part in parts]),
-        )
-
 
 @dataclass(frozen=True)
 class Timetables:
@@ -63,11 +48,9 @@ class Timetables:
     times_us: Ints
     columns: list[Column]
     entries: list[ScheduleReqEntry | None]
-    """None of a node without a schedule."""
-    starts_us: Ints
-    """All times at which a row starts; without those of nodes that have no schedule."""
-    uses: Ints
-    """How many rows start then."""
+    """None of a node without a schedule. There may be more, of later timetables (see `_longer`)."""
+    starts: Counter[int]
+    """How many rows start at each time; without those of nodes that have no schedule."""
     said: Said
 
     def __getitem__(self, field: str) -> Column:
@@ -77,7 +60,7 @@ class Timetables:
     @cached_property
     def rows(self) -> list[Row]:
         """All rows in plain numbers."""
-        count = len(self.entries)
+        count = len(self.times_us)
         columns = [
             [absent] * count if column is None else column.tolist()
             for column, absent in zip(self.columns, ABSENT, strict=True)
@@ -139,47 +122,49 @@ class Timetables:
 
     def at(self, time_us: int) -> list[int]:
         """As `rows_at`, of one time, in plain numbers."""
-        if len(self.entries) == len(self.first):
+        if len(self.times_us) == len(self.first):
             return list(self.first.tolist())
         return list(self.rows_at(np.array([time_us], dtype=np.intp))[0].tolist())
 
     def renewed(self, places: Ints, new: Timetables) -> Timetables | None:
         """With other rows of the nodes at some places; None when it is time to read all again."""
-        dead = len(self.entries) + len(new.entries) - int(self.count.sum())
+        rows, more = len(self.times_us), len(new.times_us)
+        dead = rows + more - int(self.count.sum())
         if dead > len(self.first) + MOST_DEAD:
             return None
         first, count = self.first.copy(), self.count.copy()
-        gone_us = [
-            self.times_us[begin : begin + length]
-            for begin, length in zip(first[places].tolist(), count[places].tolist(), strict=True)
-            if self.entries[begin] is not None
-        ]
-        first[places] = new.first + len(self.entries)
+        starts = self.starts + new.starts
+        for begin, length in zip(first[places].tolist(), count[places].tolist(), strict=True):
+            if self.entries[begin] is not None:
+                starts.subtract(self.times_us[begin : begin + length].tolist())
+        first[places] = new.first + rows
         count[places] = new.count
         columns: list[Column] = [
             None if one is None and other is None else np.concatenate([_filled(self, i), _filled(new, i)])
             for i, (one, other) in enumerate(zip(self.columns, new.columns, strict=True))
         ]
-        times_us = np.concatenate([self.times_us, new.times_us])
-        starts_us, which = np.unique(
-            np.concatenate([self.starts_us, new.starts_us, *gone_us]), return_inverse=True
-        )
-        weights = np.concatenate([self.uses, new.uses, np.full(sum(map(len, gone_us)), -1)])
-        uses = np.bincount(which, weights, len(starts_us)).astype(np.intp)
-        entries = self.entries + new.entries
-        used = uses > 0
         return Timetables(
             first,
             count,
-            times_us,
+            np.concatenate([self.times_us, new.times_us]),
             columns,
-            entries,
-            starts_us[used],
-            uses[used],
-            Said.of_all([self.said, new.said]),
+            _longer(self.entries, rows, new.entries),
+            +starts,
+            Said(*(_longer(own, rows, others) for own, others in zip(self.said, new.said, strict=True))),
         )
+
+
+def _longer(rows: Any, count: int, more: Any) -> Any:
+    """Rows and more of them. They are added in place: who has fewer rows looks at no more than before.
+    Only where somebody did so already, they are copied."""
+    if rows is None or more is None:
+        return None
+    if len(rows) > count:
+        rows = rows[:count]
+    rows.extend(more)
+    return rows
 
 
 def _filled(of: Timetables, number: int) -> NDArray[Any]:
     column = of.columns[number]
-    return np.full(len(of.entries), ABSENT[number], dtype=KINDS[number]) if column is None else column
+    return np.full(len(of.times_us), ABSENT[number], dtype=KINDS[number]) if column is None else column

@@ -51,6 +51,11 @@ class Shape:
     size: list[int]
     """Nodes at or below node i: they are i … i + size[i] - 1."""
 
+    def prepare(self) -> None:
+        """Work out now what arrays of a large tree will be asked about."""
+        for name in ("ranges", "families", "tiers", "inner_levels", "above_evse"):
+            getattr(self, name)
+
     @cached_property
     def number_of(self) -> dict[str, int]:
         """The number of each EVSE."""
@@ -172,6 +177,14 @@ class Shape:
 
 
 @dataclass(frozen=True)
+class Changed:
+    """Since the tree with the nodes `since`: the nodes that say something else of themselves."""
+
+    since: list[EnergyFlowRequest]
+    nodes: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class CompiledTree:
     """A request as numbers; see the module's docstring."""
 
@@ -186,6 +199,7 @@ class CompiledTree:
     """Ampere and watt (at the root side) of the nodes that have a fallback."""
     session_over: Bools
     """Of each EVSE: whether its charging session is over."""
+    changed: Changed | None = None
 
     @property
     def parent(self) -> Ints:

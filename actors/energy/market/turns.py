@@ -75,6 +75,25 @@ def buy_in_turn(
     return purchases
 
 
+def buy_minimums_in_turn(
+    own_A: Sequence[float], min_A: Sequence[float], shared: Sequence[Sequence[int]], left_A: list[float]
+) -> list[bool]:
+    """The same round where everyone buys current, has a minimum, and nothing is limited in watts: whether
+    each is refused. As nothing but the minimum is asked for, it is a third of the work."""
+    refused = []
+    for offer_A, least_A, limits in zip(own_A, min_A, shared, strict=True):
+        for limit in limits:
+            if left_A[limit] < offer_A:
+                offer_A = left_A[limit]
+        if offer_A + CRUMB < least_A:
+            refused.append(True)
+            continue
+        refused.append(False)
+        for limit in limits:
+            left_A[limit] -= least_A
+    return refused
+
+
 def _buy(desk: Desk, i: int, offer_A: float, offer_W: float) -> Purchase:
     power_class = (offer_W >= desk.below_W[i]) + (offer_W >= desk.above_W[i])
     count, reason = desk.counts[power_class][i], desk.reasons[power_class][i]

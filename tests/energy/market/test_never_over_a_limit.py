@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
+import random
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from actors.energy.market import Memory, allocate, first_round, limits, rounds, setpoints, trading
 from actors.energy.market.rounds import Filled
+from tests.energy.market.building import evse, node, run
 from tests.energy.market.overload import overloads
 from tests.energy.market.worlds import Features, Story, stories, story_of
 
@@ -56,6 +60,31 @@ def _open_exports(request: Any) -> list[str]:
         if number is not None and number.value > 0
     ]
     return own + [name for child in request.children for name in _open_exports(child)]
+
+
+@given(st.integers(0, 2**32))
+@settings(max_examples=10)
+def test_no_rounding_sells_more_than_a_limit_on_a_large_site(seed: int) -> None:
+    """Sums of hundreds of odd numbers, added without any rounding: to a billionth of an ampere."""
+    order = random.Random(seed)
+    floors, on_floor = [], []
+    for f in range(12):
+        names = [f"evse_{f}_{i}" for i in range(order.randrange(1, 60))]
+        cars = [
+            evse(name, imports={"A": order.uniform(1.0, 80.0), "min_A": order.choice([0.0, 6.1])})
+            for name in names
+        ]
+        limit_A = order.uniform(3.0, 30.0) * len(names)
+        floors.append(node(f"floor_{f}", *cars, imports={"A": limit_A}))
+        on_floor.append((limit_A, names))
+    everyone = [name for _, names in on_floor for name in names]
+    limit_A = order.uniform(2.0, 20.0) * len(everyone)
+    allocation = run(node("root", *floors, imports={"A": limit_A}), slice_ampere=order.uniform(0.01, 2.0))
+    bought = {name: allocation.now(name).ac_max_current_A for name in everyone}
+    on_floor.append((limit_A, everyone))
+    for limit_A, names in on_floor:
+        sold_A = math.fsum(number.value for name in names if (number := bought[name]) is not None)
+        assert sold_A <= limit_A + 1e-9
 
 
 def _one_slice_more(original: Callable[..., Filled]) -> Callable[..., Filled]:

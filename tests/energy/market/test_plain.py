@@ -97,6 +97,6 @@ def test_what_is_the_same_object_is_not_read_again() -> None:
     assert later.tree is not None
     assert later.tree.shape is memory.tree.shape
     before, after = memory.tree.schedules["import"], later.tree.schedules["import"]
-    assert [row < len(before.entries) for row in after.first.tolist()] == [True, True, True, False, True]
+    assert [row < len(before.times_us) for row in after.first.tolist()] == [True, True, True, False, True]
     fresh, _ = allocate(second, EnergyManagerConfig(), NOW_US)
     assert list(again) == list(fresh) != list(allocation)
