@@ -143,7 +143,7 @@ class Timetables:
             None if one is None and other is None else np.concatenate([_filled(self, i), _filled(new, i)])
             for i, (one, other) in enumerate(zip(self.columns, new.columns, strict=True))
         ]
-        return Timetables(
+        made = Timetables(
             first,
             count,
             np.concatenate([self.times_us, new.times_us]),
@@ -152,6 +152,9 @@ class Timetables:
             +starts,
             Said(*(_longer(own, rows, others) for own, others in zip(self.said, new.said, strict=True))),
         )
+        if "rows" in self.__dict__:  # worked out once, they are not again
+            made.__dict__["rows"] = self.rows + new.rows
+        return made
 
 
 def _longer(rows: Any, count: int, more: Any) -> Any:
