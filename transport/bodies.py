@@ -93,7 +93,7 @@ def _is_shallow(body: bytes) -> bool:
             return False
         try:
             inner = _PARTS.decode(part)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return False
         values = inner.values() if isinstance(inner, dict) else inner
         parts.extend((bytes(value), levels - 1) for value in values)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 import struct
+import sys
 from typing import Any
 
 import msgspec
@@ -54,6 +55,12 @@ def test_arbitrary_bytes_get_the_same_verdict_from_both_checks_and_msgspec(body:
             assert exact is Drop.BAD_BODY
         else:
             assert exact is None
+
+
+@pytest.mark.parametrize("head", [b"\x91", b"\x81\xa1a", b"\x81\xa1a\x91"])
+def test_nesting_is_refused_wherever_the_decoder_itself_gives_up(head: bytes) -> None:
+    for levels in range(NESTING_MAX + 1, sys.getrecursionlimit() + 50):
+        assert body_fault(head * levels + b"\xc0") is Drop.TOO_DEEP
 
 
 @pytest.mark.parametrize(
