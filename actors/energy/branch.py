@@ -128,17 +128,19 @@ class Branch:
         if not heard.stale:
             child.report = report
             if heard.first or heard.restarted:
-                child.wanted_s = -math.inf
+                child.wanted_s, child.asked = -math.inf, None
             child.alive_until_s = -math.inf if report.leaving else now_s + self._silent_s
             # The first row is the child's own, whatever it is called (_with_account).
             rows = (s for n, s in enumerate(report.status) if n == 0 or s.id in child.modules)
             child.status = tuple(rows) or child.status
-        elif not heard.overtaken or report.t_child_s <= child.wanted_s:
+        elif not heard.overtaken or report.t_child_s <= child.wanted_s or not _tells(report):
             return heard
         asked = _asked(child, report)
         if asked is None:
             return heard
-        before, child.wanted_s, child.asked = child.wants, report.t_child_s, asked
+        before, child.asked = child.wants, asked
+        if _tells(report):
+            child.wanted_s = report.t_child_s
         refused = self._take_request(child, asked)
         wants = child.wants
         alike = wants is before or (before is not None and wants is not None and asks_alike(before, wants))
@@ -375,12 +377,21 @@ class Branch:
         return longest_s
 
 
+def _tells(report: Report) -> bool:
+    """Whether a report says what its child wants."""
+    return report.wants is not None or report.since_s is not None
+
+
 def _asked(child: _Child, report: Report) -> EnergyFlowRequest | None:
     """What a report asks for; None when it says nothing of it, or of changes of what is not known."""
     before = child.asked
     if report.wants is None:
-        known = report.since_s is not None and report.since_s <= child.wanted_s
-        return with_changes(before, report.changes) if known and before is not None else None
+        if before is None:
+            return None
+        if report.since_s is None:
+            # Nothing new. One that was gone is back with what it wanted, as it knows that we know that.
+            return before if child.wants is None and not child.refused else None
+        return with_changes(before, report.changes) if report.since_s <= child.wanted_s else None
     asked = report.wants
     if asked.priority_request:
         # How urgent it was is over with the hearing; what is asked for is the very same as before then.

@@ -67,6 +67,28 @@ def test_a_repeated_report_proves_no_life() -> None:
     assert not parent.alive(7.0, "a")
 
 
+def test_one_that_was_gone_is_back_with_what_it_wanted_though_it_says_nothing_new() -> None:
+    parent = branch()
+    parent.hear(0.0, report("a", 1.0, wants=_wants(16.0)))
+    assert parent.gone(10.0) == ["a"]
+    assert parent.wants(10.0, WALL_US) == ()
+    heard = parent.hear(11.0, report("a", 12.0, wants=None))
+    assert heard.wants_other
+    assert parent.wants(11.0, WALL_US) == (_wants(16.0),)
+    assert not parent.hear(12.0, report("a", 13.0, wants=None)).wants_other
+    parent.hear(13.0, report("a", 1.0, boot="another life", wants=None))
+    parent.hear(20.0, report("a", 8.0, boot="another life", wants=None))
+    assert parent.wants(20.0, WALL_US) == (_wants(16.0),), "until it says what it wants"
+
+
+def test_a_new_life_has_told_nothing_yet() -> None:
+    parent = branch()
+    parent.hear(0.0, report("a", 1.0, wants=_wants(16.0)))
+    assert parent.gone(10.0) == ["a"]
+    parent.hear(11.0, report("a", 12.0, boot="another life", wants=None))
+    assert parent.wants(11.0, WALL_US) == ()
+
+
 def test_a_stranger_is_a_fault_of_ours() -> None:
     with pytest.raises(KeyError):
         branch().hear(0.0, report("stranger", 0.0))
