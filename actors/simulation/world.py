@@ -121,9 +121,7 @@ class World:
         if effects:
             self.carry_out(slot, effects)
         if isinstance(core, Trunk) and slot.core is core:
-            # A report lowers the exposure of who sent it; those of the others only fall as time goes by.
-            heard = (event.child,) if isinstance(event, Report) else core.branch.ledger.accounts
-            self._hold_to_promises(slot.id, core, heard, now.mono_s)
+            self._hold_to_promises(slot.id, core, core.branch.ledger.accounts, now.mono_s)
         if slot.core is core and core.due_s < slot.wake_own_s and slot.process.state == "up":
             self.plan_wake(slot, now)
 
