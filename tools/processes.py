@@ -7,6 +7,7 @@ import gc
 import os
 import resource
 import signal
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -34,6 +35,16 @@ def load(path: str) -> Site:
     except ConfigError as error:
         faults = [f"{f.path}: {f.message}" if f.path else f.message for f in error.faults]
         raise UserError(f"{path}: " + f"\n{path}: ".join(faults)) from None
+
+
+def end_or_kill(process: subprocess.Popen[bytes], timeout_s: float) -> None:
+    """SIGTERM, and SIGKILL where it has not ended by then."""
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(timeout_s)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def add_faults_argument(parser: argparse.ArgumentParser) -> None:

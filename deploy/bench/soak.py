@@ -11,7 +11,6 @@ import argparse
 import json
 import os
 import platform
-import signal
 import statistics
 import subprocess
 import sys
@@ -30,7 +29,7 @@ from actors.rundir import RunDir
 from actors.wiring import Load
 from tools.client import Client
 from tools.errors import UserError
-from tools.processes import stop_on_signals
+from tools.processes import end_or_kill, stop_on_signals
 
 ROOT = Path(__file__).parents[2]
 SITE = "soak"
@@ -164,12 +163,7 @@ def running(folder: Path, data: Mapping[str, Any]) -> Iterator[subprocess.Popen[
     try:
         yield up
     finally:
-        up.send_signal(signal.SIGTERM)
-        try:
-            up.wait(END_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            up.kill()
-            up.wait()
+        end_or_kill(up, END_TIMEOUT_S)
 
 
 def soak(evses: int, minutes: float, interval_s: int) -> dict[str, Any]:

@@ -24,6 +24,7 @@ RUNS = {10: 51, 30: 51, 100: 31, 300: 21, 1000: 11, 3000: 7, 10_000: 3}
 STAGES = {"read_ms": "#3182bd", "allocate_ms": "#cb181d", "build_ms": "#31a354"}
 
 WIDTH, HEIGHT, LEFT, TOP, RIGHT, BOTTOM = 900, 560, 80, 50, 190, 60
+LINE_HEIGHT = 15
 X_RANGE, Y_RANGE = (10.0, 10_000.0), (0.01, 1000.0)
 Points = list[tuple[int, float]]
 """EVSEs and milliseconds."""
@@ -57,6 +58,7 @@ def draw(curves: dict[tuple[str, int], Points]) -> str:
         _text(LEFT, 28, "Market: CPU time by EVSEs, 1 slot (dashed) and 24 slots (solid)", size=16),
         *_grid(),
     ]
+    labels: list[tuple[float, str, str]] = []
     for (stage, slots), points in curves.items():
         line = " ".join(f"{_x(count):.1f},{_y(ms):.1f}" for count, ms in points)
         dash = ' stroke-dasharray="6 4"' if slots == 1 else ""
@@ -64,13 +66,17 @@ def draw(curves: dict[tuple[str, int], Points]) -> str:
             f'<polyline points="{line}" fill="none" stroke="{STAGES[stage]}" stroke-width="2"{dash}/>'
         )
         label = f"{stage.removesuffix('_ms')}, {slots} slot{'s' if slots > 1 else ''}"
-        parts.append(_text(_x(points[-1][0]) + 8, _y(points[-1][1]) + 4, label, colour=STAGES[stage]))
+        labels.append((_y(points[-1][1]), label, STAGES[stage]))
     begin, end = (X_RANGE[0], 0.02), (X_RANGE[1], 0.02 * X_RANGE[1] / X_RANGE[0])
     parts.append(
         f'<line x1="{_x(begin[0]):.1f}" y1="{_y(begin[1]):.1f}" x2="{_x(end[0]):.1f}" y2="{_y(end[1]):.1f}" '
         'stroke="#999" stroke-width="1"/>'
     )
-    parts.append(_text(_x(end[0]) + 8, _y(end[1]) + 4, "exactly linear", colour="#999"))
+    labels.append((_y(end[1]), "exactly linear", "#999"))
+    lowest = 0.0
+    for y, label, colour in sorted(labels):
+        lowest = max(y, lowest + LINE_HEIGHT)  # lines that end together are told one below the other
+        parts.append(_text(_x(X_RANGE[1]) + 8, lowest + 4, label, colour=colour))
     return "\n".join([*parts, "</svg>", ""])
 
 

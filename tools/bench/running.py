@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -20,6 +19,7 @@ from actors.rundir import RunDir
 from tools.bench.sites import Size, write_site
 from tools.client import Client, SiteStatus
 from tools.errors import UserError
+from tools.processes import end_or_kill
 from tools.status import all_alive
 
 START_TIMEOUT_S = 300.0
@@ -112,7 +112,7 @@ def running(size: Size, *, restart: bool = False) -> Iterator[RunningSite]:
             stderr=log,
             start_new_session=True,
         )
-        stack.callback(_end, up)
+        stack.callback(end_or_kill, up, END_TIMEOUT_S)
         client = stack.enter_context(Client(SITE, timeout_s=STATUS_TIMEOUT_S))
         site = RunningSite(size, folder, begun_s, client)
         _wait_until_complete(site, up)
@@ -141,12 +141,3 @@ def _wait_until_complete(site: RunningSite, up: subprocess.Popen[bytes]) -> None
         if time.monotonic() > deadline_s:
             raise UserError(f"the site is not at work after {START_TIMEOUT_S:g} s: {site.log()}")
         time.sleep(LOOK_EVERY_S)
-
-
-def _end(up: subprocess.Popen[bytes]) -> None:
-    up.send_signal(signal.SIGTERM)
-    try:
-        up.wait(END_TIMEOUT_S)
-    except subprocess.TimeoutExpired:
-        up.kill()
-        up.wait()
