@@ -21,7 +21,7 @@ from actors.energy.ledger import Heard, Ledger, Planned
 from actors.energy.market.errors import RequestError
 from actors.energy.messages import Grant, ModuleStatus, Report
 from actors.energy.request_checks import NOT_HEARD, RequestCheck
-from actors.energy.telling import kept_where_equal, with_changes
+from actors.energy.telling import Asked, asks_alike
 from actors.energy.types import (
     EnergyFlowRequest,
     EnergyManagerConfig,
@@ -74,12 +74,10 @@ class _Child:
         self.report: Report | None = None
         self.alive_until_s = -math.inf
         self.wants: EnergyFlowRequest | None = None
-        self.asked: EnergyFlowRequest | None = None
+        self.asked = Asked()
         """As told, refused or not."""
         self.refused = ""
         """Why the request that it told last does not count."""
-        self.wanted_s = -math.inf
-        """`t_child_s` of the report that told so, of its present life."""
         self.status: tuple[ModuleStatus, ...] = ()
         self.planned: Planned | None = None
         self.sent: Grant | None = None
@@ -128,19 +126,19 @@ class Branch:
         if not heard.stale:
             child.report = report
             if heard.first or heard.restarted:
-                child.wanted_s, child.asked = -math.inf, None
+                child.asked = Asked()
             child.alive_until_s = -math.inf if report.leaving else now_s + self._silent_s
             # The first row is the child's own, whatever it is called (_with_account).
             rows = (s for n, s in enumerate(report.status) if n == 0 or s.id in child.modules)
             child.status = tuple(rows) or child.status
-        elif not heard.overtaken or report.t_child_s <= child.wanted_s or not _tells(report):
+        elif not heard.overtaken or not child.asked.is_older_than(report):
             return heard
-        asked = _asked(child, report)
+        # One that was gone is back with what it wanted: it knows that we know that, and says nothing new.
+        if not child.asked.hear(report) and (child.wants is not None or child.refused):
+            return heard
+        before, asked = child.wants, child.asked.request
         if asked is None:
             return heard
-        before, child.asked = child.wants, asked
-        if _tells(report):
-            child.wanted_s = report.t_child_s
         refused = self._take_request(child, asked)
         wants = child.wants
         alike = wants is before or (before is not None and wants is not None and asks_alike(before, wants))
@@ -294,7 +292,7 @@ class Branch:
                 t_echo_s=report.t_child_s,
                 order=order,
                 duration_s=lasts_s,
-                knows_s=None if math.isinf(child.wanted_s) else child.wanted_s,
+                knows_s=child.asked.stamp_s,
                 fence=fence,
             )
             if not fence:
@@ -375,48 +373,6 @@ class Branch:
             told_s = 0.0 if child.report is None else child.report.settle_time_s
             longest_s = max(longest_s, child.settings.settle_time_s, told_s)
         return longest_s
-
-
-def _tells(report: Report) -> bool:
-    """Whether a report says what its child wants."""
-    return report.wants is not None or report.since_s is not None
-
-
-def _asked(child: _Child, report: Report) -> EnergyFlowRequest | None:
-    """What a report asks for; None when it says nothing of it, or of changes of what is not known."""
-    before = child.asked
-    if report.wants is None:
-        if before is None:
-            return None
-        if report.since_s is None:
-            # Nothing new. One that was gone is back with what it wanted, as it knows that we know that.
-            return before if child.wants is None and not child.refused else None
-        return with_changes(before, report.changes) if report.since_s <= child.wanted_s else None
-    asked = report.wants
-    if asked.priority_request:
-        # How urgent it was is over with the hearing; what is asked for is the very same as before then.
-        asked = replace(asked, priority_request=None)
-    return asked if before is None else kept_where_equal(before, asked)
-
-
-def asks_alike(one: EnergyFlowRequest, other: EnergyFlowRequest) -> bool:
-    """Whether the market would give the same: timestamps, states and flags of urgency apart."""
-    if one is other:
-        return True
-    if (one.uuid, len(one.children)) != (other.uuid, len(other.children)):
-        return False
-    return (
-        _limits_alike(one.schedule_import, other.schedule_import)
-        and _limits_alike(one.schedule_export, other.schedule_export)
-        and (one.fallback_A, one.fallback_W) == (other.fallback_A, other.fallback_W)
-        and all(map(asks_alike, one.children, other.children))
-    )
-
-
-def _limits_alike(some: tuple[ScheduleReqEntry, ...], others: tuple[ScheduleReqEntry, ...]) -> bool:
-    return some == others or [(e.limits_to_root, e.limits_to_leaves) for e in some] == [
-        (e.limits_to_root, e.limits_to_leaves) for e in others
-    ]
 
 
 def factors_to_root(wants: EnergyFlowRequest) -> tuple[float, float]:

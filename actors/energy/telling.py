@@ -18,7 +18,8 @@ from operator import is_
 from msgspec import Struct
 from msgspec.structs import replace
 
-from actors.energy.types import EnergyFlowRequest
+from actors.energy.messages import Report
+from actors.energy.types import EnergyFlowRequest, ScheduleReqEntry
 
 WHOLE_EVERY = 10
 """Reports."""
@@ -117,8 +118,43 @@ def _nodes(request: EnergyFlowRequest) -> Iterator[EnergyFlowRequest]:
         waiting.extend(node.children)
 
 
+class Asked:
+    """The parent's side: what a child has asked for in its present life."""
+
+    def __init__(self) -> None:
+        self.request: EnergyFlowRequest | None = None
+        self.stamp_s: float | None = None
+        """`t_child_s` of the report that told so."""
+
+    def is_older_than(self, report: Report) -> bool:
+        """Whether a report tells something that was told later."""
+        tells = report.wants is not None or report.since_s is not None
+        return tells and (self.stamp_s is None or self.stamp_s < report.t_child_s)
+
+    def hear(self, report: Report) -> bool:
+        """Take what a report tells; False when it tells nothing, or changes of what is not known."""
+        before, asked = self.request, report.wants
+        if asked is None:
+            if (
+                before is None
+                or report.since_s is None
+                or self.stamp_s is None
+                or report.since_s > self.stamp_s
+            ):
+                return False
+            asked = with_changes(before, report.changes)
+        else:
+            if asked.priority_request:
+                # How urgent it was is over with the hearing; what is asked for is the same as before then.
+                asked = replace(asked, priority_request=None)
+            if before is not None:
+                asked = kept_where_equal(before, asked)
+        self.request, self.stamp_s = asked, report.t_child_s
+        return True
+
+
 def with_changes(request: EnergyFlowRequest, changes: tuple[EnergyFlowRequest, ...]) -> EnergyFlowRequest:
-    """The parent's side: a request with some of its nodes as told anew. What is not changed stays the very
+    """A request with some of its nodes as told anew. What is not changed stays the very
     same object, and so is what was worked out of it."""
     return _with(request, {node.uuid: node for node in changes})
 
@@ -144,3 +180,23 @@ def kept_where_equal(before: EnergyFlowRequest, now: EnergyFlowRequest) -> Energ
         [kept_where_equal(old[child.uuid], child) if child.uuid in old else child for child in now.children]
     )
     return replace(now, children=children)
+
+
+def asks_alike(one: EnergyFlowRequest, other: EnergyFlowRequest) -> bool:
+    """Whether the market would give the same: timestamps, states and flags of urgency apart."""
+    if one is other:
+        return True
+    if (one.uuid, len(one.children)) != (other.uuid, len(other.children)):
+        return False
+    return (
+        _limits_alike(one.schedule_import, other.schedule_import)
+        and _limits_alike(one.schedule_export, other.schedule_export)
+        and (one.fallback_A, one.fallback_W) == (other.fallback_A, other.fallback_W)
+        and all(map(asks_alike, one.children, other.children))
+    )
+
+
+def _limits_alike(some: tuple[ScheduleReqEntry, ...], others: tuple[ScheduleReqEntry, ...]) -> bool:
+    return some == others or [(e.limits_to_root, e.limits_to_leaves) for e in some] == [
+        (e.limits_to_root, e.limits_to_leaves) for e in others
+    ]

@@ -117,13 +117,12 @@ class Pair:
                 self.begin()
 
     def knows_s(self) -> float | None:
-        wanted_s = self.parent._children["panel"].wanted_s
-        return wanted_s if wanted_s in self.asked_at else None
+        return self.parent._children["panel"].asked.stamp_s
 
     def look(self) -> None:
         """What the parent believes is what was asked in the report that it names."""
         if (known_s := self.knows_s()) is not None:
-            assert self.parent._children["panel"].asked == self.asked_at[known_s]
+            assert self.parent._children["panel"].asked.request == self.asked_at[known_s]
 
 
 def arrives(steps: Steps) -> None:
@@ -134,7 +133,7 @@ def arrives(steps: Steps) -> None:
     for step in (Tells(), Arrives(0), Grants(), Tells(), Arrives(0), Grants()):
         pair.play(step)
         pair.look()
-    assert pair.parent._children["panel"].asked == panel(pair.amps), "in the end it is known"
+    assert pair.parent._children["panel"].asked.request == panel(pair.amps), "in the end it is known"
 
 
 @given(STEPS)
@@ -176,14 +175,14 @@ def test_what_is_known_is_not_told_again_but_once_in_a_while() -> None:
 
 def test_only_what_changed_is_told_and_the_rest_stays_the_same_objects() -> None:
     pair = known()
-    before = pair.parent._children["panel"].asked
+    before = pair.parent._children["panel"].asked.request
     assert before is not None
     for step in (Wants("e3", 6.0), Tells(), Arrives(0)):
         pair.play(step)
     told = pair.reports[-1]
     assert told.wants is None
     assert [node.uuid for node in told.changes] == ["e3"]
-    after = pair.parent._children["panel"].asked
+    after = pair.parent._children["panel"].asked.request
     assert after is not None
     assert after == panel(pair.amps)
     assert after.children[0] is before.children[0]
@@ -232,7 +231,7 @@ def test_changes_of_what_is_not_known_are_not_believed() -> None:
     pair.play(Restarts())
     pair.play(Arrives(2))  # an old one comes late, then changes of a newer one
     pair.play(Arrives(0))
-    assert pair.parent._children["panel"].asked == pair.asked_at[pair.reports[0].t_child_s]
+    assert pair.parent._children["panel"].asked.request == pair.asked_at[pair.reports[0].t_child_s]
 
 
 def test_while_nothing_is_granted_all_is_told() -> None:

@@ -130,8 +130,8 @@ class Household(Tree):
         return message.boot == account.boot and message.t_child_s <= account.told_s
 
     def _may_want(self, core: Any, report: Report) -> bool:
-        tells = report.wants is not None or report.since_s is not None
-        return tells and report.t_child_s > core.branch._children[report.child].wanted_s
+        asked: bool = core.branch._children[report.child].asked.is_older_than(report)
+        return asked
 
     # --- the tree's own ways ---------------------------------------------------------------------
 
