@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -80,8 +80,9 @@ class Tries:
             one.setsockopt(zmq.HANDSHAKE_IVL, 1000)
             self._monitors[name] = one.get_monitor_socket(zmq.EVENT_DISCONNECTED)
             one.connect(address)
-            for _ in range(5):
-                one.send(MESSAGE, zmq.DONTWAIT)  # queued: it goes out as soon as somebody lets it in
+            with suppress(zmq.Again):  # turned away for good by now: libzmq gives up after a wrong mechanism
+                for _ in range(5):
+                    one.send(MESSAGE, zmq.DONTWAIT)  # queued: it goes out as soon as somebody lets it in
 
     def all_turned_away(self) -> bool:
         for name, monitor in self._monitors.items():
