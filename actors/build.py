@@ -58,6 +58,8 @@ def build_core(
         sources=module.sources,
         fallback=fallback(site, module_id),
         height=_height(site, module_id),
+        fixed_load_A=site.fixed_load_A(module_id),
+        meter=module.meter,
         config_digest=site.digest,
     )
     if module_id == site.root:

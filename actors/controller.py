@@ -174,8 +174,11 @@ class Controller:
                 message_max_B=MESSAGE_MAX_B,
             )
         evses = [m for m in self._handles if self._is_evse(m)]
-        if evses:
-            driver = PlantDriver(wire, self._where.plant, evses, board.from_hardware)
+        meters = [m for m in self._handles if self.site.modules[m].meter is not None]
+        if evses or meters:
+            driver = PlantDriver(
+                wire, self._where.plant, evses, board.from_hardware, meters, board.from_meter
+            )
             self._drivers.append(driver)
             board.drivers = dict.fromkeys(evses, driver)
 

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from actors.energy.external import SourceConfig
+from actors.energy.fixed_load import MeterConfig
 from actors.energy.modules import EnergyNodeConfig, EvseManagerConfig
 from actors.energy.types import EnergyManagerConfig
 
@@ -21,6 +22,7 @@ __all__ = [
     "EvseManagerConfig",
     "Ignored",
     "Kind",
+    "MeterConfig",
     "Module",
     "ModuleConfig",
     "PlantConfig",
@@ -43,6 +45,7 @@ class Module(Struct, frozen=True, kw_only=True):
     parent: str | None
     children: tuple[str, ...] = ()
     sources: tuple[SourceConfig, ...] = ()
+    meter: MeterConfig | None = None
 
 
 class Controller(Struct, frozen=True, kw_only=True):
@@ -107,6 +110,13 @@ class Site(Struct, frozen=True, kw_only=True):
         """Phases wired to a module: the fewest on its path."""
         configs = (self.modules[m].config for m in self.path_to_root(module_id))
         return min((c.phase_count for c in configs if not isinstance(c, EnergyManagerConfig)), default=3)
+
+    def fixed_load_A(self, module_id: str) -> float:
+        """The most that all but EVSEs draws below a module's fuse, ampere per phase."""
+        module = self.modules[module_id]
+        if isinstance(module.config, EnergyNodeConfig) and module.config.fixed_load_A is not None:
+            return module.config.fixed_load_A
+        return sum(self.fixed_load_A(child) for child in module.children)
 
     def fallback_A(self, module_id: str) -> float:
         """Ampere per phase that a module may draw when it has heard nothing."""

@@ -14,6 +14,7 @@ from typing import Any
 from actors import identities
 from actors.drivers import Driver
 from actors.energy.external import SavedSources
+from actors.energy.fixed_load import MeterReading
 from actors.energy.messages import Actuate, Command, Grant, Outcome, Reading, Report
 from actors.energy.request_checks import NOT_HEARD
 from actors.gateways.control import ControlGateway
@@ -89,6 +90,10 @@ class Switchboard:
     def from_hardware(self, evse_id: str, reading: Reading) -> None:
         """A driver read its hardware."""
         self._handles[evse_id].tell(reading, key="reading")
+
+    def from_meter(self, node: str, reading: MeterReading) -> None:
+        """A driver read a node's meter."""
+        self._handles[node].tell(reading, key="meter")
 
     def from_link(self, delivery: Delivery) -> None:
         """A message came over a link."""

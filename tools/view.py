@@ -83,6 +83,7 @@ def render(
     notes += [f"controller {name} does not answer" for name in status.silent_controllers]
     if height is None:
         notes += [_waiting(m) for m in modules if m.waits_for]
+        notes += [f"{m.id}: {m.fixed_load}" for m in modules if m.fixed_load and m.fixed_load not in m.note]
     if notes:
         shown, more = _first(notes, most)
         below.append(Text("\n".join([printable(n) for n in shown] + more), style="yellow"))

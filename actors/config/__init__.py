@@ -175,6 +175,7 @@ def _members(tree: Tree, modules: Modules) -> dict[str, Module]:
             parent=tree.parent.get(module_id),
             children=tuple(tree.children[module_id]),
             sources=modules.ours[module_id].sources,
+            meter=modules.ours[module_id].meter,
         )
         for module_id in tree.order
     }

@@ -54,32 +54,57 @@ def _check_manager(entry: Entry, config: EnergyManagerConfig, faults: Faults) ->
 
 
 def check_fallbacks(tree: Tree, modules: Modules, faults: Faults) -> None:
-    """Fallbacks nest: what all may draw when they have heard nothing, no fuse may see exceeded."""
+    """Fallbacks nest: what all may draw when they have heard nothing, and what else draws, no fuse may see
+    exceeded."""
     fallback_A: dict[str, float] = {}
+    load_A: dict[str, float] = {}
     for module_id in reversed(tree.order):  # children before parents
         entry = modules.ours[module_id]
         below_A = sum(fallback_A[child] for child in tree.children[module_id])
         fallback_A[module_id] = below_A
+        load_A[module_id] = sum(load_A[child] for child in tree.children[module_id])
         if isinstance(entry.config, EvseManagerConfig):
             fallback_A[module_id] = entry.config.fallback_limit_A
         elif isinstance(entry.config, EnergyNodeConfig):
-            fallback_A[module_id] = _node_fallback_A(entry, entry.config, below_A, faults)
+            load_A[module_id] = _node_load_A(entry, entry.config, load_A[module_id], faults)
+            fallback_A[module_id] = _node_fallback_A(entry, entry.config, below_A, load_A[module_id], faults)
 
 
-def _node_fallback_A(entry: Entry, config: EnergyNodeConfig, below_A: float, faults: Faults) -> float:
+def _node_load_A(entry: Entry, config: EnergyNodeConfig, below_A: float, faults: Faults) -> float:
+    """The most that all but EVSEs draws below a node's fuse."""
+    own_A = config.fixed_load_A
+    if own_A is None:
+        return below_A
+    if own_A < below_A - _CRUMB_A:
+        faults.add(
+            (*entry.config_path, "fixed_load_A"),
+            f"{own_A:g} A are less than what the nodes below have for theirs, {below_A:g} A in all",
+        )
+    return own_A
+
+
+def _node_fallback_A(
+    entry: Entry, config: EnergyNodeConfig, below_A: float, load_A: float, faults: Faults
+) -> float:
     own_A, fuse_A = config.fallback_limit_A, config.fuse_limit_A
-    if own_A is not None and fuse_A is not None and own_A > fuse_A:
-        faults.add((*entry.config_path, "fallback_limit_A"), f"{own_A:g} A exceed the fuse of {fuse_A:g} A")
+    without = f" without {load_A:g} A of fixed load" if load_A else ""
+    if fuse_A is not None and load_A > fuse_A:
+        faults.add(
+            (*entry.config_path, "fuse_limit_A"), f"the fixed load, {load_A:g} A, exceeds {fuse_A:g} A"
+        )
+    if own_A is not None and fuse_A is not None and own_A > fuse_A - load_A:
+        text = f"{own_A:g} A exceed the fuse of {fuse_A:g} A{without}"
+        faults.add((*entry.config_path, "fallback_limit_A"), text)
     if own_A is not None:
-        name, room_A = "fallback_limit_A", own_A
+        name, room_A, without = "fallback_limit_A", own_A, ""
     elif fuse_A is not None:
-        name, room_A = "fuse_limit_A", fuse_A
+        name, room_A = "fuse_limit_A", fuse_A - load_A
     else:
         return below_A
     if below_A > room_A + _CRUMB_A:
         faults.add(
             (*entry.config_path, name),
-            f"the fallbacks of the modules below, {below_A:g} A in all, exceed {room_A:g} A; "
-            "lower their fallback_limit_A",
+            f"the fallbacks of the modules below, {below_A:g} A in all, exceed {room_A:g} A"
+            f"{' that are left' if without else ''}{without}; lower their fallback_limit_A",
         )
     return below_A if own_A is None else own_A

@@ -20,6 +20,7 @@ from msgspec.structs import fields, replace
 
 from actors.config.faults import Faults, Path, did_you_mean, nearest, one_line, shown, written
 from actors.config.fields import check_name, mapping, values
+from actors.config.meters import read_meter
 from actors.config.sources import read_sources
 from actors.site import (
     EnergyManagerConfig,
@@ -27,6 +28,7 @@ from actors.site import (
     EvseManagerConfig,
     Ignored,
     Kind,
+    MeterConfig,
     ModuleConfig,
     SourceConfig,
 )
@@ -40,7 +42,7 @@ CONFIGS: dict[Kind, type[EnergyManagerConfig | EnergyNodeConfig | EvseManagerCon
 }
 KEYS = {kind: frozenset(field.name for field in fields(config)) for kind, config in CONFIGS.items()}
 
-OUR_MODULE_KEYS = ("module", "config", "config_module", "connections", "external_limits")
+OUR_MODULE_KEYS = ("module", "config", "config_module", "connections", "external_limits", "meter")
 EVEREST_MODULE_KEYS = (
     "config_implementation",
     "mapping",
@@ -95,6 +97,7 @@ class Entry(Struct, frozen=True, kw_only=True):
     down: tuple[Link, ...] = ()
     up: tuple[Link, ...] = ()
     sources: tuple[SourceConfig, ...] = ()
+    meter: MeterConfig | None = None
 
 
 class Modules(Struct, frozen=True, kw_only=True):
@@ -164,15 +167,17 @@ def _read_module(
     connections = mapping(module.get("connections"), (*path, "connections"), faults)
     down, up = _links(kind, connections, (*path, "connections"), faults)
     everest_only = "config_module" in module and "config" not in module
+    config = _config(kind, module, path, faults, notes)
     return Entry(
         id=module_id,
         path=path,
         kind=kind,
-        config=_config(kind, module, path, faults, notes),
+        config=config,
         config_path=(*path, "config_module" if everest_only else "config"),
         down=tuple(down),
         up=tuple(up),
         sources=read_sources(module.get("external_limits"), (*path, "external_limits"), faults),
+        meter=read_meter(module.get("meter"), config, (*path, "meter"), faults),
     )
 
 

@@ -79,6 +79,7 @@ class _Child:
         self.refused = ""
         """Why the request that it told last does not count."""
         self.status: tuple[ModuleStatus, ...] = ()
+        self.status_s = 0.0
         self.planned: Planned | None = None
         self.sent: Grant | None = None
         self.sent_s = self.ends_s = 0.0
@@ -130,7 +131,8 @@ class Branch:
             child.alive_until_s = -math.inf if report.leaving else now_s + self._silent_s
             # The first row is the child's own, whatever it is called (_with_account).
             rows = (s for n, s in enumerate(report.status) if n == 0 or s.id in child.modules)
-            child.status = tuple(rows) or child.status
+            if told := tuple(rows):
+                child.status, child.status_s = told, now_s
         elif not heard.overtaken or not child.asked.is_older_than(report):
             return heard
         # One that was gone is back with what it wanted: it knows that we know that, and says nothing new.
@@ -341,7 +343,7 @@ class Branch:
                 )
                 statuses += (self._with_account(now_s, own, child), *below)
                 continue
-            age_s = now_s - self.ledger.accounts[name].heard_s
+            age_s = now_s - child.status_s
             own, *below = child.status
             statuses.append(self._with_account(now_s, replace(own, alive=alive, age_s=age_s), child))
             statuses += (replace(s, alive=s.alive and alive, age_s=s.age_s + age_s) for s in below)
@@ -365,6 +367,21 @@ class Branch:
             committed=None if child.report is None else child.report.committed,
             waits_for=waits_for,
         )
+
+    def currents_A(self, now_s: float) -> tuple[tuple[float, float, float], float]:
+        """What all EVSEs below that are heard say that they draw, per phase; and since when each of them has
+        told that."""
+        L1 = L2 = L3 = 0.0
+        told_s = now_s
+        for name, child in self._children.items():
+            if not self.alive(now_s, name):
+                continue
+            for number, row in enumerate(child.status):
+                if row.kind == "EvseManager" and row.alive:
+                    one, two, three = row.currents_A
+                    L1, L2, L3 = L1 + one, L2 + two, L3 + three
+                    told_s = min(told_s, child.status_s - (row.age_s if number else 0.0))
+        return (L1, L2, L3), told_s
 
     def settle_time_s(self) -> float:
         """The longest of the children's, configured or told (s)."""

@@ -107,7 +107,7 @@ class ModuleStatus(Struct, frozen=True, kw_only=True, omit_defaults=True):
     controller: str
     alive: bool = True
     age_s: float = 0.0
-    """Since its parent last heard from it."""
+    """Since its parent last heard how it stands."""
     state: str = ""
     wants_A: float | None = None
     wants_W: float | None = None
@@ -131,6 +131,8 @@ class ModuleStatus(Struct, frozen=True, kw_only=True, omit_defaults=True):
     capacity_W: float | None = None
     capacity_source: str = ""
     sources: tuple[SourceStatus, ...] = ()
+    fixed_load: str = ""
+    """What of its fuse is kept for what is no EVSE, and why so much."""
     note: str = ""
 
 

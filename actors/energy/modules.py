@@ -25,7 +25,9 @@ class EnergyNodeConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     enhance_external_schedule: bool = False
     """Let an external watt limit without a current also limit the current: W / (V x phases)."""
     fallback_limit_A: NotNegative | None = None
-    """What the node may draw when it has heard nothing; by default the sum of its children's."""
+    """What the EVSEs below may draw when the node has heard nothing; by default the sum of its children's."""
+    fixed_load_A: NotNegative | None = None
+    """The most that all else below its fuse draws, ampere per phase; by default the sum of nodes below."""
 
 
 class EvseManagerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -12,6 +12,7 @@ first grant before it is one: what its children hold from before lasts, and need
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from msgspec.structs import replace
@@ -20,6 +21,7 @@ from actors.energy.amount import Amount, smallest
 from actors.energy.branch import Limits
 from actors.energy.effects import Effect, RunMarket, Say, ToParent
 from actors.energy.external import SavedSources
+from actors.energy.fixed_load import MeterReading
 from actors.energy.lease import Lease, longest_grant_s
 from actors.energy.memo import Memo
 from actors.energy.messages import (
@@ -43,12 +45,12 @@ LEAD_INTERVALS_MAX = 5
 FIRST_GRANT_INTERVALS = 2
 """A new life waits so long for its first grant."""
 
-Event = Report | Grant | MarketAnswer | EpochKept | Command | Outcome | None
+Event = Report | Grant | MarketAnswer | EpochKept | Command | Outcome | MeterReading | None
 
 
 class NodeCore(Trunk):
-    """`step` takes a child's Report, a Grant, an answer to what it asked for, Command, Outcome, or None
-    for the passing of time."""
+    """`step` takes a child's Report, a Grant, an answer to what it asked for, Command, Outcome, a reading of
+    its meter, or None for the passing of time."""
 
     def __init__(
         self,
@@ -85,6 +87,8 @@ class NodeCore(Trunk):
             case Report():
                 heard, hurry, room = self.hear(now, event)
                 effects += heard
+                if self.fixed_load.meter is not None:
+                    self.fixed_load.note_cars(now.mono_s, *self.branch.currents_A(now.mono_s))
                 if hurry or room:
                     soon_s = max(now.mono_s, self._handed_down_s + SHORTEST_GAP_S)
                     self._hand_down_due_s = min(self._hand_down_due_s, soon_s)
@@ -108,17 +112,34 @@ class NodeCore(Trunk):
                 effects += self.route(now, event)
             case Outcome():
                 effects += self.answer(event)
+            case MeterReading():
+                flows = self.branch.ledger.committed(now.mono_s)
+                self.fixed_load.hear(now.mono_s, event, math.inf if flows is None else flows.import_A)
             case None:
                 pass
+        told, rose = self._watch_load(now)
+        effects += told
         gone = self.forget_gone(now) if event is None else []
         changed = self.sources.version != version
         effects += [*gone, *self.keep_epoch(now)]
-        hurry = hurry or bool(gone) or changed
-        if pass_on or changed or now.mono_s >= self._hand_down_due_s:
+        hurry = hurry or bool(gone) or changed or rose
+        if pass_on or changed or rose or now.mono_s >= self._hand_down_due_s:
             effects += self._hand_down(now)
         effects += self._report(now, hurry, prompt)
         self._plan(now)
         return effects
+
+    def _watch_load(self, now: Instant) -> tuple[list[Effect], bool]:
+        """What its fixed load has come to, told when that is no longer measured, or is again; whether it has
+        risen: then everybody waits for less."""
+        load = self.fixed_load
+        if load.meter is None:
+            return [], False
+        before = load.fault
+        rose = load.update(now.mono_s)
+        if load.fault == before:
+            return [], rose
+        return [Say("warning" if load.fault else "info", load.text())], rose
 
     def _take_limits(self, entries: tuple[EnforcedLimits, ...]) -> None:
         """As long as they are the same they stay the same object."""
@@ -255,7 +276,7 @@ class NodeCore(Trunk):
 
     def _plan(self, now: Instant) -> None:
         """When to step again without an event."""
-        due_s = min(self._report_due_s, self._hand_down_due_s)
+        due_s = min(self._report_due_s, self._hand_down_due_s, self.fixed_load.due_s)
         if (source_s := self.sources.due_s()) is not None:
             due_s = min(due_s, source_s)
         soon_s = self._reported_s + SHORTEST_GAP_S

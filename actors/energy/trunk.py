@@ -17,6 +17,7 @@ from actors.energy.amount import UNLIMITED, Amount, smallest
 from actors.energy.branch import Branch, ChildSettings, Limits, factors_to_root
 from actors.energy.effects import Effect, KeepEpoch, Say, ToChild
 from actors.energy.external import SavedSources, SourceConfig
+from actors.energy.fixed_load import FixedLoad, MeterConfig
 from actors.energy.lease import longest_grant_s
 from actors.energy.ledger import STRETCH, InvariantError
 from actors.energy.member import Member
@@ -61,6 +62,10 @@ class TrunkSettings(Struct, frozen=True, kw_only=True):
     """What all below it may draw when it hears nothing."""
     height: int = 1
     """Levels of nodes from here down."""
+    fixed_load_A: float = 0.0
+    """The most that everything else below its fuse draws, ampere per phase."""
+    meter: MeterConfig | None = None
+    """Where that is measured."""
     config_digest: str = ""
 
 
@@ -84,11 +89,14 @@ class Trunk(Member):
             digest=settings.config_digest,
             levels=settings.height,
         )
+        self.fixed_load = FixedLoad(settings.fixed_load_A, settings.meter, now.mono_s)
+        declared = _amount_of(settings.limits if settings.meter is not None else self._fuse_for_evses())
+        self._fuse = replace(_amount_of(settings.limits), import_A=declared.import_A)
+        """What no exposures may exceed: a load that is measured changes, a declared one does not."""
         self._own_request: Memo[EnergyFlowRequest] = Memo()
         """Without what is below."""
         self._requested: Memo[EnergyFlowRequest] = Memo()
         self._own_capacity: Memo[tuple[Amount, tuple[float, float]]] = Memo()
-        self._fuse = _amount_of(settings.limits)
         self._keep_due_s = -math.inf
         self._keep_fault = ""
         self._broken_until_s = -math.inf
@@ -165,7 +173,7 @@ class Trunk(Member):
             )
             return self._with_limits(bare, stamp_us, now)
 
-        key = (stamp_us, self.sources.version)
+        key = (stamp_us, self.sources.version, self.fixed_load.counted_A)
         own = self._own_request.get(key, now.wall_us, make, lambda: self._steady_until_us(now))
         return self._requested.get(
             (own, children), now.wall_us, lambda: replace(own, children=children), lambda: FOREVER_US
@@ -176,17 +184,25 @@ class Trunk(Member):
 
     def _with_limits(self, bare: EnergyFlowRequest, stamp_us: int, now: Instant) -> EnergyFlowRequest:
         own = OwnLimits(
-            limits_import=self.settings.limits,
+            limits_import=self._fuse_for_evses(),
             limits_export=self.settings.limits,
             watt_to_current_W=self.settings.watt_to_current_W,
         )
         return with_schedules(bare, own, self.sources.in_force(), stamp_us, now.wall_us)
 
+    def _fuse_for_evses(self) -> LimitsReq:
+        """Its fuse without what is kept for the fixed load."""
+        fuse, load_A = self.settings.limits.ac_max_current_A, self.fixed_load.counted_A
+        if fuse is None or load_A == 0.0:
+            return self.settings.limits
+        left = NumberWithSource(max(0.0, fuse.value - load_A), f"{fuse.source} less fixed load")
+        return replace(self.settings.limits, ac_max_current_A=left)
+
     def own_capacity(self, now: Instant) -> tuple[Amount, tuple[float, float]]:
         """What fuse and external limits allow at the leaves now, and watt at the root side for one there
         (importing, exporting)."""
         return self._own_capacity.get(
-            self.sources.version,
+            (self.sources.version, self.fixed_load.counted_A),
             now.wall_us,
             lambda: self._make_own_capacity(now),
             lambda: self._steady_until_us(now),
@@ -247,6 +263,7 @@ class Trunk(Member):
             capacity_W=value_of(capacity.total_power_W),
             capacity_source=lowest.source if lowest else "",
             sources=self.sources.status(now.mono_s),
+            fixed_load=self.fixed_load.text() if self.settings.limits.ac_max_current_A else "",
             note="; ".join(text for text in (note, self._trouble(now)) if text),
         )
         return (own, *below)
@@ -256,6 +273,8 @@ class Trunk(Member):
         ledger = self.branch.ledger
         if now.mono_s < self._broken_until_s:
             return "an invariant was broken: only fallbacks are granted"
+        if self.fixed_load.fault:
+            return self.fixed_load.text()
         if now.mono_s < ledger.quiet_until_s:
             return f"grants nothing for {ledger.quiet_until_s - now.mono_s:.0f} s: its epoch was lost"
         return self._keep_fault

@@ -13,6 +13,7 @@ import heapq
 import math
 from collections import deque
 from collections.abc import Mapping
+from typing import Literal
 
 from msgspec import Struct
 
@@ -21,6 +22,7 @@ from actors.energy.modules import EnergyNodeConfig
 from actors.plant.arrivals import visits
 from actors.plant.breakers import Breaker, Currents
 from actors.plant.hardware import Evse
+from actors.plant.meters import Meters
 from actors.plant.story import FixedLoad, Story, Visit
 from actors.plant.wiring import evse_configs, wire
 from actors.site import Site
@@ -75,6 +77,8 @@ class Installation:
         self._stays: dict[str, int] = {}
         self._plugged = 0
         self._loads = deque(sorted(story.fixed_loads, key=lambda load: load.at_s))
+        self.meters = Meters(self.loads_A)
+        self._meter_states = deque(sorted(story.meters, key=lambda meter: meter.at_s))
         self._notices: deque[Notice] = deque(maxlen=MAX_NOTICES)
         self._changes: deque[tuple[float, str, float]] = deque(maxlen=MAX_CHANGES)
 
@@ -112,6 +116,13 @@ class Installation:
     def set_fixed_load(self, node: str, currents_A: Currents) -> None:
         """A node's fixed load from now on."""
         self.fixed_A[node] = currents_A
+
+    def set_meter(self, node: str, state: Literal["ok", "dead", "frozen"]) -> None:
+        """How a node's meter is from now on. Raises RefusedError if there can be none."""
+        if node not in self.meters:
+            raise RefusedError(f"no node {node!r} that could have a meter")
+        self.meters[node].state = state
+        self._notices.append(Notice(f"meter of {node}: {state}"))
 
     def reset_breaker(self, node: str) -> None:
         """Close a tripped breaker. Raises RefusedError if there is none."""
@@ -163,6 +174,9 @@ class Installation:
             self._next = next(self._visits, None)
         while self._loads and self._loads[0].at_s <= story_s:
             self._take_load(self._loads.popleft())
+        while self._meter_states and self._meter_states[0].at_s <= story_s:
+            entry = self._meter_states.popleft()
+            self.set_meter(entry.node, entry.state)
         if self.story.end_s is not None and story_s >= self.story.end_s and self._stays:
             for evse_id in self._stays:
                 if self.evses[evse_id].car is not None:

@@ -1,15 +1,16 @@
-"""What travels between the plant, the drivers of its EVSEs, and whoever drives the plant by hand.
+"""What travels between the plant, the drivers of its EVSEs and meters, and whoever drives it by hand.
 
-A driver watches its EVSEs each second, and gets their readings while it does. EVSEs are named by
+A driver watches its EVSEs and meters each second, and gets their readings while it does. They are named by
 `target` of the header for what goes to them, and by `source` for what comes from them.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
+from actors.energy.fixed_load import MeterReading
 from actors.energy.messages import Actuate, Reading
 from transport import Registry
 
@@ -17,11 +18,12 @@ _Ampere = Annotated[float, Meta(ge=-10_000, le=10_000)]
 
 
 class Watch(Struct, frozen=True, kw_only=True):
-    """A driver serves these EVSEs; said each second."""
+    """A driver serves these EVSEs, and reads the meters of these nodes; said each second."""
 
     driver: str
     """One life of the driver; the one that began to watch last is served."""
     evses: tuple[str, ...]
+    meters: tuple[str, ...] = ()
 
 
 class Plug(Struct, frozen=True, kw_only=True, tag=True):
@@ -50,7 +52,15 @@ class ResetBreaker(Struct, frozen=True, kw_only=True, tag=True):
     node: str
 
 
-PlantEvent = Plug | Unplug | SetFixedLoad | ResetBreaker
+class SetMeter(Struct, frozen=True, kw_only=True, tag=True):
+    """A node's meter breaks, or is mended."""
+
+    node: str
+    state: Literal["ok", "dead", "frozen"]
+    """Frozen, it says again what it said last."""
+
+
+PlantEvent = Plug | Unplug | SetFixedLoad | ResetBreaker | SetMeter
 
 
 class PlantCommand(Struct, frozen=True, kw_only=True):
@@ -71,6 +81,7 @@ def register_plant_messages(registry: Registry) -> None:
     """Register all that crosses the wire between a plant and its drivers."""
     for message_type, kind in (
         (Reading, "reading"),
+        (MeterReading, "meter_reading"),
         (Actuate, "actuate"),
         (Watch, "watch"),
         (PlantCommand, "plant_command"),

@@ -19,6 +19,7 @@ from typing import assert_never
 import msgspec
 
 from actors import clock, identities
+from actors.energy.fixed_load import MeterReading
 from actors.energy.messages import Actuate, Reading
 from actors.injection import Injection
 from actors.plant.hardware import Evse
@@ -30,6 +31,7 @@ from actors.plant.messages import (
     Plug,
     ResetBreaker,
     SetFixedLoad,
+    SetMeter,
     Unplug,
     Watch,
     register_plant_messages,
@@ -95,8 +97,9 @@ class Plant:
         story = parse_story(site.plant.story, site)
         self.installation = Installation(site, story, clock.steady_s())
         self._outlets = {evse.id: Outlet(evse) for evse in self.installation.evses.values()}
-        self._drivers = {e: identities.controller(site.controller_of(e).name) for e in self._outlets}
-        """Whose key commands each EVSE."""
+        self._meters = self.installation.meters
+        self._drivers = {m: identities.controller(site.controller_of(m).name) for m in site.modules}
+        """Whose key commands each EVSE, and may read each node's meter."""
         self._inbox: queue.Queue[tuple[float, Delivery]] = queue.Queue(MAX_INBOX)
         self._lost = 0  # only the wire's thread counts it
         self._lost_told = 0
@@ -162,6 +165,7 @@ class Plant:
         for outlet in self._outlets.values():
             if outlet.due(now_s):
                 self._send_reading(now_s, outlet)
+        self._meters.send(now_s, self.installation.loads_A, self._send_meter)
         for notice in self.installation.take_notices():
             LOG.log(logging.ERROR if notice.loud else logging.INFO, "%s", notice.text)
         self._tell_lost(now_s)
@@ -203,8 +207,13 @@ class Plant:
             if outlet.watchers.watch(now_s, watch.driver, delivery.peer):
                 begun += 1
                 outlet.sent_revision = -1  # it knows nothing yet
-        if begun:
-            LOG.info("driver %s of %s watches %d EVSEs", watch.driver, delivery.peer, begun)
+        read = 0
+        for node in watch.meters:
+            if node in self._meters and delivery.identity == self._drivers[node]:
+                read += self._meters[node].watchers.watch(now_s, watch.driver, delivery.peer)
+        if begun or read:
+            text = "driver %s of %s watches %d EVSEs and %d meters"
+            LOG.info(text, watch.driver, delivery.peer, begun, read)
 
     def _actuate(self, now_s: float, delivery: Delivery, command: Actuate) -> None:
         outlet = self._outlets.get(delivery.target)
@@ -228,6 +237,8 @@ class Plant:
                 case SetFixedLoad(node=node, currents_A=currents_A):
                     check_fixed_load(node, currents_A, self._site)
                     self.installation.set_fixed_load(node, currents_A)
+                case SetMeter(node=node, state=state):
+                    self.installation.set_meter(node, state)
                 case ResetBreaker(node=node):
                     self.installation.reset_breaker(node)
                 case _:
@@ -245,6 +256,9 @@ class Plant:
         reading = outlet.evse.reading(now_s)
         outlet.sent(now_s, reading)
         self._port.send(reading, source=outlet.evse.id, target=outlet.evse.id, peer=peer, key=outlet.evse.id)
+
+    def _send_meter(self, peer: str, node: str, reading: MeterReading) -> None:
+        self._port.send(reading, source=node, target=node, peer=peer, key=("meter", node))
 
 
 def _may_speak(identity: str) -> bool:

@@ -20,7 +20,7 @@ from actors.site import Site
 
 MAX_CURRENT_A = 10_000.0
 MAX_CARS = 100_000
-"""Entries of `cars` or of `fixed_loads`."""
+"""Entries of `cars`, `fixed_loads` or `meters`."""
 
 _Time = Annotated[float, Meta(ge=0)]
 _Positive = Annotated[float, Meta(gt=0)]
@@ -41,6 +41,14 @@ class FixedLoad(Struct, frozen=True, kw_only=True):
     at_s: float
     currents_A: tuple[float, float, float]
     """Per phase; negative feeds in."""
+
+
+class MeterState(Struct, frozen=True, kw_only=True):
+    """How a node's meter is from `at_s` on: dead, it says nothing; frozen, it says the same again."""
+
+    node: str = ""
+    at_s: _Time = 0.0
+    state: Literal["ok", "dead", "frozen"] = "ok"
 
 
 class Arrivals(Struct, frozen=True, kw_only=True):
@@ -78,6 +86,7 @@ class Story(Struct, frozen=True, kw_only=True):
     cars: tuple[Visit, ...] = ()
     arrivals: Arrivals | None = None
     fixed_loads: tuple[FixedLoad, ...] = ()
+    meters: tuple[MeterState, ...] = ()
 
 
 class StoryError(Exception):
@@ -130,7 +139,8 @@ class _Reader:
 
     def story(self, raw: Mapping[str, Any]) -> Story:
         path: Path = ("plant",)
-        plain = {key: value for key, value in raw.items() if key not in ("cars", "arrivals", "fixed_loads")}
+        lists = ("cars", "arrivals", "fixed_loads", "meters")
+        plain = {key: value for key, value in raw.items() if key not in lists}
         given = values(Story, plain, path, self.faults)
         cars_path = (*path, "cars")
         cars = [
@@ -149,7 +159,18 @@ class _Reader:
             for index, entry in self._entries(raw.get("fixed_loads", []), loads_path)
             if (load := self.fixed_load(entry, (*loads_path, index))) is not None
         ]
-        return Story(**given, cars=tuple(v for _, v in cars), arrivals=arrivals, fixed_loads=tuple(loads))
+        meters_path = (*path, "meters")
+        meters = [
+            self.meter_state(entry, (*meters_path, index))
+            for index, entry in self._entries(raw.get("meters", []), meters_path)
+        ]
+        return Story(
+            **given,
+            cars=tuple(v for _, v in cars),
+            arrivals=arrivals,
+            fixed_loads=tuple(loads),
+            meters=tuple(meters),
+        )
 
     def visit(self, raw: Mapping[str, Any], path: Path) -> Visit | None:
         given = values(Visit, raw, path, self.faults)
@@ -205,20 +226,28 @@ class _Reader:
             if key not in FixedLoad.__struct_fields__:
                 near = did_you_mean(key, FixedLoad.__struct_fields__)
                 self.faults.add((*path, key), f"unknown key{near}")
-        node, at_s, currents = raw.get("node"), raw.get("at_s", 0.0), raw.get("currents_A")
+        at_s, currents = raw.get("at_s", 0.0), raw.get("currents_A")
         if not _is_number(at_s, 0.0, 1e9):
             self.faults.add((*path, "at_s"), f"expected a number, at least 0, got {shown(at_s)}")
             at_s = 0.0
-        if not isinstance(node, str) or node not in self._nodes:
-            near = did_you_mean(node, self._nodes) if isinstance(node, str) else ""
-            text = f"expected an EnergyManager or EnergyNode, got {shown(node)}{near}"
-            self.faults.add((*path, "node"), text)
+        if (node := self._node(raw.get("node"), (*path, "node"))) is None:
             return None
         if (fault := self._currents_fault(node, currents)) is not None:
             self.faults.add((*path, "currents_A"), fault)
             return None
         assert isinstance(currents, list)
         return FixedLoad(node=node, at_s=float(at_s), currents_A=(currents[0], currents[1], currents[2]))
+
+    def meter_state(self, raw: dict[str, Any], path: Path) -> MeterState:
+        self._node(raw.get("node"), (*path, "node"))
+        return MeterState(**values(MeterState, raw, path, self.faults))
+
+    def _node(self, node: Any, path: Path) -> str | None:
+        if isinstance(node, str) and node in self._nodes:
+            return node
+        near = did_you_mean(node, self._nodes) if isinstance(node, str) else ""
+        self.faults.add(path, f"expected an EnergyManager or EnergyNode, got {shown(node)}{near}")
+        return None
 
     def _currents_fault(self, node: str, currents: Any) -> str | None:
         """Why these cannot be the currents of a fixed load at `node`."""

@@ -18,6 +18,7 @@ from typing import Any
 from actors.energy.amount import Amount
 from actors.energy.effects import Effect, KeepEpoch, RunMarket, ToChild, ToDriver, ToParent
 from actors.energy.evse import EvseCore
+from actors.energy.fixed_load import MeterReading
 from actors.energy.manager import ManagerCore
 from actors.energy.market import Memory, allocate
 from actors.energy.messages import Actuate, EpochKept, MarketAnswer
@@ -71,8 +72,20 @@ class Hardware:
 class Tree:
     """The tree, its links and its time."""
 
-    def __init__(self, seed: int = 0, *, lost: float = 0.0, twice: float = 0.0, late_s: float = 0.02) -> None:
+    def __init__(
+        self,
+        seed: int = 0,
+        *,
+        lost: float = 0.0,
+        twice: float = 0.0,
+        late_s: float = 0.02,
+        left: dict[str, Any] | None = None,
+    ) -> None:
+        """`left` are more settings of the left panel; with a meter, that shows the cars and `load_A`."""
         self.now_s = 0.0
+        self.left = left or {}
+        self.load_A = 0.0
+        self.meter_works = True
         self.lost, self.twice, self.late_s = lost, twice, late_s
         self.cut: set[str] = set()
         """Modules whose link to their parent is cut."""
@@ -85,6 +98,7 @@ class Tree:
         self._memories: dict[str, Memory] = {}
         self._epochs = {"root": 0, "left": 0, "right": 0}
         self._next_reading_s = 0.0
+        self._next_metered_s = 0.25
         self.cores: dict[str, Core] = {}
         for name in ("root", "left", "right", *EVSES):
             self.begin(name)
@@ -105,9 +119,9 @@ class Tree:
         else:
             below = [child(e, fallback_A=FALLBACK_A) for e in EVSES if PARENTS[e] == name]
             fallback_A = FALLBACK_A * len(below)
-            settings = trunk(
-                name, *below, fuse_A=32.0, site=SITE, fallback=Amount(fallback_A, fallback_A * 3 * VOLT)
-            )
+            fallback = Amount(fallback_A, fallback_A * 3 * VOLT)
+            more = self.left if name == "left" else {}
+            settings = trunk(name, *below, fuse_A=32.0, site=SITE, fallback=fallback, **more)
             self.cores[name] = NodeCore(settings, boot, now, kept_epoch=self._epochs[name])
 
     def stop(self, name: str) -> None:
@@ -129,6 +143,10 @@ class Tree:
                 self._next_reading_s = self.now_s + 1.0
                 for name, hardware in self.hardware.items():
                     self._send(name, hardware.reading(self.now_s))
+            if "meter" in self.left and self.meter_works and self.now_s >= self._next_metered_s:
+                self._next_metered_s = self.now_s + 0.5
+                shown = MeterReading(currents_A=(self.at_left_A(),) * 3, t_meter_s=self.now_s)
+                self._send("left", shown)
             while self._under_way and self._under_way[0][0] <= self.now_s:
                 _, _, name, message = heapq.heappop(self._under_way)
                 self._step(name, message)
@@ -179,6 +197,13 @@ class Tree:
         heapq.heappush(self._under_way, (self.now_s + late_s, next(self._order), target, message))
 
     # --- what can be seen --------------------------------------------------------------------------
+
+    def at_left_A(self) -> float:
+        """What flows at the left panel: its load, and its cars."""
+        cars_A = sum(
+            self.hardware[e].reading(self.now_s).currents_A[0] for e in EVSES if PARENTS[e] == "left"
+        )
+        return float(self.load_A + cars_A)
 
     def in_force(self) -> dict[str, float]:
         """The limit at the hardware of each EVSE."""

@@ -22,7 +22,7 @@ from actors.energy.messages import Actuate, Command, Grant, Outcome, Reading, Re
 from actors.gateways.control import ControlGateway
 from actors.handle import Handle
 from actors.plant.installation import Installation
-from actors.plant.messages import PlantCommand, Plug, ResetBreaker, SetFixedLoad, Unplug, Watch
+from actors.plant.messages import PlantCommand, Plug, ResetBreaker, SetFixedLoad, SetMeter, Unplug, Watch
 from actors.plant.process import Outlet, Plant
 from actors.plant.story import parse_story
 from actors.state import StateFolder
@@ -176,6 +176,7 @@ class Links:
             (PlantCommand(id="2", event=Unplug(evse="r1")), ""),
             (PlantCommand(id="3", event=SetFixedLoad(node="left", currents_A=(1.0, 2.0, 3.0))), ""),
             (PlantCommand(id="4", event=ResetBreaker(node="left")), ""),
+            (PlantCommand(id="5", event=SetMeter(node="left", state="frozen")), ""),
         ):
             routes.append(Route("plant", "left", target, target, "plant", message))
         return routes

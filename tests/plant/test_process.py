@@ -23,6 +23,7 @@ import yaml
 
 from actors.drivers import Driver
 from actors.drivers.plant import PlantDriver
+from actors.energy.fixed_load import MeterReading
 from actors.energy.messages import Actuate, Reading
 from actors.identities import make_keys
 from actors.plant import process
@@ -33,6 +34,7 @@ from actors.plant.messages import (
     Plug,
     ResetBreaker,
     SetFixedLoad,
+    SetMeter,
     Unplug,
     register_plant_messages,
 )
@@ -63,7 +65,10 @@ class Client:
         # What is asked by hand needs the key of an operator.
         self._hand = Wire(name=f"{name} by hand", registry=make_registry(), keys=keys("operator/tester"))
         self.readings: dict[str, list[Reading]] = defaultdict(list)
-        self.driver: Driver = PlantDriver(self.wire, address, evses, self._note)
+        self.metered: list[tuple[str, MeterReading]] = []
+        self.driver: Driver = PlantDriver(
+            self.wire, address, evses, self._note, ("panel",), lambda *read: self.metered.append(read)
+        )
         self.driver.tick()
         self._replies: dict[str, PlantReply] = {}
         self._by_hand = self._hand.connect(address, self._answered, name="plant", peer="plant")
@@ -296,6 +301,33 @@ def test_the_plant_can_be_driven_by_hand(stack: ExitStack) -> None:
         tester.ask(SetFixedLoad(node="evse_1", currents_A=(1.0, 1.0, 1.0))) or ""
     )
     assert "no breaker" in (tester.ask(ResetBreaker(node="root")) or "")
+
+
+def test_a_meter_shows_what_flows_at_its_node_until_it_breaks(stack: ExitStack) -> None:
+    plant = begin(stack, {"cars": [], "fixed_loads": [{"node": "panel", "at_s": 0, "currents_A": [3, 2, 0]}]})
+    tester = client(stack, "tester", plant)
+    shown = tester.metered
+
+    def shows(L1_A: float) -> bool:
+        return bool(shown) and shown[-1][1].currents_A == (L1_A, 2.0, 0.0)
+
+    wait_until(lambda: shows(3.0), "the load")
+    assert tester.ask(Plug(car={"evse": "evse_1", "kind": "city", "phases": 1, **FAST})) is None
+    tester.actuate(limit_A=20.0)
+    wait_until(lambda: shows(23.0), "the load and a car")
+    assert {node for node, _ in shown} == {"panel"}
+    assert shown[-1][1] != shown[0][1], "its clock goes on"
+    assert tester.ask(SetMeter(node="panel", state="frozen")) is None
+    assert tester.ask(Unplug(evse="evse_1")) is None
+    count = len(shown)
+    wait_until(lambda: len(shown) >= count + 3, "it still says something")
+    assert shown[-1] == shown[-2]
+    assert tester.ask(SetMeter(node="panel", state="dead")) is None
+    count = len(shown)
+    tester.wait(lambda reading: not reading.plugged_in, "readings go on")
+    assert tester.ask(SetMeter(node="panel", state="ok")) is None
+    wait_until(lambda: shows(3.0), "it is mended")
+    assert "could have a meter" in (tester.ask(SetMeter(node="evse_1", state="ok")) or "")
 
 
 def test_a_flood_is_bounded_and_told(

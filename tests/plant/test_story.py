@@ -37,6 +37,7 @@ def test_all_faults_are_told_at_once_with_their_paths() -> None:
                 {"node": "panel", "currents_A": [1, 2]},
                 {"node": "panel", "at_s": -1, "currents_A": [1, "x", 3], "amps": 1},
             ],
+            "meters": [{"node": "evse_1", "state": "ok"}, {"node": "panel", "state": "broken", "at_s": -1}],
         }
     )
     assert set(found) == {
@@ -61,13 +62,16 @@ def test_all_faults_are_told_at_once_with_their_paths() -> None:
         "plant.fixed_loads[2].at_s",
         "plant.fixed_loads[2].currents_A",
         "plant.fixed_loads[2].amps",
+        "plant.meters[0].node",
+        "plant.meters[1].state",
+        "plant.meters[1].at_s",
     }
     assert 'did you mean "speed"' in found["plant.speeed"]
     assert 'did you mean "family"' in found["plant.cars[2].kind"]
     assert "still taken by cars[1]" in found["plant.cars[2]"]
 
 
-@pytest.mark.parametrize("key", ["cars", "fixed_loads"])
+@pytest.mark.parametrize("key", ["cars", "fixed_loads", "meters"])
 @pytest.mark.parametrize("value", [None, {}, "none", 3])
 def test_a_list_must_be_one(key: str, value: object) -> None:
     assert list(faults({key: value})) == [f"plant.{key}"]
