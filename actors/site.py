@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from actors.energy.external import SourceConfig
 from actors.energy.fixed_load import MeterConfig
@@ -84,6 +85,34 @@ class Site(Struct, frozen=True, kw_only=True):
     ignored: tuple[Ignored, ...] = ()
     digest: str = ""
     """Of all that must be the same on every controller."""
+    elsewhere: frozenset[str] = frozenset()
+    """Names of modules that are not in this part of the site."""
+
+    def part(self, controller: str) -> Site:
+        """What one of its controllers needs of it: what it hosts, all below that, and the way to the root.
+        KeyError for a stranger."""
+        hosted = self.controllers[controller].modules
+        names = {m for h in hosted for m in (*self.path_to_root(h), *self.subtree(h))}
+
+        def only_these(modules: tuple[str, ...]) -> tuple[str, ...]:
+            return tuple(m for m in modules if m in names)
+
+        return replace(
+            self,
+            modules={
+                m: replace(module, children=only_these(module.children))
+                for m, module in self.modules.items()
+                if m in names
+            },
+            controllers={
+                c.name: replace(c, modules=only_these(c.modules))
+                for c in self.controllers.values()
+                if not names.isdisjoint(c.modules)
+            },
+            plant=PlantConfig(listen=self.plant.listen),
+            ignored=(),
+            elsewhere=frozenset(self.modules.keys() - names),
+        )
 
     def manager_config(self) -> EnergyManagerConfig:
         """The root's configuration."""

@@ -5,21 +5,17 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import msgspec
-
 from actors import identities
-from actors.controller import Controller, addresses
 from actors.rundir import AlreadyRunningError, RunDir, RunDirError, state_dir
-from actors.site import PlantConfig
 from tools import logs
 from tools.errors import UserError
 from tools.keyrings import add_keys_argument, keys_folder, open_keyring
 from tools.notify import ServiceManager
+from tools.parts import load_part
 from tools.processes import (
     add_faults_argument,
     allow_many_files,
     injection_of,
-    load,
     run_smoothly,
     stop_on_signals,
 )
@@ -45,12 +41,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run until a signal; 3 when too many actors died."""
-    site = load(options.file)
-    # Of the plant only the address counts here, and its story may be long.
-    site = msgspec.structs.replace(site, plant=PlantConfig(listen=site.plant.listen))
     name = options.controller
-    if name not in site.controllers:
-        raise UserError(f"no controller {name!r} in {options.file}; known: {', '.join(site.controllers)}")
+    site = load_part(options.file, name)
+    # Not before: the market's arrays bring threads with them, and the file is read in a fork of this process.
+    from actors.controller import Controller, addresses
+
     logs.set_up(options, debug=site.manager_config().debug)
     state = options.state or _state_of_up(site.name) or state_dir() / site.name
     keys = keys_folder(site.name, options.keys)

@@ -70,7 +70,7 @@ class ControlGateway:
     def _pass_on(self, request: SourceRequest, peer: str) -> None:
         top = next((t for t in self._tops if request.target in self._site.subtree(t)), None)
         if top is None:
-            known = request.target in self._site.modules
+            known = request.target in self._site.modules or request.target in self._site.elsewhere
             error = (
                 f"{request.target} is not below controller {self._controller}"
                 if known
