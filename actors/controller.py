@@ -135,7 +135,7 @@ class Controller:
             self._open(wire)
             wire.start()
             for loop in dict.fromkeys(self._loops.values()):
-                loop.start()
+                loop.start(wire.hold, wire.let_go)
                 stack.callback(loop.stop)
             stack.callback(self._end_actors)
             for module_id in self._handles:

@@ -21,6 +21,12 @@ import pykka
 
 STOP_TIMEOUT_S = 5.0
 """For the loop to end; a turn that hangs may hold it up."""
+TURNS_MAX = 32
+"""Until a loop that has more to do lets out what it has said meanwhile."""
+
+
+def _nothing() -> None:
+    pass
 
 
 class Loop:
@@ -30,9 +36,12 @@ class Loop:
         self.name = name
         self._due: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._begin = self._rest = _nothing
 
-    def start(self) -> None:
-        """Start the thread."""
+    def start(self, begin: Callable[[], None] = _nothing, rest: Callable[[], None] = _nothing) -> None:
+        """Start the thread. It calls `begin` first, and `rest` whenever there is nothing to do for now, and
+        after TURNS_MAX turns: what actors say in a burst may be sent together then."""
+        self._begin, self._rest = begin, rest
         self._thread.start()
 
     def do(self, turn: Callable[[], None]) -> None:
@@ -50,8 +59,14 @@ class Loop:
             self._thread.join(STOP_TIMEOUT_S)
 
     def _run(self) -> None:
+        self._begin()
+        turns = 0
         while (turn := self._due.get()) is not None:
             turn()
+            turns += 1
+            if turns == TURNS_MAX or self._due.empty():
+                turns = 0
+                self._rest()
 
 
 class _TurnIsOverError(Exception):

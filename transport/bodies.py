@@ -32,8 +32,6 @@ from transport.options import NESTING_MAX
 
 _CONTAINERS = bytes([*range(0x80, 0xA0), 0xDC, 0xDD, 0xDE, 0xDF])
 _NOT_FINITE = re.compile(rb"\xcb[\x7f\xff][\xf0-\xff]|\xca[\x7f\xff][\x80-\xff]", re.DOTALL)
-_SUSPECTED = (b"\xcb\x7f", b"\xcb\xff", b"\xca\x7f", b"\xca\xff")
-"""How all that _NOT_FINITE finds begins; to look for these is ten times faster."""
 _SKIP = msgspec.msgpack.Decoder(msgspec.Raw)
 _PARTS = msgspec.msgpack.Decoder(list[msgspec.Raw] | dict[str, msgspec.Raw])
 _TAKEN_APART = 6
@@ -71,13 +69,18 @@ _COUNTS = {0xDC: (2, 1), 0xDD: (4, 1), 0xDE: (2, 2), 0xDF: (4, 2)}
 
 def body_fault(body: bytes) -> Drop | None:
     """Why `body` must not be decoded; None if it is whole, shallow and finite."""
-    if any(begin in body for begin in _SUSPECTED) and _NOT_FINITE.search(body):
+    if _is_suspected(body) and _NOT_FINITE.search(body):
         return _scan(body)
     try:
         _SKIP.decode(body)
     except (msgspec.DecodeError, RecursionError):
         return _scan(body) or Drop.BAD_BODY
     return None if _is_shallow(body) else _scan(body)
+
+
+def _is_suspected(body: bytes) -> bool:
+    """Whether what _NOT_FINITE finds may be there, by how it begins: ten times faster to look for."""
+    return b"\xcb\x7f" in body or b"\xcb\xff" in body or b"\xca\x7f" in body or b"\xca\xff" in body
 
 
 def _is_shallow(body: bytes) -> bool:

@@ -62,7 +62,7 @@ class Host(Protocol):
     stopping: bool
 
     def ring(self) -> None:
-        """Wake the I/O thread; under the lock."""
+        """Wake the I/O thread, now or when this thread lets go; under the lock."""
 
 
 class _Rest(NamedTuple):

@@ -10,7 +10,7 @@ from typing import Any
 import pykka
 import pytest
 
-from actors.loop import Loop, LoopActor
+from actors.loop import TURNS_MAX, Loop, LoopActor
 
 WAIT_S = 10.0
 
@@ -129,3 +129,12 @@ def test_a_loop_ends_after_what_it_was_told_to_do_and_twice_is_fine() -> None:
     loop.stop()
     loop.stop()
     assert done == list(range(10))
+
+
+def test_a_loop_says_when_it_rests_and_while_it_has_much_to_do_after_some_turns() -> None:
+    loop, notes = Loop("rests"), list[Any]()
+    for number in range(TURNS_MAX + 1):
+        loop.do(lambda number=number: notes.append(number))  # type: ignore[misc]
+    loop.start(lambda: notes.append("begin"), lambda: notes.append("rest"))
+    loop.stop()
+    assert notes[: TURNS_MAX + 3] == ["begin", *range(TURNS_MAX), "rest", TURNS_MAX]
