@@ -54,6 +54,8 @@ class Evse:
         self.supplied = True
         self.wake_s = now_s
         """Until then a step changes nothing."""
+        self.moved = True
+        """Something may be other than whoever set this to False has seen."""
         self.revision = 0
         """Counts what a driver must know at once; currents apart."""
         self._phases = phases
@@ -90,11 +92,17 @@ class Evse:
 
     def actuate(self, now_s: float, command: Actuate) -> str | None:
         """Take a new limit, or tell why not."""
+        self.watchdog.expire(now_s)
+        before = self.watchdog.limit
         refused = self.watchdog.take(now_s, command)
-        if refused is None:
+        if refused is not None:
+            return refused
+        if self.watchdog.limit.goes_on_with(before):  # as most do: there is only another end to wake for
+            self.wake_s = min(self.wake_s, self.watchdog.limit.ends_s)
+        else:
             self._permit(now_s)
             self._touch()
-        return refused
+        return None
 
     def supply(self, supplied: bool) -> None:
         """The feeder is cut or back."""
@@ -107,12 +115,14 @@ class Evse:
 
     def _touch(self) -> None:
         self.wake_s = -math.inf
+        self.moved = True
         self._note_change()
 
     # --- time -------------------------------------------------------------------------------------
 
     def step(self, now_s: float) -> None:
         """Go on to `now_s`."""
+        self.moved = True
         power_W, self._now_s = self.power_W, now_s
         self.watchdog.expire(now_s)
         self._permit(now_s)

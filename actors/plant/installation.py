@@ -66,6 +66,12 @@ class Installation:
         self.fixed_A: dict[str, Currents] = {}
         self.loads_A: dict[str, Currents] = {m: NOTHING for m in site.modules if m not in configs}
         """Of every node."""
+        self._summed_A: dict[str, Currents] = dict.fromkeys(self.evses, NOTHING)
+        """What of each EVSE is in the loads of the nodes."""
+        self._to_sum = True
+        """Something else is not."""
+        self._samples: dict[str, Mapping[str, object]] = {}
+        """What was recorded of each EVSE last."""
         self._start_s = start_s
         self._parents = {m.id: m.parent for m in site.modules.values()}
         self._nodes = list(reversed(self.loads_A))  # children before parents
@@ -116,6 +122,7 @@ class Installation:
     def set_fixed_load(self, node: str, currents_A: Currents) -> None:
         """A node's fixed load from now on."""
         self.fixed_A[node] = currents_A
+        self._to_sum = True
 
     def set_meter(self, node: str, state: Literal["ok", "dead", "frozen"]) -> None:
         """How a node's meter is from now on. Raises RefusedError if there can be none."""
@@ -130,6 +137,7 @@ class Installation:
             raise RefusedError(f"no breaker at {node!r}; known: {', '.join(self.breakers)}")
         self.breakers[node].reset()
         self._cut.discard(node)
+        self._to_sum = True
         self._supply()
 
     def take_notices(self) -> list[Notice]:
@@ -158,7 +166,10 @@ class Installation:
         for evse in self.evses.values():
             if evse.wake_s <= now_s:
                 evse.step(now_s)
-        self._add_up()
+                self._note_current(evse)
+        if self._to_sum:
+            self._to_sum = False
+            self._add_up()
         self._heat_breakers(dt_s)
 
     def _tell_story(self, story_s: float) -> None:
@@ -188,14 +199,19 @@ class Installation:
         amounts = " ".join(f"{current_A:g}" for current_A in load.currents_A)
         self._notices.append(Notice(f"{load.node}: fixed load {amounts} A"))
 
+    def _note_current(self, evse: Evse) -> None:
+        currents_A = evse.currents_A
+        if currents_A != self._summed_A[evse.id]:
+            self._summed_A[evse.id] = currents_A
+            self._to_sum = True
+
     def _add_up(self) -> None:
         sums: dict[str, list[float]] = {node: [0.0, 0.0, 0.0] for node in self._nodes}
         parents = self._parents
-        for evse in self.evses.values():
-            if evse.car is not None and evse.contactor_closed:
-                parent = parents[evse.id]
-                if parent is not None:
-                    _add(sums[parent], evse.currents_A)
+        for evse_id, currents_A in self._summed_A.items():
+            parent = parents[evse_id]
+            if parent is not None and currents_A is not NOTHING:
+                _add(sums[parent], currents_A)
         for node in self._nodes:
             own = sums[node]
             _add(own, self.fixed_A.get(node, NOTHING))
@@ -238,6 +254,7 @@ class Installation:
         dark = {evse_id for node in self._cut for evse_id in self._below[node]}
         for evse in self.evses.values():
             evse.supply(evse.id not in dark)
+            self._note_current(evse)
 
     # --- what is recorded -----------------------------------------------------------------------------
 
@@ -245,7 +262,7 @@ class Installation:
         """One line of the record."""
         line: dict[str, object] = {
             "t": round(self.now_s, 3),
-            "evses": {evse.id: _evse_sample(evse) for evse in self.evses.values()},
+            "evses": {evse.id: self._sample_of(evse) for evse in self.evses.values()},
             "breakers": {
                 node: {
                     "currents_A": _rounded(self.loads_A[node]),
@@ -262,6 +279,13 @@ class Installation:
             line["changes"] = list(self._changes)
             self._changes.clear()
         return line
+
+    def _sample_of(self, evse: Evse) -> Mapping[str, object]:
+        """The very same as long as nothing has happened to it."""
+        if evse.moved:
+            evse.moved = False
+            self._samples[evse.id] = _evse_sample(evse)
+        return self._samples[evse.id]
 
 
 def _evse_sample(evse: Evse) -> Mapping[str, object]:

@@ -5,7 +5,8 @@
 Messages come in on the wire's thread and wait in a bounded inbox; all else happens in the thread that
 calls `run`. A command counts from when it came, not from the step that takes it: what this process needs to
 play a thousand EVSEs is no delay of theirs. A reading is sent on every change that a driver must know, on a
-changed current at most each CURRENT_EVERY_s, and in any case each READING_EVERY_s.
+changed current at most each CURRENT_EVERY_s, and in any case each READING_EVERY_s. When that is differs from
+EVSE to EVSE: a burst of a thousand readings would be in the way of all else.
 """
 
 from __future__ import annotations
@@ -52,6 +53,7 @@ FLUSH_EVERY_s = 1.0
 READING_EVERY_s = 0.9
 """So that, with what a step takes, there is one at least each second."""
 CURRENT_EVERY_s = 0.2
+CRUMB_s = 1e-6
 CURRENT_CHANGE_A = 0.1
 MAX_INBOX = 20_000
 """Messages between two steps; one more is lost, and drivers say theirs again."""
@@ -61,19 +63,21 @@ DROPS_TOLD_EVERY_s = 10.0
 class Outlet:
     """An EVSE, who watches it, and what it was last told."""
 
-    def __init__(self, evse: Evse) -> None:
+    def __init__(self, evse: Evse, phase_s: float = 0.0) -> None:
+        """`phase_s`: when it tells something in any case, from 0 to READING_EVERY_s."""
         self.evse = evse
         self.watchers = Watchers()
+        self._phase_s = phase_s
+        self._due_s = 0.0
         self.sent_s = 0.0
         self.sent_revision = -1
         self.sent_currents_A = (0.0, 0.0, 0.0)
 
     def due(self, now_s: float) -> bool:
         """Its driver must be told something now."""
-        age_s = now_s - self.sent_s
-        if self.evse.revision != self.sent_revision or age_s >= READING_EVERY_s:
+        if self.evse.revision != self.sent_revision or now_s >= self._due_s:
             return True
-        if age_s < CURRENT_EVERY_s:
+        if now_s - self.sent_s < CURRENT_EVERY_s:
             return False
         pairs = zip(self.evse.currents_A, self.sent_currents_A, strict=True)
         return any(abs(new_A - old_A) > CURRENT_CHANGE_A for new_A, old_A in pairs)
@@ -81,6 +85,9 @@ class Outlet:
     def sent(self, now_s: float, reading: Reading) -> None:
         """Note what its driver was told."""
         self.sent_s, self.sent_revision = now_s, self.evse.revision
+        since_turn_s = (now_s - self._phase_s + CRUMB_s) % READING_EVERY_s
+        own_turn_s = now_s + READING_EVERY_s - since_turn_s
+        self._due_s = max(own_turn_s, now_s + CURRENT_EVERY_s)
         self.sent_currents_A = reading.currents_A
 
 
@@ -96,7 +103,10 @@ class Plant:
         self._injection = injection
         story = parse_story(site.plant.story, site)
         self.installation = Installation(site, story, clock.steady_s())
-        self._outlets = {evse.id: Outlet(evse) for evse in self.installation.evses.values()}
+        evses = self.installation.evses.values()
+        self._outlets = {
+            evse.id: Outlet(evse, READING_EVERY_s * n / len(evses)) for n, evse in enumerate(evses)
+        }
         self._meters = self.installation.meters
         self._drivers = {m: identities.controller(site.controller_of(m).name) for m in site.modules}
         """Whose key commands each EVSE, and may read each node's meter."""
@@ -140,6 +150,7 @@ class Plant:
     def _loop(self, stop: Stop) -> None:
         turn = 0
         flush_s = due_s = clock.steady_s()
+        self._wire.hold()
         while not stop.is_set():
             now_s = clock.steady_s()
             if self._injection is not None:
@@ -166,6 +177,7 @@ class Plant:
             if outlet.due(now_s):
                 self._send_reading(now_s, outlet)
         self._meters.send(now_s, self.installation.loads_A, self._send_meter)
+        self._wire.let_go()
         for notice in self.installation.take_notices():
             LOG.log(logging.ERROR if notice.loud else logging.INFO, "%s", notice.text)
         self._tell_lost(now_s)

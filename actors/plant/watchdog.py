@@ -30,6 +30,16 @@ class Limit(Struct, frozen=True, kw_only=True):
     ends_s: float = math.inf
     mark: str = ""
 
+    def goes_on_with(self, other: Limit) -> bool:
+        """Whether it says the same, and of the same life, whenever it ends."""
+        return (
+            self.limit_A == other.limit_A
+            and self.limit_W == other.limit_W
+            and self.phase_count == other.phase_count
+            and self.cp_state == other.cp_state
+            and life_of(self.mark) == life_of(other.mark)
+        )
+
 
 class Watchdog:
     """Holds the limit in force. `expire` before reading it."""
