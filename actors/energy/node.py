@@ -73,7 +73,9 @@ class NodeCore(Trunk):
         self._island_from_s = now.mono_s + FIRST_GRANT_INTERVALS * interval_s
         """Without a first grant."""
         self._report_due_s = self._hand_down_due_s = now.mono_s
-        self._reported_s = self._handed_down_s = now.mono_s - interval_s
+        self._reported_s = self._told_all_s = self._handed_down_s = now.mono_s - interval_s
+        self._urgent = False
+        """Something urgent is to be told with the next full report."""
         self._committed: Amount | None = None
         """As reported last."""
         self.due_s = now.mono_s
@@ -221,12 +223,17 @@ class NodeCore(Trunk):
 
     def _report(self, now: Instant, hurry: bool, prompt: bool) -> list[Effect]:
         """Tell the parent each interval; at once what is urgent, when less may flow than was told last
-        (somebody may wait for it), and that a first grant or a fence was taken."""
+        (somebody may wait for it), and that a first grant or a fence was taken. A full report costs as much
+        as there is below it: what is urgent for many children together, as at the beginning, is told once."""
         if self._lease.in_force(now.mono_s) is None:
             self._telling.forget()
-        if hurry or now.mono_s >= self._report_due_s:
-            self._report_due_s = now.mono_s + self._interval_s
-            return [ToParent(self._full_report(now, hurry))]
+        if hurry:
+            self._urgent = True
+            self._report_due_s = min(self._report_due_s, self._told_all_s + SHORTEST_GAP_S)
+        if now.mono_s >= self._report_due_s:
+            self._told_all_s, self._report_due_s = now.mono_s, now.mono_s + self._interval_s
+            urgent, self._urgent = self._urgent, False
+            return [ToParent(self._full_report(now, urgent))]
         if prompt or (now.mono_s >= self._reported_s + SHORTEST_GAP_S and self._eased(now)):
             return [ToParent(self._short_report(now))]
         return []

@@ -11,6 +11,7 @@ from actors.energy.external import ClearLimits, Heartbeat, SetLimits, SourceConf
 from actors.energy.ledger import STRETCH
 from actors.energy.messages import EpochKept, Grant, MarketAnswer, Order, Outcome, Report
 from actors.energy.node import NodeCore
+from actors.energy.trunk import SHORTEST_GAP_S
 from actors.energy.types import ExternalLimits, LimitsReq, NumberWithSource, value_of
 from tests.energy.builders import (
     VOLT,
@@ -70,11 +71,26 @@ def test_it_reports_at_once_and_each_interval_what_it_and_all_below_ask_for() ->
 def test_a_priority_request_goes_up_at_once_others_wait_for_the_interval() -> None:
     core = node()
     heard(core, 0.0)
+    core.step(at(0.1), None)
     assert reports(core.step(at(0.2), report("a", 0.2))) == []
     [told] = reports(core.step(at(0.3), report("a", 0.3, priority=True)))
     assert told.priority
     assert told.wants is not None
     assert told.wants.priority_request
+
+
+def test_what_is_urgent_for_many_children_at_a_time_goes_up_once() -> None:
+    names = [f"evse_{n}" for n in range(50)]
+    core = node(*[child(name) for name in names])
+    told = [r for name in names for r in reports(core.step(at(0.0), report(name, 0.0)))]
+    assert len(told) == 1
+    assert core.due_s <= SHORTEST_GAP_S
+    assert reports(core.step(at(0.05), report(names[0], 0.05, priority=True))) == []
+    [last] = reports(core.step(at(0.1), None))
+    assert last.priority
+    assert last.wants is not None
+    assert [wants.uuid for wants in last.wants.children] == names
+    assert reports(core.step(at(0.2), None)) == []
 
 
 def test_what_is_new_to_it_goes_up_at_once_even_if_it_hears_of_it_by_chance() -> None:
@@ -241,12 +257,12 @@ def test_a_child_that_starts_late_or_restarts_gets_what_is_left_of_the_grant_at_
     core = node()
     heard(core, 1.0, "a")
     core.step(at(1.0), grant(1.0, 1, *LIMITS))
-    for told in (report("b", 100.0), report("b", 100.5, boot="next")):
-        effects = core.step(at(4.0), told)
+    for now_s, told in ((4.0, report("b", 100.0)), (4.25, report("b", 100.5, boot="next"))):
+        effects = core.step(at(now_s), told)
         assert reports(effects)[0].priority
         if not grants(effects):
-            effects = core.step(at(4.1), None)
-        assert grants(effects)["b"].duration_s == 7.0
+            effects = core.step(at(now_s + 0.1), None)
+        assert grants(effects)["b"].duration_s == 11.0 - now_s
 
 
 def test_a_child_that_died_is_forgotten_in_the_end_and_said_so() -> None:
