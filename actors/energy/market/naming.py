@@ -18,7 +18,7 @@ from actors.energy.market.bounds import bounds_of, shared_bounds_of
 from actors.energy.market.entries import Direction
 from actors.energy.market.outcome import USED_UP_A, USED_UP_W, Outcome
 from actors.energy.market.rounds import OWN
-from actors.energy.market.sources import Unit, joined, phases_source
+from actors.energy.market.sources import Above, Unit, joined, phases_source
 from actors.energy.types import IntegerWithSource, NumberWithSource
 
 Objects = NDArray[np.object_]
@@ -169,9 +169,11 @@ def phase_counts_of(outcome: Outcome, evses: Ints) -> Objects:
     found: Objects = np.full(counts.shape, None, dtype=np.object_)
     for direction in outcome.trades:
         _own_counts(outcome, evses, direction, outcome.taking_part(direction)[:, evses] & (counts > 0), found)
+    above: Above = {}
     for column, i in np.argwhere(_missing(found) & (counts > 0)).tolist():
         evse = int(evses[i])
-        found[column, i] = IntegerWithSource(int(counts[column, i]), phases_source(outcome, column, evse))
+        source = phases_source(outcome, column, evse, above)
+        found[column, i] = IntegerWithSource(int(counts[column, i]), source)
     return found
 
 

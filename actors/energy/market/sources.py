@@ -71,21 +71,38 @@ def setpoint_source(outcome: Outcome, column: int, node: int) -> str:
     return f"{outcome.tree.nodes[node].uuid}: setpoint"
 
 
-def phases_source(outcome: Outcome, column: int, evse: int) -> str:
-    """Who set the number of phases."""
+Above = dict[tuple[int, Direction, int, str, int], list[str]]
+"""Who set a number of phases above an EVSE: the same for all below a node, so it is looked for once."""
+
+
+def phases_source(outcome: Outcome, column: int, evse: int, above: Above) -> str:
+    """Who set the number of phases; `above` is kept from one EVSE of an outcome to the next."""
     direction: Direction = outcome.direction(column, evse) or "import"
     trades = outcome.trades[direction]
     count, reason = int(outcome.phases[column, evse]), int(trades.reasons[column, evse])
-    path = list(outcome.tree.path(int(outcome.tree.evse_node[evse])))[::-1]
+    node = int(outcome.tree.evse_node[evse])
     if reason == PhaseReason.EXPORT:
-        found = _count_sources(outcome, column, direction, path[-1:], "ac_max_phase_count", count)
+        found = _count_sources(outcome, column, direction, [node], "ac_max_phase_count", count)
     elif count == int(trades.limits.max_phases[column, evse]):
-        found = _count_sources(outcome, column, direction, path, "ac_max_phase_count", count)
+        found = _count_sources_to(outcome, column, direction, node, "ac_max_phase_count", count, above)
     elif reason in (PhaseReason.POWER_BELOW, PhaseReason.FALLBACK, PhaseReason.TIME_HYSTERESIS):
-        found = _count_sources(outcome, column, direction, path, "ac_min_phase_count", count)
+        found = _count_sources_to(outcome, column, direction, node, "ac_min_phase_count", count, above)
     else:
         found = [f"{outcome.tree.uuids[evse]}: active phases"]
     return joined(found) or "default"
+
+
+def _count_sources_to(
+    outcome: Outcome, column: int, direction: Direction, node: int, field: str, count: int, above: Above
+) -> list[str]:
+    """From the root down to a node."""
+    parent = int(outcome.tree.shape.parent[node])
+    key = column, direction, parent, field, count
+    found = above.get(key)
+    if found is None:
+        path = [*outcome.tree.path(parent)][::-1]
+        found = above[key] = _count_sources(outcome, column, direction, path, field, count)
+    return found + _count_sources(outcome, column, direction, [node], field, count)
 
 
 def _count_sources(

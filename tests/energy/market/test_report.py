@@ -32,7 +32,9 @@ def test_the_sources_of_many_at_once_are_those_of_each_alone(story: Story) -> No
             assert names[cell] == joined(bound.source for bound in bounds_of(outcome, *cell))
             count = None
             if outcome.phases[cell]:
-                count = IntegerWithSource(int(outcome.phases[cell]), phases_source(outcome, *cell))
+                count = IntegerWithSource(
+                    int(outcome.phases[cell]), phases_source(outcome, cell[0], cell[1], {})
+                )
             assert counts[cell] == count
 
 
