@@ -115,12 +115,9 @@ class Controller:
         self._deaths = Deaths(DEATHS_MAX, DEATHS_WINDOW_S)
         self._switchboard = Switchboard(site, name, self._handles, self._state)
         self._drivers: list[Driver] = []
-        self._loops = self._make_loops()
-
-    def _make_loops(self) -> dict[str, Loop]:
-        """A thread for all EVSEs, and one for each node: what a market or a disk holds up is then no EVSE."""
-        evses = Loop(f"{self.name}-evses")
-        return {m: evses if self._is_evse(m) else Loop(m) for m in self._handles}
+        # A thread for all EVSEs, and one for each node: what a market or a disk holds up is then no EVSE.
+        self._evses = Loop(f"{name}-evses")
+        self._loops = {m: self._evses if self._is_evse(m) else Loop(m) for m in self._handles}
 
     def _is_evse(self, module_id: str) -> bool:
         return isinstance(self.site.modules[module_id].config, EvseManagerConfig)
@@ -135,7 +132,10 @@ class Controller:
             self._open(wire)
             wire.start()
             for loop in dict.fromkeys(self._loops.values()):
-                loop.start(wire.hold, wire.let_go)
+                if loop is self._evses:  # which say much at a time, each of them little
+                    loop.start(wire.hold, wire.let_go)
+                else:
+                    loop.start()
                 stack.callback(loop.stop)
             stack.callback(self._end_actors)
             for module_id in self._handles:

@@ -2,7 +2,8 @@
 
 Pykka's own references raise when the actor is dead, and its inboxes have no bound. A handle answers
 False instead, so that a sender outlives its peers, and lets newer state replace older state that
-has not been read yet: whoever is slow sees the latest report of each child, not all of them.
+has not been read yet: whoever is slow sees the latest report of each child, not all of them. What is
+urgent overtakes what is not: a limit that is to be lowered does not wait for a hundred reports.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ INBOX_MAX = 10_000
 
 WAKE = "wake"
 """What lies in the Pykka inbox for each message that waits in the handle."""
+WAKE_NOW = "wake now"
+"""The same for an urgent one."""
 
 
 class Handle:
@@ -31,6 +34,7 @@ class Handle:
         self.most = 0
         """The largest number of unread messages that there ever was."""
         self._lock = threading.Lock()
+        self._urgent: OrderedDict[Hashable, Any] = OrderedDict()
         self._waiting: OrderedDict[Hashable, Any] = OrderedDict()
         self._count = 0
         self._ref: pykka.ActorRef[Any] | None = None
@@ -38,39 +42,44 @@ class Handle:
     def attach(self, ref: pykka.ActorRef[Any]) -> None:
         """Point to a newly started actor; what waited for its predecessor is dropped."""
         with self._lock:
+            self._urgent.clear()
             self._waiting.clear()
             self._ref = ref
 
-    def tell(self, message: Any, key: Hashable = None, after: Hashable = None) -> bool:
-        """Put a message into the inbox; one with an equal `key` replaces one that is still unread,
-        and takes its place, or the last place where one with the key `after` is unread.
+    def tell(
+        self, message: Any, key: Hashable = None, after: Hashable = None, *, urgent: bool = False
+    ) -> bool:
+        """Put a message into the inbox; one with an equal `key` (and as `urgent`) replaces one that is still
+        unread, and takes its place, or the last place where one with the key `after` is unread.
 
         False when the actor is dead or its inbox full.
         """
         with self._lock:
             ref = self._ref
-            if ref is None or len(self._waiting) >= INBOX_MAX:
+            waiting = self._urgent if urgent else self._waiting
+            if ref is None or len(self._waiting) + len(self._urgent) >= INBOX_MAX:
                 self.refused += 1
                 return False
             self._count += 1
             slot: Hashable = ("one", self._count) if key is None else ("newest", key)
-            replaces = slot in self._waiting
-            self._waiting[slot] = message
-            if len(self._waiting) > self.most:
-                self.most = len(self._waiting)
-            if replaces and after is not None and ("newest", after) in self._waiting:
-                self._waiting.move_to_end(slot)
+            replaces = slot in waiting
+            waiting[slot] = message
+            self.most = max(self.most, len(self._waiting) + len(self._urgent))
+            if replaces and after is not None and ("newest", after) in waiting:
+                waiting.move_to_end(slot)
         try:
             if not replaces:
-                ref.tell(WAKE)
+                ref.tell(WAKE_NOW if urgent else WAKE)
         except pykka.ActorDeadError:
             return False
         return ref.is_alive()
 
     def take(self) -> list[Any]:
-        """What waits longest, as a list of one; empty when another life took it. For the actor."""
+        """What is urgent, else what waits longest, as a list of one; empty when another life took it. For the
+        actor."""
         with self._lock:
-            return [self._waiting.popitem(last=False)[1]] if self._waiting else []
+            waiting = self._urgent or self._waiting
+            return [waiting.popitem(last=False)[1]] if waiting else []
 
     def alive(self) -> bool:
         """Whether the actor runs."""

@@ -1,7 +1,8 @@
 """One actor or many on a thread, as an actor type of Pykka.
 
 With a thread an actor, thousands of EVSEs are thousands of stacks, and each message is a switch of threads.
-So actors share a loop, which gives them a turn for each message, in the order in which the messages came.
+So actors share a loop, which gives them a turn for each message, in the order in which the messages came,
+those that are urgent (handle.py) before all others.
 What holds for Pykka's threads holds here: an actor handles one message at a time, an exception ends its
 life and no other, and whoever stops it is told when that is done. What differs: an actor that blocks
 holds up all on its loop.
@@ -19,6 +20,8 @@ from typing import Any
 
 import pykka
 
+from actors.handle import WAKE_NOW
+
 STOP_TIMEOUT_S = 5.0
 """For the loop to end; a turn that hangs may hold it up."""
 TURNS_MAX = 32
@@ -34,7 +37,10 @@ class Loop:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self._due: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._tokens: SimpleQueue[bool] = SimpleQueue()
+        """One for each turn that is due; False: it is to end."""
+        self._urgent: deque[Callable[[], None]] = deque()
+        self._others: deque[Callable[[], None]] = deque()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._begin = self._rest = _nothing
 
@@ -44,9 +50,10 @@ class Loop:
         self._begin, self._rest = begin, rest
         self._thread.start()
 
-    def do(self, turn: Callable[[], None]) -> None:
-        """Let the loop call this, after all before it; from any thread."""
-        self._due.put(turn)
+    def do(self, turn: Callable[[], None], *, urgent: bool = False) -> None:
+        """Let the loop call this, after all before it that is as urgent; from any thread."""
+        (self._urgent if urgent else self._others).append(turn)
+        self._tokens.put(True)
 
     def running(self) -> bool:
         """Whether the thread runs."""
@@ -55,16 +62,17 @@ class Loop:
     def stop(self) -> None:
         """End the thread, after all that it was told to do; idempotent."""
         if self._thread.is_alive():
-            self._due.put(None)
+            self._tokens.put(False)
             self._thread.join(STOP_TIMEOUT_S)
 
     def _run(self) -> None:
         self._begin()
         turns = 0
-        while (turn := self._due.get()) is not None:
+        while self._tokens.get():
+            turn = self._urgent.popleft() if self._urgent else self._others.popleft()
             turn()
             turns += 1
-            if turns == TURNS_MAX or self._due.empty():
+            if turns == TURNS_MAX or self._tokens.empty():
                 turns = 0
                 self._rest()
 
@@ -74,7 +82,8 @@ class _TurnIsOverError(Exception):
 
 
 class _Inbox:
-    """An inbox that gives a message a turn. Messages are counted by whoever puts them in (handle.py)."""
+    """An inbox that gives a message a turn. What it is about, how many there are, and which of them comes
+    first is the handle's (handle.py): an urgent turn takes any of those that wake the actor."""
 
     def __init__(self) -> None:
         self.turn: Callable[[], None] | None = None
@@ -88,7 +97,7 @@ class _Inbox:
         assert self.loop is not None, "the actor was not started"
         assert self.turn is not None
         self._envelopes.append(envelope)
-        self.loop.do(self.turn)
+        self.loop.do(self.turn, urgent=envelope.message == WAKE_NOW)
 
     def get(self) -> Any:
         if self.left == 0:
@@ -123,7 +132,7 @@ class LoopActor(pykka.Actor):
 
     def _start_actor_loop(self) -> None:
         assert self.actor_inbox.loop is not None
-        self.actor_inbox.loop.do(self._actor_loop_setup)
+        self.actor_inbox.loop.do(self._actor_loop_setup, urgent=True)  # before whatever it is told
 
     def _take_turn(self) -> None:
         """One message; after the actor's end, tell all that still wait for an answer."""

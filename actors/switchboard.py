@@ -104,7 +104,7 @@ class Switchboard:
                 "from %s: %s from %r for %r: not its place", delivery.peer, delivery.kind, source, target
             )
             return
-        self._handles[target].tell(message, *_keys(message, source))
+        self._handles[target].tell(message, *_keys(message, source), urgent=_is_urgent(message))
 
     def _neighbours(self, delivery: Delivery) -> bool:
         source, modules = delivery.source, self._site.modules
@@ -135,7 +135,7 @@ class Switchboard:
         handle = self._handles.get(target)
         if handle is None:
             return False
-        handle.tell(message, *_keys(message, source))
+        handle.tell(message, *_keys(message, source), urgent=_is_urgent(message))
         return True
 
 
@@ -152,6 +152,11 @@ def _names_each_once(report: Report, below: frozenset[str]) -> bool:
         left.extend(request.children)
     told = [status.id for status in report.status]
     return len(set(told)) == len(told) and below.issuperset(told)
+
+
+def _is_urgent(message: Any) -> bool:
+    """Whatever comes from above may lower a limit: it overtakes what comes from below."""
+    return isinstance(message, Grant | Command)
 
 
 def _keys(message: Any, *names: str) -> tuple[Hashable, Hashable]:

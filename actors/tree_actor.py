@@ -36,7 +36,7 @@ from actors.energy.messages import (
     Outcome,
     Report,
 )
-from actors.handle import WAKE, Handle
+from actors.handle import WAKE, WAKE_NOW, Handle
 from actors.loop import Loop, LoopActor
 from actors.market_runner import Sessions
 
@@ -108,7 +108,8 @@ class TreeActor(LoopActor):
 
     def on_receive(self, message: Any) -> None:
         """Step the core with each message that waits."""
-        assert message == WAKE, f"{self.core.id} takes messages through its handle only, not {message!r}"
+        known = message in (WAKE, WAKE_NOW)
+        assert known, f"{self.core.id} takes messages through its handle only, not {message!r}"
         for event in self._handle.take():
             match event:
                 case StatusQuery():

@@ -84,7 +84,7 @@ class ControlGateway:
             while len(self._pending) > PENDING_MAX:
                 self._pending.popitem(last=False)
         self._handles[top].tell(
-            Command(id=command_id, origin=top, target=request.target, event=request.event)
+            Command(id=command_id, origin=top, target=request.target, event=request.event), urgent=True
         )
 
     def _ask_status(self, request: StatusRequest, peer: str) -> None:

@@ -84,6 +84,18 @@ def test_a_short_report_neither_replaces_nor_overtakes_a_full_one(rig: Rig) -> N
     assert rig.settle()[1:] == [("full", 2), ("short", 4)]
 
 
+def test_what_is_urgent_overtakes_what_is_not_and_nothing_else(rig: Rig) -> None:
+    rig.handle.tell("first")  # the actor may take it before it meets the gate
+    rig.handle.tell("report", "report")
+    rig.handle.tell("set", urgent=True)
+    rig.handle.tell(("grant", 1), "grant", urgent=True)
+    rig.handle.tell("clear", urgent=True)
+    rig.handle.tell("newer report", "report")
+    rig.handle.tell(("grant", 2), "grant", urgent=True)
+    taken = rig.settle()
+    assert [told for told in taken if told != "first"] == ["set", ("grant", 2), "clear", "newer report"]
+
+
 def test_a_full_inbox_refuses(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(handle_module, "INBOX_MAX", 3)
     answers = [rig.handle.tell(number) for number in range(6)]

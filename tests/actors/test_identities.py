@@ -44,7 +44,7 @@ class Told:
     def __init__(self) -> None:
         self.messages: list[Any] = []
 
-    def tell(self, message: Any, *keys: Any) -> bool:
+    def tell(self, message: Any, *keys: Any, urgent: bool = False) -> bool:
         self.messages.append(message)
         return True
 

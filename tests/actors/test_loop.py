@@ -10,6 +10,7 @@ from typing import Any
 import pykka
 import pytest
 
+from actors.handle import WAKE, WAKE_NOW
 from actors.loop import TURNS_MAX, Loop, LoopActor
 
 WAIT_S = 10.0
@@ -129,6 +130,19 @@ def test_a_loop_ends_after_what_it_was_told_to_do_and_twice_is_fine() -> None:
     loop.stop()
     loop.stop()
     assert done == list(range(10))
+
+
+def test_an_urgent_turn_overtakes_the_turns_of_all_actors_and_their_starts_do_too() -> None:
+    loop, notes = Loop("urgent"), list[Any]()
+    refs = [Noting.start(loop, notes) for _ in range(2)]
+    refs[0].tell("other")
+    refs[1].tell(WAKE)
+    refs[1].tell(WAKE_NOW)
+    refs[1].stop(block=False)
+    loop.start()
+    loop.stop()
+    # Which message an urgent turn is about, the handle tells (handle.py): the actor only has its turn.
+    assert notes == ["start", "start", WAKE, "other", WAKE_NOW, "stop"]
 
 
 def test_a_loop_says_when_it_rests_and_while_it_has_much_to_do_after_some_turns() -> None:

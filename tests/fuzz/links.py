@@ -79,7 +79,9 @@ class _Catcher(Handle):
         super().__init__(name)
         self._caught = caught
 
-    def tell(self, message: Any, key: Hashable = None, after: Hashable = None) -> bool:
+    def tell(
+        self, message: Any, key: Hashable = None, after: Hashable = None, *, urgent: bool = False
+    ) -> bool:
         hash((key, after))
         self._caught.append((self.name, message))
         return True
