@@ -24,7 +24,7 @@ from tools.errors import UserError
 ORPHAN_CHECK_S = 0.5
 GARBAGE_OBJECTS = 5_000
 """That are new until garbage is looked for."""
-SWITCH_S = 0.0005
+SWITCH_S = 0.0001
 """From when another thread wants the interpreter to when it has it; Python's own is ten times that."""
 
 

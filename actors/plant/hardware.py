@@ -56,6 +56,8 @@ class Evse:
         """Until then a step changes nothing."""
         self.moved = True
         """Something may be other than whoever set this to False has seen."""
+        self._changed = True
+        """What may flow follows from something else than in the last step, its end apart."""
         self.revision = 0
         """Counts what a driver must know at once; currents apart."""
         self._phases = phases
@@ -115,7 +117,7 @@ class Evse:
 
     def _touch(self) -> None:
         self.wake_s = -math.inf
-        self.moved = True
+        self.moved = self._changed = True
         self._note_change()
 
     # --- time -------------------------------------------------------------------------------------
@@ -124,14 +126,18 @@ class Evse:
         """Go on to `now_s`."""
         self.moved = True
         power_W, self._now_s = self.power_W, now_s
+        limit, wanted = self.watchdog.limit, self.car is not None and self.car.wants
         self.watchdog.expire(now_s)
-        self._permit(now_s)
+        changed, self._changed = self._changed or self.watchdog.limit is not limit, False
+        if changed:  # else all that it follows from is as it was
+            self._permit(now_s)
         if self.car is not None:
             self._offer(now_s)
             self.car.step(now_s, supplied=self.contactor_closed, power_W=power_W)
-        moved = self._supervise(now_s) or self._switch()
-        self.wake_s = now_s if moved else self._next_s()
-        self._note_change()
+        self._changed = self._supervise(now_s) or self._switch()
+        self.wake_s = now_s if self._changed else self._next_s()
+        if changed or self._changed or (self.car is not None and self.car.wants != wanted):
+            self._note_change()
 
     def _permit(self, now_s: float) -> None:
         """What may flow per phase from now on."""

@@ -52,7 +52,7 @@ RECORD_EVERY = 2
 FLUSH_EVERY_s = 1.0
 READING_EVERY_s = 0.9
 """So that, with what a step takes, there is one at least each second."""
-CURRENT_EVERY_s = 0.2
+CURRENT_EVERY_s = 0.5
 CRUMB_s = 1e-6
 CURRENT_CHANGE_A = 0.1
 MAX_INBOX = 20_000
