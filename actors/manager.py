@@ -27,6 +27,7 @@ class EnergyManager(TreeActor):
         """Run the market, or do what any actor does."""
         if isinstance(effect, RunMarket):
             self.step(self._market.run(effect))
+            self._market.keep_sessions()
         else:
             super().carry_out(effect)
 

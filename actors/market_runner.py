@@ -72,7 +72,6 @@ class MarketRunner:
         self.last = run, allocation
         for event in allocation.trace:
             LOG.debug("%s", event.line())
-        self._keep_sessions(self._memory)
         return MarketAnswer(
             limits=limits,
             status=OptimizerStatus(
@@ -83,12 +82,13 @@ class MarketRunner:
             ),
         )
 
-    def _keep_sessions(self, memory: Memory) -> None:
-        if self._keep is None or time.monotonic() < self._keep_due_s:
+    def keep_sessions(self) -> None:
+        """Keep what has changed; once limits are on their way, which a slow disk shall not hold up."""
+        if self._keep is None or self._memory is None or time.monotonic() < self._keep_due_s:
             return
         sessions = {
             uuid: KeptSession(switches=context.switches, phases=context.phases)
-            for uuid, context in memory.contexts.items()
+            for uuid, context in self._memory.contexts.items()
             if context.phases is not None or context.switches
         }
         if sessions != self._kept:

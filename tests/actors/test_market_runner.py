@@ -77,7 +77,7 @@ class Root:
 
     def begin(self) -> None:
         state = StateFolder(self.folder)
-        self.writes = 0
+        self.writes = self.written = 0
 
         def keep(sessions: Sessions) -> bool:
             self.writes += 1
@@ -89,6 +89,9 @@ class Root:
         self.now_us += 1_000_000
         answer = self.runner.run(RunMarket(request(power_W, self.phases, state), SITE, self.now_us, False))
         assert answer.error is None
+        assert self.writes == self.written, "the disk holds up no limit"
+        self.runner.keep_sessions()
+        self.written = self.writes
         (limits,) = answer.limits
         wanted = limits.limits_root_side.ac_max_phase_count
         if wanted is None:
@@ -171,6 +174,7 @@ def test_what_could_not_be_written_is_tried_again() -> None:
     runner = MarketRunner(None, fail)
     for second in range(3):
         runner.run(RunMarket(request(MANY_W, 3), SITE, 1_767_225_600_000_000 + second * 1_000_000, False))
+        runner.keep_sessions()
     assert len(tried) == 3
 
 

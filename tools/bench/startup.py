@@ -13,7 +13,7 @@ from tools.bench.running import RunningSite, running
 from tools.bench.sites import HIGH_A, Size
 
 BENCH = "startup"
-SIZES = (Size(evses=1_000, controllers=10), Size(evses=1_000, controllers=1))
+SIZES = (*(Size(evses=1_000, controllers=n) for n in (10, 1, 4, 20)), Size(evses=5_000, controllers=1))
 QUICK_SIZES = (Size(evses=100, controllers=4),)
 
 
