@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from actors.energy.effects import Effect, RunMarket
 from actors.energy.manager import ManagerCore
 from actors.market_runner import MarketRunner
-from actors.tree_actor import StatusAnswer, TreeActor
+from actors.tree_actor import StatusAnswer, StatusQuery, TreeActor
 
 
 class EnergyManager(TreeActor):
@@ -31,7 +31,7 @@ class EnergyManager(TreeActor):
         else:
             super().carry_out(effect)
 
-    def status(self, *, with_request: bool = False) -> StatusAnswer:
+    def status(self, query: StatusQuery) -> StatusAnswer:
         """The whole tree, and the optimizer; reasons and forecast are made only when asked for."""
         optimizer = self.core.optimizer
         if self._market.last is not None:
@@ -40,9 +40,10 @@ class EnergyManager(TreeActor):
             optimizer = replace(
                 optimizer,
                 binding=tuple(bound.text() for bound in report.used_up()),
-                reasons=tuple(report.why(limits.uuid).text() for limits in allocation),
-                forecast=tuple(allocation),
-                request=run.request if with_request else None,
-                config=run.config if with_request else None,
+                request=run.request if query.with_request else None,
+                config=run.config if query.with_request else None,
             )
-        return StatusAnswer(super().status().modules, optimizer)
+            if query.with_reasons:
+                reasons = tuple(report.why(limits.uuid).text() for limits in allocation)
+                optimizer = replace(optimizer, reasons=reasons, forecast=tuple(allocation))
+        return StatusAnswer(super().status(query).modules, optimizer)

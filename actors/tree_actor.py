@@ -87,6 +87,8 @@ class StatusQuery(Struct, frozen=True):
 
     answer: Callable[[StatusAnswer], None]
     with_request: bool = False
+    with_reasons: bool = True
+    """Also the forecast."""
 
 
 class StatusAnswer(Struct, frozen=True):
@@ -113,7 +115,7 @@ class TreeActor(LoopActor):
         for event in self._handle.take():
             match event:
                 case StatusQuery():
-                    event.answer(self.status(with_request=event.with_request))
+                    event.answer(self.status(event))
                 case Leave():
                     self._carry_out_all(self.core.farewell(clock.now()))
                 case _:
@@ -137,7 +139,7 @@ class TreeActor(LoopActor):
                 case _:
                     self.carry_out(effect)
 
-    def status(self, *, with_request: bool = False) -> StatusAnswer:
+    def status(self, _: StatusQuery) -> StatusAnswer:
         """This module and all below it."""
         return StatusAnswer(self.core.report_status(clock.now()))
 

@@ -21,6 +21,8 @@ class StatusRequest(Struct, frozen=True, kw_only=True):
     id: str
     with_request: bool = False
     """Also the last request of the market, which may be large."""
+    with_reasons: bool = True
+    """Also why each EVSE gets what it gets, and the forecast: which takes long where EVSEs are many."""
 
 
 class Load(Struct, frozen=True, kw_only=True):

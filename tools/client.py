@@ -97,10 +97,11 @@ class Client:
         names = [name for name, facts in holders.items() if "controller" in facts]
         return sorted(names, key=lambda name: not holders[name].get("root"))
 
-    def status(self, *, with_request: bool = False) -> SiteStatus:
-        """Every module known here. Raises UserError when no controller answers."""
+    def status(self, *, with_request: bool = False, with_reasons: bool = True) -> SiteStatus:
+        """Every module known here; with the forecast where `with_reasons`, which costs the root much at
+        thousands of EVSEs. Raises UserError when no controller answers."""
         controllers = self.controllers()
-        request = StatusRequest(id=secrets.token_hex(8), with_request=with_request)
+        request = StatusRequest(id=secrets.token_hex(8), with_request=with_request, with_reasons=with_reasons)
         # The root's controller knows all below it: once it has answered, others need not.
         replies = self._ask(controllers, request, StatusReply, lambda reply: reply.optimizer is not None)
         if not replies:
@@ -121,7 +122,7 @@ class Client:
 
     def loads(self) -> dict[str, Load]:
         """How full the queues are, of each controller here that answers."""
-        request = StatusRequest(id=secrets.token_hex(8))
+        request = StatusRequest(id=secrets.token_hex(8), with_reasons=False)
         replies = self._ask(self.controllers(), request, StatusReply, lambda _: False)
         return {name: reply.load for name, reply in replies.items() if reply.load is not None}
 

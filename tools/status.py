@@ -32,7 +32,7 @@ def run(options: argparse.Namespace) -> int:
     """Print it; 1 when some module is not alive."""
     site = find_site(options.site)
     with Client(site, keys=options.keys) as client:
-        status = client.status(with_request=options.request)
+        status = client.status(with_request=options.request, with_reasons=options.json)
     if options.json:
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(status)).decode() + "\n")
     elif options.request:

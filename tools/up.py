@@ -158,7 +158,7 @@ def _over(stop: Stop, deadline_s: float | None) -> bool:
 
 def _ask(client: Client) -> SiteStatus | None:
     try:
-        return client.status()
+        return client.status(with_reasons=False)
     except UserError:
         return None
 

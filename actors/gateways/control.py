@@ -105,7 +105,9 @@ class ControlGateway:
                 )
 
         for top in self._tops:
-            if not self._handles[top].tell(StatusQuery(gather, request.with_request)):
+            query = StatusQuery(gather, request.with_request, request.with_reasons)
+            # A client that asks again has given up what it asked before.
+            if not self._handles[top].tell(query, key=("status", peer)):
                 gather(StatusAnswer((_dead(self._site, self._controller, top),)))
 
     def _load(self) -> Load:

@@ -86,7 +86,7 @@ class RunningSite:
     def status(self) -> SiteStatus | None:
         """Of all modules; None where nobody answers yet."""
         try:
-            return self.client.status()
+            return self.client.status(with_reasons=False)
         except UserError:
             return None
 
