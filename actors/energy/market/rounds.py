@@ -18,16 +18,18 @@ somebody. The slice's size does not matter.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from actors.energy.market.arrays import Floats, Ints
+from actors.energy.market.arrays import Bools, Floats, Ints, row_sums
 from actors.energy.market.tiers import Stage, Tier
 
 SLACK = 1e-9
 """What two orders of adding the same sales may differ by."""
+NEARLY = 1e-13
+"""Of the rounds: nearer than this the search does not come, as sums are rounded."""
 
 
 OWN = -1
@@ -75,10 +77,66 @@ class Positions:
 
 def sell_rounds(tier: Tier, shared_A: Floats, shared_grid_W: Floats | None, positions: Positions) -> None:
     """Narrow the caps to what every EVSE gets in the end; limits are (columns, groups), or none."""
-    for stage in tier.stages:
+    settled = _settle_outermost(tier, shared_A, shared_grid_W, positions)
+    if settled is None:
+        _sell_outwards(tier.stages, shared_A, shared_grid_W, positions)
+    elif not settled.all():
+        rest = ~settled
+        some = positions.of_columns(rest)
+        in_watts = None if shared_grid_W is None else shared_grid_W[rest]
+        _sell_outwards(tier.stages, shared_A[rest], in_watts, some)
+        positions.caps[rest] = some.caps
+        positions.stopped_by[rest] = some.stopped_by
+
+
+def _sell_outwards(
+    stages: list[Stage], shared_A: Floats, shared_grid_W: Floats | None, positions: Positions
+) -> None:
+    """From the innermost groups to the outermost."""
+    for stage in stages:
         _narrow(stage, shared_A[:, stage.groups], positions, None)
         if shared_grid_W is not None:
             _narrow(stage, shared_grid_W[:, stage.groups], positions, positions.grid_W)
+
+
+def _settle_outermost(
+    tier: Tier, shared_A: Floats, shared_grid_W: Floats | None, positions: Positions
+) -> Bools | None:
+    """The columns in which only the outermost group stops anybody; None where there is none.
+
+    Its limits are used up as if there were no others. If no group within then has more than its limit,
+    none ever had, as nobody gives back: the other limits are as if they were not there. Where one is
+    just used up, too, it is told as usual which of them stopped whom."""
+    if len(tier.stages) < 2:
+        return None
+    inner, outermost = tier.stages[:-1], tier.stages[-1]
+    units: list[tuple[Floats, Floats | None]] = [(shared_A, None)]
+    if shared_grid_W is not None:
+        units.append((shared_grid_W, positions.grid_W))
+    may_bind = np.zeros(len(shared_A), dtype=np.bool_)
+    for shared, unit in units:
+        caps = positions.caps if unit is None else positions.caps * unit
+        limit = shared[:, outermost.groups[0]]
+        above = caps.sum(axis=1) - limit
+        if (above > 0.0).any():
+            for stage in inner:  # what these take away in any case
+                above -= np.maximum(stage.sums(caps) - shared[:, stage.groups], 0.0).sum(axis=1)
+        may_bind |= above > 0.0
+    if not may_bind.any():
+        return None
+    alone = replace(positions, caps=positions.caps.copy(), stopped_by=positions.stopped_by.copy())
+    _sell_outwards([outermost], shared_A, shared_grid_W, alone)
+    for shared, unit in units:
+        caps = alone.caps if unit is None else alone.caps * unit
+        for stage in inner:
+            most = shared[:, stage.groups]
+            may_bind &= (stage.sums(caps) < most * (1.0 - SLACK) - SLACK).all(axis=1)
+    if may_bind.all():
+        positions.caps, positions.stopped_by = alone.caps, alone.stopped_by
+    else:
+        positions.caps[may_bind] = alone.caps[may_bind]
+        positions.stopped_by[may_bind] = alone.stopped_by[may_bind]
+    return may_bind
 
 
 def _narrow(stage: Stage, limits: Floats, positions: Positions, unit: Floats | None) -> None:
@@ -104,11 +162,14 @@ def _narrow(stage: Stage, limits: Floats, positions: Positions, unit: Floats | N
         steps if factor is None else steps * factor,
     )
     all_caps, stopped_by = positions.caps.reshape(-1), positions.stopped_by.reshape(-1)
-    new = sold.amounts if factor is None else sold.amounts / factor
-    stops = new < all_caps[cells] - SLACK
-    numbers = limit_number(stage.groups[groups], is_power=unit is not None)
-    stopped_by[cells] = np.where(stops, np.repeat(numbers, length), stopped_by[cells])
-    all_caps[cells] = np.minimum(all_caps[cells], new)
+    new = sold.amounts if factor is None else np.divide(sold.amounts, factor, out=sold.amounts)
+    old = all_caps[cells]
+    stops = new < old - SLACK
+    numbers = np.asarray(limit_number(stage.groups[groups], is_power=unit is not None), dtype=np.int32)
+    # A choice by arithmetic, as choosing (where) by what is like chance costs ten times as much.
+    before = stopped_by[cells]
+    stopped_by[cells] = before + stops * (np.repeat(numbers, length) - before)
+    all_caps[cells] = np.minimum(old, new)
 
 
 @dataclass(frozen=True)
@@ -129,38 +190,84 @@ def fill(
     of them, in depth-first order. All values are in the unit of the limits; `steps` is one number
     where all are alike.
     """
-    alike = int(length[0]) if (length == length[0]).all() else 0
+    if (length == length[0]).all():  # then segments are rows
+        shape = len(limits), int(length[0])
+        if isinstance(steps, np.ndarray):
+            steps = steps.reshape(shape)
+        filled = _fill(_Rows(), limits, held.reshape(shape), caps.reshape(shape), steps)
+        return Filled(filled.amounts.reshape(-1), filled.full_rounds, filled.in_last_round.reshape(-1))
+    return _fill(_Segments(starts, length), limits, held, caps, steps)
 
-    def total(values: Floats) -> Floats:
-        if alike:
-            return np.asarray(values.reshape(-1, alike).sum(axis=1))
-        return np.asarray(np.add.reduceat(values, starts))
 
-    def each(values: Floats) -> Floats:
-        return np.repeat(values, alike or length)
+class _Rows:
+    """Segments of one length: (segments, elements)."""
 
+    def total(self, values: Floats) -> Floats:
+        """Of each segment."""
+        return row_sums(values)
+
+    def each(self, values: Floats) -> Floats:
+        """A segment's value for each of its elements."""
+        return values[:, np.newaxis]
+
+    def upto(self, values: Floats) -> Floats:
+        """The sum up to each element of a segment, with itself."""
+        return np.cumsum(values, axis=1)
+
+
+class _Segments:
+    """Segments of different lengths, one after the other."""
+
+    def __init__(self, starts: Ints, length: Ints) -> None:
+        self._starts, self._length = starts, length
+
+    def total(self, values: Floats) -> Floats:
+        """As of rows."""
+        return np.asarray(np.add.reduceat(values, self._starts))
+
+    def each(self, values: Floats) -> Floats:
+        """As of rows."""
+        return np.repeat(values, self._length)
+
+    def upto(self, values: Floats) -> Floats:
+        """As of rows."""
+        sums = np.cumsum(values)
+        sums -= self.each((sums - values)[self._starts])
+        return sums
+
+
+def _fill(
+    segments: _Rows | _Segments, limits: Floats, held: Floats, caps: Floats, steps: Floats | float
+) -> Filled:
+    total, each = segments.total, segments.each
     to_cap, for_rounds = caps - held, limits - total(held)
-    rounds = np.zeros(len(limits))
-    for _ in range(len(held) + 2):
-        reach = each(rounds) * steps if isinstance(steps, np.ndarray) else each(rounds * steps)
-        left = for_rounds - total(np.minimum(reach, to_cap))
-        speed = total(np.where(to_cap > reach, steps, 0.0))
+    rounds, scratch = np.zeros(len(limits)), np.empty_like(held)
+    for _ in range(held.size + 2):
+        reach = each(rounds) * steps
+        left = for_rounds - total(np.minimum(to_cap, reach, out=scratch))
+        speed = total(np.multiply(to_cap > reach, steps, out=scratch))
         ahead = np.divide(left, speed, out=np.zeros_like(left), where=(speed > 0.0) & (left > 0.0))
         rounds += ahead
-        if not np.any(ahead > SLACK * SLACK * rounds):
+        if not (ahead > NEARLY * rounds).any():
             break
     full = np.floor(rounds)
-    reached = np.minimum(caps, held + each(full) * steps)
-    too_far = (total(reached) > limits) & (full > 0.0)
+    reached = held + each(full) * steps
+    np.minimum(caps, reached, out=reached)
+    sold = total(reached)
+    too_far = (sold > limits) & (full > 0.0)
     if too_far.any():
         full -= too_far
         reached = np.minimum(caps, held + each(full) * steps)
-    left = np.maximum(limits - total(reached), 0.0)
-    wanted = np.minimum(steps, caps - reached)
-    before = np.cumsum(wanted) - wanted
-    before -= each(before[starts])
-    bought = np.minimum(wanted, np.maximum(each(left) - before, 0.0))
-    return Filled(reached + bought, full, bought)
+        sold = total(reached)
+    wanted = np.subtract(caps, reached, out=scratch)
+    np.minimum(wanted, steps, out=wanted)
+    # Who buys last gets what is left after those before it.
+    bought = each(np.maximum(limits - sold, 0.0)) - segments.upto(wanted)
+    bought += wanted
+    np.maximum(bought, 0.0, out=bought)
+    np.minimum(bought, wanted, out=bought)
+    reached += bought
+    return Filled(reached, full, bought)
 
 
 def fill_plainly(limit: float, held: list[float], caps: list[float], steps: list[float]) -> list[float]:

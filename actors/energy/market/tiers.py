@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from actors.energy.market.arrays import Floats, Ints, T, once, repeated
+from actors.energy.market.arrays import Floats, Ints, T, once, repeated, row_sums
 
 if TYPE_CHECKING:
     from actors.energy.market.tree import Shape
@@ -53,7 +53,7 @@ class Stage:
         """Sum over each group: (columns, EVSEs) to (columns, groups)."""
         values = values[:, self.cells]
         if self.alike:
-            return np.asarray(values.reshape(len(values), len(self.groups), self.alike).sum(axis=2))
+            return row_sums(values.reshape(len(values), len(self.groups), self.alike))
         return np.add.reduceat(values, self.starts, axis=1)
 
     def spread(self, values: Floats) -> Floats:
