@@ -31,6 +31,16 @@ def once(values: NDArray[T]) -> NDArray[T]:
     return values[:1] if values.strides[0] == 0 else values
 
 
+def joined_columns(parts: list[NDArray[T]]) -> NDArray[T]:
+    """Parts one below the other; where all rows of all parts are one and the same, as `repeated`."""
+    first = parts[0]
+    if all(len(once(part)) == 1 for part in parts) and all(
+        part is first or np.array_equal(part[:1], first[:1]) for part in parts
+    ):
+        return repeated(first[:1], sum(map(len, parts)))
+    return np.concatenate(parts)
+
+
 SHORT = 100
 """Elements of a row: below it, adding them up one after the other is exact enough, and sooner done."""
 

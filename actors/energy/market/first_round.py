@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from actors.energy.market.arrays import Bools, Counts, Floats, once
+from actors.energy.market.arrays import Bools, Counts, Floats, once, repeated
 from actors.energy.market.limits import Extra
 from actors.energy.market.phases import BELOW, PhaseChoices, PhaseReason
 from actors.energy.market.tiers import Tier
@@ -61,9 +61,12 @@ class FirstPurchases:
 
 def buy_first(counter: Counter) -> FirstPurchases:
     """The first round of one tier and direction."""
+    minimums = not counter.in_watts and not counter.extras and bool((once(counter.min_A) >= CRUMB).all())
+    bought_by_all = _minimums_of_all(counter) if minimums else None
+    if bought_by_all is not None:
+        return bought_by_all
     bought, certain = _all_at_once(counter)
     uncertain = np.flatnonzero(~certain).tolist()
-    minimums = not counter.in_watts and not counter.extras and bool((once(counter.min_A) >= CRUMB).all())
     for column in uncertain:
         if minimums:
             _minimums(counter, column, bought)
@@ -73,6 +76,28 @@ def buy_first(counter: Counter) -> FirstPurchases:
     bought.phases = np.where((bought.held >= CRUMB) & counter.ampere, bought.tried, np.int8(0))
     bought.reasons[bought.phases == 0] = PhaseReason.NOTHING
     return bought
+
+
+def _minimums_of_all(counter: Counter) -> FirstPurchases | None:
+    """What everyone buys where only minimum currents are bought, and all of them fit; else None."""
+    ampere, min_A, columns = once(counter.ampere), once(counter.min_A), len(counter.own_A)
+    everybody = bool(ampere.all())
+    held = min_A if everybody else min_A * ampere
+    if (once(counter.own_A) < held - CRUMB).any():
+        return None
+    for stage in counter.tier.stages:
+        if (stage.sums(held) > once(counter.shared_A)[:, stage.groups]).any():
+            return None
+    counts, reasons = once(counter.choices.counts[BELOW]), once(counter.choices.reasons[BELOW])
+    nowhere = repeated(np.zeros((1, min_A.shape[1]), dtype=np.int8), columns)
+    return FirstPurchases(
+        held=repeated(held, columns),
+        phases=repeated(counts if everybody else counts * ampere, columns),
+        tried=repeated(counts, columns),
+        reasons=repeated(reasons if everybody else reasons * ampere, columns),
+        refused=repeated(np.zeros((1, min_A.shape[1]), dtype=np.bool_), columns),
+        classes=nowhere,
+    )
 
 
 def _all_at_once(counter: Counter) -> tuple[FirstPurchases, Bools]:

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actors.energy.market.arrays import Bools, Counts, Floats, Ints, once, repeated
-from actors.energy.market.entries import Direction, Row
+from actors.energy.market.entries import Direction
 from actors.energy.market.heeding import Heeded
 from actors.energy.market.tree import CompiledTree, Shape
 
@@ -50,6 +50,25 @@ class TightNodes:
     capped_W: Bools
 
 
+class OnPaths:
+    """What is seldom asked for, worked out at the first time: (columns, EVSEs), `rows` (columns, nodes)."""
+
+    def __init__(
+        self, work_out: Callable[[str], NDArray[Any]], found: dict[str, NDArray[Any]] | None = None
+    ) -> None:
+        self._work_out = work_out
+        self._found = found or {}
+
+    def __getitem__(self, field: str) -> NDArray[Any]:
+        if field not in self._found:
+            self._found[field] = self._work_out(field)
+        return self._found[field]
+
+    def part(self, columns: slice) -> OnPaths:
+        """Of some columns."""
+        return OnPaths(lambda field: self[field][columns])
+
+
 @dataclass(frozen=True)
 class PathLimits:
     """One direction. Of nodes: what each allows. Of EVSEs: the smallest or largest on the path."""
@@ -62,17 +81,50 @@ class PathLimits:
     extras: list[Extra]
     path_A: Floats
     path_grid_W: Floats
-    evse_to_grid: Floats
-    min_A: Floats
-    max_phases: Counts
-    min_phases: Counts
-    own_max_phases: Counts
-    active_phases: Counts
-    may_switch: Bools
-    rows: Ints
-    """Which row of the schedules' table holds: for naming sources."""
+    on_paths: OnPaths
+    """The properties below."""
     tight: TightNodes | None = None
     """None where no node is."""
+
+    @property
+    def evse_to_grid(self) -> Floats:
+        """Of EVSEs, `to_grid`."""
+        return self.on_paths["evse_to_grid"]
+
+    @property
+    def min_A(self) -> Floats:
+        """0 where there is none."""
+        return self.on_paths["min_A"]
+
+    @property
+    def max_phases(self) -> Counts:
+        """The smallest on the path."""
+        return self.on_paths["max_phases"]
+
+    @property
+    def min_phases(self) -> Counts:
+        """The largest on the path; 0: none given."""
+        return self.on_paths["min_phases"]
+
+    @property
+    def own_max_phases(self) -> Counts:
+        """What the EVSE itself says."""
+        return self.on_paths["own_max_phases"]
+
+    @property
+    def active_phases(self) -> Counts:
+        """As the EVSE reports; 0: not reported."""
+        return self.on_paths["active_phases"]
+
+    @property
+    def may_switch(self) -> Bools:
+        """Whether the EVSE changes phases while it charges."""
+        return self.on_paths["may_switch"]
+
+    @property
+    def rows(self) -> Ints:
+        """Of nodes: which row of the schedules' table holds, for naming sources."""
+        return self.on_paths["rows"]
 
     @property
     def open(self) -> Bools:
@@ -81,11 +133,24 @@ class PathLimits:
         return repeated(np.asarray(may), len(self.path_A))
 
     def part(self, columns: slice) -> PathLimits:
-        """Of some columns; there must be no extras."""
-        assert not self.extras, "extras are of a column by its number"
-        own: dict[str, Any] = {each.name: getattr(self, each.name) for each in fields(self)}
-        arrays: dict[str, Any] = {n: a[columns] for n, a in own.items() if isinstance(a, np.ndarray)}
-        return replace(self, **arrays)
+        """Of some columns."""
+        numbers = range(len(self.path_A))[columns]
+        tight = self.tight
+        return replace(
+            self,
+            node_A=self.node_A[columns],
+            node_grid_W=self.node_grid_W[columns],
+            to_grid=self.to_grid[columns],
+            extras=[
+                replace(each, column=numbers.index(each.column))
+                for each in self.extras
+                if each.column in numbers
+            ],
+            path_A=self.path_A[columns],
+            path_grid_W=self.path_grid_W[columns],
+            on_paths=self.on_paths.part(columns),
+            tight=tight and TightNodes(*(getattr(tight, each.name)[columns] for each in fields(tight))),
+        )
 
     @cached_property
     def in_watts(self) -> bool:
@@ -99,37 +164,29 @@ def path_limits(
     """What `direction` allows in the given columns.
 
     What is the same in all columns is worked out once, and repeated without a copy (`repeated`)."""
-    schedules, shape = tree.schedules[direction], tree.shape
-    rows = schedules.rows_at(columns_us)
-    at = {field: schedules.held(field, rows) for field in Row._fields}
-    to_grid = _to_grid(tree, at["efficiency"], direction)
-    node_A, node_grid_W = at["max_A"], at["max_W"]
+    said = _Said(tree, columns_us, direction)
+    shape, count = tree.shape, len(columns_us)
+    to_grid = _to_grid(tree, said["efficiency"], direction)
+    node_A, node_grid_W = said["max_A"], said["max_W"]
     if len(to_grid) > 1 or not (to_grid == 1.0).all():
         node_grid_W = node_grid_W * to_grid
-    count = len(columns_us)
     extras = []
     if heeded:
         node_A, node_grid_W = repeated(node_A, count).copy(), repeated(node_grid_W, count).copy()
         extras = _apply_targets(heeded, direction, node_A, node_grid_W, repeated(to_grid, count))
-    evse = shape.evse_array
-
-    def on_path(field: str, values: NDArray[T], pick: Callable[..., Any]) -> NDArray[T]:
-        if schedules[field] is None and not heeded:  # nobody says anything
-            return repeated(values[:, evse], count)
-        return repeated(along_paths(shape, values, pick), count)
-
-    path_A = on_path("max_A", node_A, np.minimum)
-    path_grid_W = on_path("max_W", node_grid_W, np.minimum)
+    nobody_A, nobody_W = (said.nobody(each) and not heeded for each in ("max_A", "max_W"))
+    path_A, path_grid_W = (
+        repeated(values[:, :1].repeat(len(shape.evses), axis=1), count)
+        if nobody
+        else repeated(along_paths(shape, values, np.minimum), count)
+        for nobody, values in ((nobody_A, node_A), (nobody_W, node_grid_W))
+    )
     if extras:
         path_A, path_grid_W = path_A.copy(), path_grid_W.copy()
     for extra in extras:
         members = (extra.column, extra.members)
         path_A[members] = np.minimum(path_A[members], extra.limit_A)
         path_grid_W[members] = np.minimum(path_grid_W[members], extra.limit_grid_W)
-
-    def of_evses(values: NDArray[T]) -> NDArray[T]:
-        return repeated(np.take(values, evse, axis=1), count)
-
     return PathLimits(
         direction=direction,
         node_A=repeated(node_A, count),
@@ -138,15 +195,53 @@ def path_limits(
         extras=extras,
         path_A=path_A,
         path_grid_W=path_grid_W,
-        evse_to_grid=of_evses(to_grid),
-        own_max_phases=of_evses(at["max_phases"]),
-        active_phases=of_evses(at["active_phases"]),
-        may_switch=of_evses(at["may_switch"]),
-        min_A=on_path("min_A", at["min_A"], np.maximum),
-        max_phases=on_path("max_phases", at["max_phases"], np.minimum),
-        min_phases=on_path("min_phases", at["min_phases"], np.maximum),
-        rows=repeated(rows, count),
+        on_paths=OnPaths(said.on_paths, {"evse_to_grid": repeated(to_grid[:, shape.evse_array], count)}),
     )
+
+
+_PICKS: dict[str, Callable[..., Any]] = {
+    "min_A": np.maximum,
+    "max_phases": np.minimum,
+    "min_phases": np.maximum,
+}
+"""Which of the values on a path counts."""
+_OWN = {"own_max_phases": "max_phases", "active_phases": "active_phases", "may_switch": "may_switch"}
+"""Fields that only an EVSE itself has a say in."""
+
+
+class _Said:
+    """What nodes say in some columns: (columns, nodes), or (1, nodes) where it is the same in all."""
+
+    def __init__(self, tree: CompiledTree, columns_us: Ints, direction: Direction) -> None:
+        self._shape = tree.shape
+        self._columns_us = columns_us
+        self._schedules = tree.schedules[direction]
+
+    @cached_property
+    def _rows(self) -> Ints:
+        return self._schedules.rows_at(self._columns_us)
+
+    def __getitem__(self, field: str) -> NDArray[Any]:
+        schedules = self._schedules
+        return (
+            schedules.held_always(field) if schedules.is_steady(field) else schedules.held(field, self._rows)
+        )
+
+    def nobody(self, field: str) -> bool:
+        """Whether no node says anything."""
+        return self._schedules[field] is None
+
+    def on_paths(self, name: str) -> NDArray[Any]:
+        """See OnPaths."""
+        count = len(self._columns_us)
+        if name == "rows":
+            return repeated(self._rows, count)
+        if name in _OWN:
+            return repeated(np.take(self[_OWN[name]], self._shape.evse_array, axis=1), count)
+        values = self[name]
+        if self.nobody(name):
+            return repeated(values[:, self._shape.evse_array], count)
+        return repeated(along_paths(self._shape, values, _PICKS[name]), count)
 
 
 def _to_grid(tree: CompiledTree, efficiency: Floats, direction: Direction) -> Floats:
@@ -164,9 +259,11 @@ def _to_grid(tree: CompiledTree, efficiency: Floats, direction: Direction) -> Fl
 def along_paths(shape: Shape, values: NDArray[T], pick: Callable[..., Any]) -> NDArray[T]:
     """Of each EVSE the smallest or largest value of its path: (columns, nodes) to (columns, EVSEs)."""
     own = np.take(values, shape.evse_array, axis=1)
-    if not len(shape.inner):
+    if not len(shape.inner) or (pick is np.minimum and not own.any()):
         return own
     inner = np.take(values, shape.inner, axis=1)
+    if pick is np.maximum and not inner.any():
+        return own
     for here, above in shape.inner_levels:
         inner[:, here] = pick(inner[:, here], inner[:, above])
     return np.asarray(pick(own, np.take(inner, shape.above_evse, axis=1)))

@@ -14,6 +14,7 @@ import numpy as np
 from actors.energy.market.arrays import Bools, Floats, once, repeated
 from actors.energy.market.entries import Direction
 from actors.energy.market.heeding import Heeded
+from actors.energy.market.limits import PathLimits
 from actors.energy.market.rounds import OWN
 from actors.energy.market.slots import Slots
 from actors.energy.market.tiers import Tier
@@ -32,7 +33,9 @@ T = TypeVar("T")
 def _alone(value: T, column: int) -> T:
     """One column of arrays, and of whatever holds arrays or is of a column."""
     found: Any = value
-    if isinstance(value, np.ndarray):
+    if isinstance(value, PathLimits):
+        found = value.part(slice(column, column + 1))
+    elif isinstance(value, np.ndarray):
         found = value[column : column + 1]
     elif isinstance(value, dict):
         found = {key: _alone(each, column) for key, each in value.items()}

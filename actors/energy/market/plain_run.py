@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from actors.energy.market.limits import PathLimits, TightNodes
+from actors.energy.market.limits import OnPaths, PathLimits, TightNodes
 from actors.energy.market.memory import Contexts
 from actors.energy.market.outcome import Outcome
 from actors.energy.market.phases import import_choices
@@ -135,11 +135,25 @@ def _row(values: Sequence[float], kind: type[np.generic] = np.float64) -> NDArra
     return np.array([values], dtype=kind)
 
 
+def _nothing_else(field: str) -> NDArray[Any]:
+    raise KeyError(field)
+
+
 def _as_path_limits(tree: CompiledTree, limits: PlainLimits) -> PathLimits:
     own = [limits.rows[node] for node in tree.shape.evses]
     tight = None
     if limits.tight is not None and limits.capped is not None:
         tight = TightNodes(*(_row(each, np.bool_) for each in (*limits.tight, *limits.capped)))
+    on_paths = {
+        "evse_to_grid": _row(limits.evse_to_grid),
+        "min_A": _row(limits.min_A),
+        "max_phases": _row(limits.max_phases, np.int8),
+        "min_phases": _row(limits.min_phases, np.int8),
+        "own_max_phases": _row([row.max_phases for row in own], np.int8),
+        "active_phases": _row([row.active_phases for row in own], np.int8),
+        "may_switch": _row([row.may_switch for row in own], np.bool_),
+        "rows": _row(limits.row_numbers, np.intp),
+    }
     return PathLimits(
         direction=limits.direction,
         node_A=_row(limits.node_A),
@@ -148,14 +162,7 @@ def _as_path_limits(tree: CompiledTree, limits: PlainLimits) -> PathLimits:
         extras=[],
         path_A=_row(limits.path_A),
         path_grid_W=_row(limits.path_grid_W),
-        evse_to_grid=_row(limits.evse_to_grid),
-        min_A=_row(limits.min_A),
-        max_phases=_row(limits.max_phases, np.int8),
-        min_phases=_row(limits.min_phases, np.int8),
-        own_max_phases=_row([row.max_phases for row in own], np.int8),
-        active_phases=_row([row.active_phases for row in own], np.int8),
-        may_switch=_row([row.may_switch for row in own], np.bool_),
-        rows=_row(limits.row_numbers, np.intp),
+        on_paths=OnPaths(_nothing_else, on_paths),
         tight=tight,
     )
 

@@ -43,8 +43,7 @@ def limit_number(group: Ints | int, *, is_power: bool) -> Ints | int:
 
 @dataclass
 class Positions:
-    """Where the EVSEs of a tier stand: ampere or watt, (columns, EVSEs). `caps` is narrowed in place,
-    through flat views, so all arrays are laid out column after column (C order)."""
+    """Where the EVSEs of a tier stand: ampere or watt, (columns, EVSEs)."""
 
     held: Floats
     caps: Floats
@@ -54,7 +53,8 @@ class Positions:
     stopped_by: NDArray[np.int32]
     """The limit that stops an EVSE: OWN, or a number made by `limit_number`."""
 
-    def __post_init__(self) -> None:
+    def lay_out(self) -> None:
+        """Column after column (C order), as `caps` is narrowed in place through flat views."""
         for name in ("held", "caps", "grid_W", "stopped_by"):
             setattr(self, name, np.ascontiguousarray(getattr(self, name)))
 
@@ -69,7 +69,7 @@ class Positions:
         return Positions(
             self.held[columns],
             self.caps[columns],
-            self.steps[columns],
+            self.steps[: np.count_nonzero(columns)] if self.steps.strides == (0, 0) else self.steps[columns],
             self.grid_W[columns],
             self.stopped_by[columns],
         )
@@ -93,6 +93,7 @@ def _sell_outwards(
     stages: list[Stage], shared_A: Floats, shared_grid_W: Floats | None, positions: Positions
 ) -> None:
     """From the innermost groups to the outermost."""
+    positions.lay_out()
     for stage in stages:
         _narrow(stage, shared_A[:, stage.groups], positions, None)
         if shared_grid_W is not None:
@@ -114,18 +115,20 @@ def _settle_outermost(
     if shared_grid_W is not None:
         units.append((shared_grid_W, positions.grid_W))
     may_bind = np.zeros(len(shared_A), dtype=np.bool_)
-    for shared, unit in units:
-        caps = positions.caps if unit is None else positions.caps * unit
-        limit = shared[:, outermost.groups[0]]
-        above = caps.sum(axis=1) - limit
-        if (above > 0.0).any():
-            for stage in inner:  # what these take away in any case
-                above -= np.maximum(stage.sums(caps) - shared[:, stage.groups], 0.0).sum(axis=1)
-        may_bind |= above > 0.0
+    with np.errstate(invalid="ignore"):  # an infinite limit of infinite caps is not above it
+        for shared, unit in units:
+            caps = positions.caps if unit is None else positions.caps * unit
+            above = row_sums(caps) - shared[:, outermost.groups[0]]
+            if (above > 0.0).any():
+                for stage in inner:  # what these take away in any case
+                    above -= np.maximum(stage.sums(caps) - shared[:, stage.groups], 0.0).sum(axis=1)
+            may_bind |= above > 0.0
     if not may_bind.any():
         return None
-    alone = replace(positions, caps=positions.caps.copy(), stopped_by=positions.stopped_by.copy())
-    _sell_outwards([outermost], shared_A, shared_grid_W, alone)
+    alone = positions
+    for shared, unit in units:
+        number = int(limit_number(int(outermost.groups[0]), is_power=unit is not None))
+        alone = _used_up_by_all(shared[:, outermost.groups[0]], number, alone, unit)
     for shared, unit in units:
         caps = alone.caps if unit is None else alone.caps * unit
         for stage in inner:
@@ -137,6 +140,31 @@ def _settle_outermost(
         positions.caps[may_bind] = alone.caps[may_bind]
         positions.stopped_by[may_bind] = alone.stopped_by[may_bind]
     return may_bind
+
+
+def _used_up_by_all(limits: Floats, number: int, positions: Positions, unit: Floats | None) -> Positions:
+    """Positions as they are when all EVSEs share one limit in every column."""
+    caps = positions.caps if unit is None else positions.caps * unit
+    exceeded = row_sums(caps) > limits
+    if not exceeded.any():
+        return positions
+    some = positions if exceeded.all() else positions.of_columns(exceeded)
+    held, caps, steps = some.held, some.caps, some.steps_of(slice(None))
+    if isinstance(steps, np.ndarray):
+        steps = steps.reshape(held.shape)
+    if unit is not None:
+        held, caps, steps = held * some.grid_W, caps * some.grid_W, steps * some.grid_W
+    new = _fill(_Rows(), limits[exceeded], held, caps, steps).amounts
+    if unit is not None:
+        new /= some.grid_W
+    stops = new < some.caps - SLACK
+    stopped_by = some.stopped_by + stops * (np.int32(number) - some.stopped_by)
+    np.minimum(some.caps, new, out=new)
+    if some is not positions:
+        all_caps, all_stopped_by = positions.caps.copy(), positions.stopped_by.copy()
+        all_caps[exceeded], all_stopped_by[exceeded] = new, stopped_by
+        new, stopped_by = all_caps, all_stopped_by
+    return replace(positions, caps=new, stopped_by=stopped_by)
 
 
 def _narrow(stage: Stage, limits: Floats, positions: Positions, unit: Floats | None) -> None:
@@ -241,7 +269,7 @@ def _fill(
 ) -> Filled:
     total, each = segments.total, segments.each
     to_cap, for_rounds = caps - held, limits - total(held)
-    rounds, scratch = np.zeros(len(limits)), np.empty_like(held)
+    rounds, scratch = np.zeros(len(limits)), np.empty(held.shape)
     for _ in range(held.size + 2):
         reach = each(rounds) * steps
         left = for_rounds - total(np.minimum(to_cap, reach, out=scratch))

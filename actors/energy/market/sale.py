@@ -51,6 +51,8 @@ class Turn:
         """What those got who bought, written down in (columns, EVSEs)."""
         if self.tier.whole and self.now is None:
             return values
+        if not target.flags.writeable:  # one row for all columns so far
+            target = target.copy()
         cells = np.s_[:, self.tier.members]
         target[cells] = values if self.now is None else np.where(self.now[cells], values, target[cells])
         return target

@@ -41,11 +41,13 @@ class Slots:
 def slots_of(tree: CompiledTree, config: EnergyManagerConfig, start_us: int) -> Slots:
     """The slots from `start_us` on; RequestError where they would be too many."""
     grid = _grid(config, start_us)
-    times = np.union1d(grid, tree.starts_us)
-    if len(times) > MOST_SLOTS:
-        raise RequestError("", f"the schedules make {len(times)} slots, more than {MOST_SLOTS}")
-    active = max(int(np.searchsorted(times, start_us, side="right")) - 1, 0)
-    computed = np.isin(times, tree.starts_us, assume_unique=True)
+    starts = set(tree.times_us)
+    in_order = sorted(starts.union(grid.tolist()))
+    if len(in_order) > MOST_SLOTS:
+        raise RequestError("", f"the schedules make {len(in_order)} slots, more than {MOST_SLOTS}")
+    active = max(bisect_right(in_order, start_us) - 1, 0)
+    times = np.array(in_order, dtype=np.intp)
+    computed = np.array([time in starts for time in in_order])
     computed[0] = True
     if config.switch_3ph1ph_while_charging_mode != "Never":
         computed[active : active + 2] = True

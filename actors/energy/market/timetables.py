@@ -70,48 +70,63 @@ class Timetables:
     def rows_at(self, slots_us: Ints) -> Ints:
         """The row that holds in each slot at each node, the last stamped at or before, else the first:
         (slots, nodes), or (1, nodes) where it is the same in all."""
-        several = np.flatnonzero(self.count > 1)
-        if not len(several):
+        several = self.count > 1
+        if not several.any():
             return self.first[np.newaxis]
-        count, first = self.count[several], self.first[several]
-        rows = np.repeat(self.first[np.newaxis], len(slots_us), axis=0)
-        rows[:, several] += self._passed(slots_us, first, count)
+        if self._hours is not None:
+            passed = np.maximum(np.searchsorted(self._hours, slots_us, side="right") - 1, 0)
+            rows = np.multiply.outer(passed, several)
+            rows += self.first
+        else:
+            rows = np.repeat(self.first[np.newaxis], len(slots_us), axis=0)
+            rows[:, several] += self._passed(slots_us, self.first[several], self.count[several])
         return rows
 
-    def held(self, field: str, rows: Ints) -> NDArray[Any]:
-        """A column's values in `rows_at`: as these, or (1, nodes) where they are the same in all slots."""
+    def is_steady(self, field: str) -> bool:
+        """Whether a column is the same in all slots, as far as that is easily seen."""
+        return field in self._steady
+
+    def held_always(self, field: str) -> NDArray[Any]:
+        """The values of a steady column: (1, nodes)."""
         number = Row._fields.index(field)
         column = self.columns[number]
         if column is None:
             return np.full((1, len(self.first)), ABSENT[number], dtype=KINDS[number])
-        if field in self._steady:
-            return np.asarray(column[self.first[np.newaxis]])
-        return np.asarray(column[rows])
+        return np.take(column, self.first[np.newaxis])
+
+    def held(self, field: str, rows: Ints) -> NDArray[Any]:
+        """The values of any other column in `rows_at`: (slots, nodes)."""
+        column = self[field]
+        assert column is not None, "what nobody says is steady"
+        return np.take(column, rows)
 
     @cached_property
     def _steady(self) -> set[str]:
-        """Columns in which all rows of a node are alike, as far as that is easily seen."""
-        several = np.flatnonzero(self.count > 1)
-        if not len(several):
+        """Columns in which all rows of a node are alike."""
+        if not (self.count > 1).any():
             return set(Row._fields)
-        count, first = self.count[several], self.first[several]
-        if not (count == count[0]).all():
-            return set()
-        rows = first[:, np.newaxis] + np.arange(count[0])
+        begins = np.zeros(len(self.times_us) + 1, dtype=np.bool_)
+        begins[self.first] = begins[self.first + self.count] = True
+        goes_on = ~begins[1:-1]
         columns = zip(Row._fields, self.columns, strict=True)
         return {
             field
             for field, values in columns
-            if values is not None and (values[rows] == values[first, np.newaxis]).all()
+            if values is None or not ((values[1:] != values[:-1]) & goes_on).any()
         }
+
+    @cached_property
+    def _hours(self) -> Ints | None:
+        """When the rows of all nodes start that have several, if they are the same for all."""
+        several = self.count > 1
+        first, count = self.first[several], self.count[several]
+        if not len(count) or (count != count[0]).any():
+            return None
+        starts = self.times_us[first[:, np.newaxis] + np.arange(count[0])]
+        return starts[0] if (starts == starts[0]).all() else None
 
     def _passed(self, slots_us: Ints, first: Ints, count: Ints) -> Ints:
         """How many rows after its first began at or before each slot."""
-        if (count == count[0]).all():
-            starts = self.times_us[first[:, np.newaxis] + np.arange(count[0])]
-            if (starts == starts[0]).all():  # all by the same hours
-                passed = np.searchsorted(starts[0], slots_us, side="right") - 1
-                return np.asarray(np.maximum(passed, 0)[:, np.newaxis])
         nodes = np.repeat(np.arange(len(count)), count - 1)
         later = np.arange(len(nodes)) + np.repeat(first + 1 - (np.cumsum(count - 1) - (count - 1)), count - 1)
         slot = np.searchsorted(slots_us, self.times_us[later], side="left")
@@ -154,6 +169,11 @@ class Timetables:
         )
         if "rows" in self.__dict__:  # worked out once, they are not again
             made.__dict__["rows"] = self.rows + new.rows
+        if "_steady" in self.__dict__:
+            made.__dict__["_steady"] = self._steady & new._steady
+        hours = self.__dict__.get("_hours")
+        if hours is not None and (not (new.count > 1).any() or np.array_equal(hours, new._hours)):  # type: ignore[arg-type]
+            made.__dict__["_hours"] = hours
         return made
 
 

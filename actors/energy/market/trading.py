@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from actors.energy.market.arrays import Bools, Counts, Floats, Ints, once, repeated
+from actors.energy.market.arrays import Bools, Counts, Floats, Ints, joined_columns, once, repeated
 from actors.energy.market.crossing import SharedLimit, sell_rounds_crossing
 from actors.energy.market.first_round import Counter, FirstPurchases, buy_first
 from actors.energy.market.limits import Extra, PathLimits
@@ -43,6 +43,7 @@ class Trades:
     watt: Bools
     current_A: Floats
     grid_W: Floats
+    """0 where no limit is in watts."""
     phases: Counts
     tried: Counts
     """The phase count of the first purchase, also where that was refused."""
@@ -84,7 +85,7 @@ def trade(
         for part in parts
     ]
     arrays = {
-        name: np.concatenate([getattr(each, name) for each in found])
+        name: joined_columns([getattr(each, name) for each in found])
         for name in (each.name for each in fields(Trades))
         if isinstance(getattr(found[0], name), np.ndarray)
     }
@@ -103,19 +104,20 @@ def _trade(
 ) -> Trades:
     shape = takes_part.shape
     anybody = bool(once(takes_part).any())
-    ampere = takes_part & np.isfinite(once(limits.path_A))
 
     def all_of(value: float, kind: type[np.generic]) -> NDArray[Any]:
-        """One for each, to be written to where there is anything to write."""
-        if anybody:
-            return np.full(shape, value, dtype=kind)
+        """One for each, until something else is put there."""
         return repeated(np.full((1, shape[1]), value, dtype=kind), shape[0])
 
+    ampere = repeated(once(takes_part) & np.isfinite(once(limits.path_A)), shape[0])
+    watt = all_of(False, np.bool_)
+    if limits.in_watts:
+        watt = takes_part & ~ampere & np.isfinite(once(limits.path_grid_W))
     trades = Trades(
         limits=limits,
         sale=sale or Sale(limits.node_A, limits.node_grid_W),
         ampere=ampere,
-        watt=takes_part & ~ampere & np.isfinite(once(limits.path_grid_W)),
+        watt=watt,
         current_A=all_of(0.0, np.float64),
         grid_W=all_of(0.0, np.float64),
         phases=all_of(0, np.int8),
@@ -127,7 +129,7 @@ def _trade(
     )
     if anybody:
         for turn in turns(tiers, trades.sale):
-            if turn.buys(trades.ampere).any() or turn.buys(trades.watt).any():
+            if once(turn.buys(trades.ampere)).any() or once(turn.buys(trades.watt)).any():
                 _trade_tier(tree, turn, trades, choices, config)
                 trades.sold = True
     return trades
@@ -156,7 +158,8 @@ def _trade_tier(
     some_watt = bool(once(counter.watt).any())
     bought_A = np.where(counter.ampere, sold, 0.0) if some_watt else sold
     trades.current_A = turn.put(trades.current_A, bought_A)
-    trades.grid_W = turn.put(trades.grid_W, sold * positions.grid_W)
+    if counter.in_watts:
+        trades.grid_W = turn.put(trades.grid_W, sold * positions.grid_W)
     trades.phases = turn.put(trades.phases, first.phases)
     trades.tried = turn.put(trades.tried, first.tried)
     trades.reasons = turn.put(trades.reasons, first.reasons)
@@ -189,14 +192,15 @@ def _counter(
         left_A = extra.limit_A - float(trades.current_A[bought].sum())
         left_grid_W = extra.limit_grid_W - float(trades.grid_W[bought].sum())
         extras.setdefault(extra.column, []).append((extra, max(left_A, 0.0), max(left_grid_W, 0.0)))
+    shape, groups = (len(node_A), len(tier.members)), (len(node_A), len(tier.group_starts))
     return Counter(
         tier=tier,
         ampere=turn.buys(trades.ampere),
         watt=turn.buys(trades.watt),
         own_A=tier.own(node_A),
-        own_grid_W=tier.own(node_grid_W),
+        own_grid_W=tier.own(node_grid_W) if limits.in_watts else np.broadcast_to(np.inf, shape),
         shared_A=tier.shared(node_A),
-        shared_grid_W=tier.shared(node_grid_W),
+        shared_grid_W=tier.shared(node_grid_W) if limits.in_watts else np.broadcast_to(np.inf, groups),
         extras=extras,
         in_watts=limits.in_watts,
         to_grid=tier.of(limits.evse_to_grid),
@@ -210,13 +214,16 @@ def _counter(
 
 def _positions(counter: Counter, first: FirstPurchases) -> Positions:
     """Where everyone stands after the first round; who bought nothing there has a cap of nothing."""
-    per_unit = np.where(counter.ampere & (first.phases > 0), first.phases * counter.volts, 1.0)
-    grid_W = per_unit * once(counter.to_grid)
-    own = counter.own_A
+    own, grid_W = counter.own_A, np.broadcast_to(1.0, first.held.shape)
     if counter.in_watts:
+        per_unit = np.where(counter.ampere & (first.phases > 0), first.phases * counter.volts, 1.0)
+        grid_W = per_unit * once(counter.to_grid)
         own_W = counter.own_grid_W / grid_W
         own = np.where(counter.ampere, np.minimum(own, own_W), own_W)
-    caps = np.where(first.held > 0.0, np.maximum(own, first.held), 0.0)
+    held = once(first.held)
+    caps = np.maximum(own, held)
+    if not held.all():
+        caps = np.where(held > 0.0, caps, 0.0)
     if once(counter.watt).any():
         steps = np.where(counter.ampere, counter.slice_A, counter.slice_W)
     else:

@@ -246,11 +246,6 @@ class CompiledTree:
         """The tier of each EVSE."""
         return self.shape.priority_array
 
-    @cached_property
-    def starts_us(self) -> Ints:
-        """`times_us` as an array."""
-        return np.array(self.times_us, dtype=np.intp)
-
     def path(self, node: int) -> Iterator[int]:
         """The nodes from `node` up to the root."""
         while node >= 0:
