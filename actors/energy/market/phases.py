@@ -22,7 +22,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from actors.energy.market.arrays import Bools, Counts, Floats, once, repeated
+from actors.energy.market.arrays import Bools, Counts, Floats, once, repeated, same_row
 from actors.energy.market.limits import PathLimits
 from actors.energy.market.memory import Contexts
 from actors.energy.market.tiers import Tier
@@ -126,13 +126,14 @@ class PhaseChoices:
 def export_choices(limits: PathLimits) -> PhaseChoices:
     """Exports use the EVSE's own phases."""
     counts = once(limits.own_max_phases)
-    return _settled(counts, np.full(counts.shape, PhaseReason.EXPORT, dtype=np.int8), len(limits.path_A))
+    return _settled(counts, same_row(PhaseReason.EXPORT, counts.shape[1], np.int8), len(limits.path_A))
 
 
 def _settled(counts: Counts, reasons: Counts, columns: int) -> PhaseChoices:
-    nowhere = repeated(np.zeros((1, counts.shape[1]), dtype=np.bool_), columns)
-    never = repeated(np.full((1, counts.shape[1]), -np.inf), columns)
-    none = repeated(np.zeros((1, counts.shape[1]), dtype=np.int8), columns)
+    nowhere, never, none = (
+        repeated(same_row(value, counts.shape[1], kind), columns)
+        for value, kind in ((False, np.bool_), (-np.inf, np.float64), (0, np.int8))
+    )
     counts, reasons = repeated(counts, columns), repeated(reasons, columns)
     return PhaseChoices([counts] * 3, [reasons] * 3, [nowhere] * 3, none, never, never, nowhere)
 
@@ -146,8 +147,10 @@ def import_choices(
 ) -> PhaseChoices:
     """The choices of imports."""
     most, reported, columns = once(limits.max_phases), once(limits.active_phases), len(limits.path_A)
-    charging = np.minimum(np.where(reported > 0, reported, np.int8(3)), most)
     has_minimum = once(limits.min_A) > 0.0
+    if config.switch_3ph1ph_while_charging_mode == "Never" and has_minimum.all():
+        return _settled(most, same_row(PhaseReason.MAXIMUM, most.shape[1], np.int8), columns)
+    charging = np.minimum(np.where(reported > 0, reported, np.int8(3)), most)
     plain = np.where(has_minimum, most, charging)
     plain_reason = np.where(has_minimum, np.int8(PhaseReason.MAXIMUM), np.int8(PhaseReason.ACTIVE))
     if config.switch_3ph1ph_while_charging_mode == "Never":

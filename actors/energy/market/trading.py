@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from actors.energy.market.arrays import Bools, Counts, Floats, Ints, joined_columns, once, repeated
+from actors.energy.market.arrays import Bools, Counts, Floats, Ints, joined_columns, once, repeated, same_row
 from actors.energy.market.crossing import SharedLimit, sell_rounds_crossing
 from actors.energy.market.first_round import Counter, FirstPurchases, buy_first
 from actors.energy.market.limits import Extra, PathLimits
-from actors.energy.market.phases import PhaseChoices, PhaseReason
+from actors.energy.market.phases import PhaseChoices
 from actors.energy.market.rounds import OWN, Positions, limit_number, sell_rounds
 from actors.energy.market.sale import Sale, Turn, turns
 from actors.energy.market.tiers import Tier
@@ -29,7 +29,7 @@ from actors.energy.types import EnergyManagerConfig
 FINEST_SLICE = 1e-6
 """Finer slices change no answer by more than this, and their number would overflow."""
 
-CELLS_AT_ONCE = 30_000
+CELLS_AT_ONCE = 60_000
 """Columns times EVSEs."""
 
 
@@ -77,7 +77,9 @@ def trade(
     Some columns at a time, so that what is worked out on the way stays in the processor's cache."""
     columns, evses = takes_part.shape
     at_once = max(CELLS_AT_ONCE // max(evses, 1), 1)
-    if columns <= at_once or sale is not None or limits.extras or not once(takes_part).any():
+    if not once(takes_part).any():
+        return nothing_traded(limits, sale)
+    if columns <= at_once or sale is not None or limits.extras:
         return _trade(tree, tiers, limits, takes_part, choices, config, sale)
     parts = [slice(begin, begin + at_once) for begin in range(0, columns, at_once)]
     found = [
@@ -102,37 +104,41 @@ def _trade(
     config: EnergyManagerConfig,
     sale: Sale | None,
 ) -> Trades:
-    shape = takes_part.shape
-    anybody = bool(once(takes_part).any())
+    trades = nothing_traded(limits, sale)
+    takes = once(takes_part)
+    ampere = takes & np.isfinite(once(limits.path_A))
+    trades.ampere = repeated(ampere, len(takes_part))
+    if limits.in_watts:
+        trades.watt = repeated(takes & ~ampere & np.isfinite(once(limits.path_grid_W)), len(takes_part))
+    for turn in turns(tiers, trades.sale):
+        if once(turn.buys(trades.ampere)).any() or once(turn.buys(trades.watt)).any():
+            _trade_tier(tree, turn, trades, choices, config)
+            trades.sold = True
+    return trades
+
+
+def nothing_traded(limits: PathLimits, sale: Sale | None = None) -> Trades:
+    """As it is before anybody has bought: one row stands for all columns, not to be written to."""
+    columns, evses = limits.path_A.shape
 
     def all_of(value: float, kind: type[np.generic]) -> NDArray[Any]:
-        """One for each, until something else is put there."""
-        return repeated(np.full((1, shape[1]), value, dtype=kind), shape[0])
+        return repeated(same_row(value, evses, kind), columns)
 
-    ampere = repeated(once(takes_part) & np.isfinite(once(limits.path_A)), shape[0])
-    watt = all_of(False, np.bool_)
-    if limits.in_watts:
-        watt = takes_part & ~ampere & np.isfinite(once(limits.path_grid_W))
-    trades = Trades(
+    nobody, none, nothing = all_of(False, np.bool_), all_of(0, np.int8), all_of(0.0, np.float64)
+    return Trades(
         limits=limits,
         sale=sale or Sale(limits.node_A, limits.node_grid_W),
-        ampere=ampere,
-        watt=watt,
-        current_A=all_of(0.0, np.float64),
-        grid_W=all_of(0.0, np.float64),
-        phases=all_of(0, np.int8),
+        ampere=nobody,
+        watt=nobody,
+        current_A=nothing,
+        grid_W=nothing,
+        phases=none,
         tried=all_of(1, np.int8),
-        reasons=all_of(PhaseReason.NOTHING, np.int8),
-        refused=all_of(False, np.bool_),
+        reasons=none,  # PhaseReason.NOTHING
+        refused=nobody,
         stopped_by=all_of(OWN, np.int32),
-        wants_minimum=all_of(False, np.bool_),
+        wants_minimum=nobody,
     )
-    if anybody:
-        for turn in turns(tiers, trades.sale):
-            if once(turn.buys(trades.ampere)).any() or once(turn.buys(trades.watt)).any():
-                _trade_tier(tree, turn, trades, choices, config)
-                trades.sold = True
-    return trades
 
 
 def _trade_tier(
