@@ -3,7 +3,8 @@
 What an EVSE finds at its turn depends on all before it, so this round is not a formula. But where
 the first purchases of all fit together (and no power in between could change a phase count), each
 finds what it wants, and the order does not matter: those columns are taken at once. The other
-columns are walked EVSE by EVSE (turns.py).
+columns are gone through in order: panels side by side (lanes.py) as far as these do not meet, and what
+is left over EVSE by EVSE (turns.py).
 
 A minimum that is refused here is refused for good: what is left only shrinks, and with it the
 phase counts that may be tried; the smallest of them was tried already.
@@ -15,7 +16,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from actors.energy.market.arrays import Bools, Counts, Floats, once, repeated, same_row
+from actors.energy.market.arrays import Bools, Counts, Floats, Ints, once, repeated, same_row
+from actors.energy.market.lanes import before_in_order, buy_side_by_side, left_after
 from actors.energy.market.limits import Extra
 from actors.energy.market.phases import BELOW, PhaseChoices, PhaseReason
 from actors.energy.market.tiers import Tier
@@ -66,12 +68,18 @@ def buy_first(counter: Counter) -> FirstPurchases:
     if bought_by_all is not None:
         return bought_by_all
     bought, certain = _all_at_once(counter)
-    uncertain = np.flatnonzero(~certain).tolist()
-    for column in uncertain:
-        if minimums:
-            _minimums(counter, column, bought)
-        else:
-            _one_by_one(counter, column, bought)
+    in_order = np.ones(len(certain), dtype=np.bool_)
+    in_order[list(counter.extras)] = False
+    side_by_side = np.flatnonzero(~certain & in_order)
+    if minimums and len(side_by_side):
+        _minimums(counter, side_by_side, bought)
+    elif len(side_by_side):
+        until = buy_side_by_side(counter, side_by_side, bought)
+        for column, position in zip(side_by_side.tolist(), until.tolist(), strict=True):
+            if position < len(counter.tier.members):
+                _one_by_one(counter, column, bought, position)
+    for column in counter.extras:
+        _one_by_one(counter, column, bought, 0)
     bought.tried = bought.phases
     bought.phases = np.where((bought.held >= CRUMB) & counter.ampere, bought.tried, np.int8(0))
     bought.reasons[bought.phases == 0] = PhaseReason.NOTHING
@@ -151,22 +159,46 @@ def _all_at_once(counter: Counter) -> tuple[FirstPurchases, Bools]:
     return FirstPurchases(held, phases.copy(), phases, reasons, refused, classes), certain
 
 
-def _minimums(counter: Counter, column: int, bought: FirstPurchases) -> None:
-    """One column in which only minimum currents are bought; overwrites its row of `bought`."""
-    buyers = np.flatnonzero(counter.ampere[column])
-    shared, left_A = counter.tier.groups_of, counter.shared_A[column].tolist()
-    own_A, min_A = counter.own_A[column, buyers], counter.min_A[column, buyers]
-    if len(buyers) < len(shared):
-        shared = [shared[i] for i in buyers.tolist()]
-    refused = np.array(buy_minimums_in_turn(own_A.tolist(), min_A.tolist(), shared, left_A))
-    bought.held[column, buyers] = np.where(refused, 0.0, min_A)
-    bought.refused[column, buyers] = refused
+def _minimums(counter: Counter, columns: Ints, bought: FirstPurchases) -> None:
+    """Columns in which only minimum currents are bought; overwrites their rows of `bought`.
+
+    Until a limit is exceeded for the first time, all get theirs; who is left with less than its minimum
+    then is refused. Only the others are asked in turn."""
+    tier, evses = counter.tier, len(counter.tier.members)
+    own_A, min_A, shared_A = counter.own_A[columns], counter.min_A[columns], counter.shared_A[columns]
+    wanted_A = bought.held[columns]
+    exceeded = np.zeros(wanted_A.shape, dtype=np.bool_)
+    upto = np.zeros((len(columns), evses + 1))
+    np.cumsum(wanted_A, axis=1, out=upto[:, 1:])
+    for stage in tier.stages:
+        sold = upto[:, 1:][:, stage.cells] - stage.spread(upto[:, stage.first])
+        exceeded[:, stage.cells] |= sold > stage.spread(shared_A[:, stage.groups]) + CRUMB
+    until = np.where(exceeded.any(axis=1), exceeded.argmax(axis=1), evses)
+    left_A = left_after(tier, shared_A, wanted_A, until)
+    served = before_in_order(until, evses)
+    asked = ~served & (wanted_A > 0.0) & (tier.offers(own_A, left_A) + CRUMB >= min_A)
+    bought.refused[columns] |= ~served & counter.ampere[columns]
+    bought.held[columns] = np.where(served, wanted_A, 0.0)
+    for i, column in enumerate(columns.tolist()):
+        buyers = np.flatnonzero(asked[i])
+        shared = [tier.groups_of[each] for each in buyers.tolist()]
+        least_A = min_A[i, buyers]
+        refused = np.array(
+            buy_minimums_in_turn(own_A[i, buyers].tolist(), least_A.tolist(), shared, left_A[i].tolist()),
+            dtype=np.bool_,
+        )
+        bought.held[column, buyers] = np.where(refused, 0.0, least_A)
+        bought.refused[column, buyers] = refused
 
 
-def _one_by_one(counter: Counter, column: int, bought: FirstPurchases) -> None:
-    """One column, in turn; overwrites its row of `bought`."""
-    left_A = counter.shared_A[column].tolist()
-    left_grid_W = counter.shared_grid_W[column].tolist()
+def _one_by_one(counter: Counter, column: int, bought: FirstPurchases, begin: int) -> None:
+    """One column, in turn from a position on; overwrites its row of `bought` from there."""
+    at, until = np.s_[column : column + 1], np.array([begin])
+    held, ampere = bought.held[at], counter.ampere[at]
+    per_unit = np.where(ampere, bought.phases[at] * counter.volts, 1.0)
+    grid_W = held * per_unit * counter.to_grid[at]
+    left_A = left_after(counter.tier, counter.shared_A[at], held, until)[0].tolist()
+    left_grid_W = left_after(counter.tier, counter.shared_grid_W[at], grid_W, until)[0].tolist()
     shared = counter.tier.groups_of
     if column in counter.extras:
         shared = [list(groups) for groups in shared]
@@ -194,10 +226,11 @@ def _one_by_one(counter: Counter, column: int, bought: FirstPurchases) -> None:
         volts=counter.volts,
     )
     buyers = np.flatnonzero(counter.ampere[column] | counter.watt[column])
+    buyers = buyers[buyers >= begin]
     purchases = buy_in_turn(desk, buyers.tolist(), shared, left_A, left_grid_W)
     if purchases:
-        held, phases, reasons, refused, classes, _ = zip(*purchases, strict=True)
-        bought.held[column, buyers] = held
+        amounts, phases, reasons, refused, classes, _ = zip(*purchases, strict=True)
+        bought.held[column, buyers] = amounts
         bought.phases[column, buyers] = phases
         bought.reasons[column, buyers] = reasons
         bought.refused[column, buyers] = refused

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,6 +59,15 @@ class Stage:
     def spread(self, values: Floats) -> Floats:
         """A group's value for each of its EVSEs: (columns, groups) to (columns, members)."""
         return np.repeat(values, self.alike or self.length, axis=1)
+
+
+class Lanes(NamedTuple):
+    """The outermost groups but for the one that all share (lanes.py): EVSEs first[i] … first[i] +
+    length[i] - 1. `groups` are those of each EVSE by stage, one more than there are where it has none."""
+
+    first: Ints
+    length: Ints
+    groups: list[Ints]
 
 
 @dataclass(frozen=True)
@@ -119,6 +128,19 @@ class Tier:
             spread = stage.spread(shared[:, stage.groups])
             offers[:, stage.cells] = np.minimum(offers[:, stage.cells], spread)
         return offers
+
+    @cached_property
+    def lanes(self) -> Lanes:
+        """See Lanes."""
+        count, none = len(self.members), len(self.group_starts)
+        lane, groups = np.arange(-count, 0), []
+        for stage in self.stages[:-1]:
+            of_stage = np.full(count, none, dtype=np.intp)
+            of_stage[stage.members] = np.repeat(stage.groups, stage.length)
+            groups.append(of_stage)
+            lane = np.where(of_stage < none, of_stage, lane)
+        first = np.flatnonzero(np.diff(lane, prepend=none))
+        return Lanes(first, np.diff(first, append=count), groups)
 
     @cached_property
     def groups_of(self) -> list[list[int]]:
