@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from math import isfinite
 
 from actors.energy.market.arrays import Floats
-from actors.energy.market.entries import Direction
+from actors.energy.market.entries import Direction, Unit
 from actors.energy.market.outcome import USED_UP_A, USED_UP_W, Outcome
 from actors.energy.market.rounds import OWN
-from actors.energy.market.sources import Unit, joined, limit_sources, setpoint_source
+from actors.energy.market.sources import joined, limit_sources, setpoint_source
 from actors.energy.market.turns import CRUMB
 
 UNITS: tuple[Unit, ...] = ("A", "W")
@@ -138,19 +138,20 @@ def _bounds(
 ) -> list[Bound]:
     """The limits of some nodes for which `wanted(unit, limit, left)` holds."""
     limits, sale = outcome.trades[direction].limits, outcome.trades[direction].sale
-    left_A, left_W = outcome.left_A[direction], outcome.left_W[direction]
     found = []
     for node in nodes:
         for unit in units:
             if unit == "A":
-                limit, left = float(limits.node_A[column, node]), float(left_A[column, node])
+                limit = float(limits.node_A[column, node])
                 for_sale = float(sale.node_A[column, node])
             else:
                 to_grid = limits.to_grid[column, node]
                 limit = float(limits.node_grid_W[column, node] / to_grid)
                 for_sale = float(sale.node_grid_W[column, node] / to_grid)
-                left = float(left_W[column, node])
-            if isfinite(limit) and wanted(unit, limit, left):
+            if not isfinite(limit):
+                continue
+            left = outcome.left_at(direction, unit, column, node)
+            if wanted(unit, limit, left):
                 source = joined(limit_sources(outcome, column, node, direction, unit))
                 uuid = outcome.tree.nodes[node].uuid
                 found.append(Bound(uuid, direction, unit, limit, left, source, limit - for_sale))

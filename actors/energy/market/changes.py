@@ -75,8 +75,8 @@ def _other_limits(now: Outcome, before: Outcome) -> Bools:
 def _used_up(outcome: Outcome, direction: Direction) -> Counts:
     """Which limits of inner nodes have nothing left: (columns, inner nodes), 2 for ampere, 1 for watt."""
     inner = outcome.tree.shape.inner
-    in_A = np.take(outcome.left_A[direction], inner, axis=1) <= USED_UP_A
-    in_W = np.take(outcome.left_W[direction], inner, axis=1) <= USED_UP_W
+    in_A = once(outcome.left(direction, "A", inner)) <= USED_UP_A
+    in_W = once(outcome.left(direction, "W", inner)) <= USED_UP_W
     return in_A * np.int8(2) + in_W
 
 

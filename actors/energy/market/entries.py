@@ -26,6 +26,7 @@ from actors.energy.types import (
 )
 
 Direction = Literal["import", "export"]
+Unit = Literal["A", "W"]
 
 HUGE = 1e12
 """Limits above this many ampere or watt are taken as this many, so that no product overflows."""

@@ -13,12 +13,12 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from actors.energy.market.arrays import Bools, Floats, Ints
+from actors.energy.market.arrays import Bools, Floats, Ints, once
 from actors.energy.market.bounds import bounds_of, shared_bounds_of
-from actors.energy.market.entries import Direction
+from actors.energy.market.entries import Direction, Unit
 from actors.energy.market.outcome import USED_UP_A, USED_UP_W, Outcome
 from actors.energy.market.rounds import OWN
-from actors.energy.market.sources import Above, Unit, joined, phases_source
+from actors.energy.market.sources import Above, joined, phases_source
 from actors.energy.types import IntegerWithSource, NumberWithSource
 
 Objects = NDArray[np.object_]
@@ -32,14 +32,10 @@ def names_of(outcome: Outcome, evses: Ints) -> Objects:
         naming.name_own(direction)
         naming.name_shared(direction)
     naming.name_closed()
-    for column, i in np.argwhere(_missing(naming.names)).tolist():
+    for column, i in np.argwhere(naming.missing).tolist():
         bounds = bounds_of(outcome, column, int(evses[i]))
         naming.names[column, i] = joined(bound.source for bound in bounds)
     return naming.names
-
-
-def _missing(found: Objects) -> Bools:
-    return np.asarray(found == None)  # noqa: E711 - element by element
 
 
 class _Naming:
@@ -47,6 +43,8 @@ class _Naming:
         self._outcome = outcome
         self._evses = evses
         self.names: Objects = np.full((len(outcome.slots.columns_us), len(evses)), None, dtype=np.object_)
+        self.missing: Bools = np.ones(self.names.shape, dtype=np.bool_)
+        """Where there is no name yet."""
         shape = outcome.tree.shape
         self._aimed_at = np.zeros(len(outcome.tree.nodes), dtype=np.bool_)
         self._aimed_at[[each.node for each in outcome.tree.targets]] = True
@@ -68,12 +66,15 @@ class _Naming:
         hits = np.zeros(here.shape, dtype=np.int8)
         for nodes, has in outcome.tree.shape.own_nodes:
             node, may = nodes[self._evses], has[self._evses]
-            pairs: tuple[tuple[Unit, Floats, Floats, float], ...] = (
-                ("A", trades.limits.node_A, outcome.left_A[direction], USED_UP_A),
-                ("W", trades.limits.node_grid_W, outcome.left_W[direction], USED_UP_W),
+            pairs: tuple[tuple[Unit, Floats, float], ...] = (
+                ("A", trades.limits.node_A, USED_UP_A),
+                ("W", trades.limits.node_grid_W, USED_UP_W),
             )
-            for unit, limits, left, least in pairs:
-                used_up = may & np.isfinite(limits[:, node]) & (left[:, node] <= least)
+            for unit, limits, least in pairs:
+                limited = may & np.isfinite(once(limits)[:, node])
+                if not limited.any():
+                    continue
+                used_up = limited & (outcome.left(direction, unit, node) <= least)
                 if used_up.any():
                     hits += used_up
                     found.append((used_up, node, unit))
@@ -138,6 +139,8 @@ class _Naming:
             bounds = ask(int(columns[cell]), int(self._evses[places[cell]]))
             answers[i] = joined(bound.source for bound in bounds) if bounds else None
         self.names[columns, places] = answers[which]
+        unknown = np.array([answer is None for answer in answers.tolist()], dtype=np.bool_)
+        self.missing[columns, places] = unknown[which]
 
     def _name_rows(self, cells: Bools, node: Ints, direction: Direction, unit: Unit) -> None:
         """Cells whose EVSE was stopped by a limit of one row."""
@@ -147,7 +150,9 @@ class _Naming:
         said = self._outcome.tree.schedules[direction].said
         numbers = said.max_A if unit == "A" else said.max_W
         if numbers is not None:
-            self.names[cells] = _each(rows, numbers, _sources)
+            names = _each(rows, numbers, _sources)
+            self.names[cells] = names
+            self.missing[cells] = False if all(names.tolist()) else names == None  # noqa: E711
 
 
 def _each(rows: Ints, numbers: list[T], what: Callable[[list[T]], list[Any]]) -> Objects:
@@ -167,24 +172,33 @@ def phase_counts_of(outcome: Outcome, evses: Ints) -> Objects:
     """The phase counts of some EVSEs with their sources: (columns, EVSEs), None where there is none."""
     counts = outcome.phases[:, evses]
     found: Objects = np.full(counts.shape, None, dtype=np.object_)
+    missing = counts > 0
     for direction in outcome.trades:
-        _own_counts(outcome, evses, direction, outcome.taking_part(direction)[:, evses] & (counts > 0), found)
+        cells = outcome.taking_part(direction)[:, evses] & (counts > 0)
+        if cells.any():
+            missing &= ~_own_counts(outcome, evses, direction, cells, found)
     above: Above = {}
-    for column, i in np.argwhere(_missing(found) & (counts > 0)).tolist():
+    for column, i in np.argwhere(missing).tolist():
         evse = int(evses[i])
         source = phases_source(outcome, column, evse, above)
         found[column, i] = IntegerWithSource(int(counts[column, i]), source)
     return found
 
 
-def _own_counts(outcome: Outcome, evses: Ints, direction: Direction, cells: Bools, found: Objects) -> None:
+def _own_counts(outcome: Outcome, evses: Ints, direction: Direction, cells: Bools, found: Objects) -> Bools:
     """Where the count is the EVSE's own maximum, and nobody above has one: it is in the request."""
     limits, numbers = outcome.trades[direction].limits, outcome.tree.schedules[direction].said.max_phases
     inner = np.ones(len(outcome.tree.nodes), dtype=np.bool_)
     inner[outcome.tree.evse_node] = False
     if numbers is None or any(numbers[row] for row in np.unique(limits.rows[:, inner]).tolist()):
-        return
+        return np.zeros_like(cells)
     counts = outcome.phases[:, evses]
-    alike = cells & (counts == limits.own_max_phases[:, evses]) & (counts == limits.max_phases[:, evses])
+    alike: Bools = (
+        cells & (counts == limits.own_max_phases[:, evses]) & (counts == limits.max_phases[:, evses])
+    )
     rows = limits.rows[:, outcome.tree.evse_node[evses]][alike]
-    found[alike] = _each(rows, numbers, list)
+    said = _each(rows, numbers, list)
+    found[alike] = said
+    if not all(said.tolist()):
+        alike[alike] = said != None  # noqa: E711 - element by element
+    return alike

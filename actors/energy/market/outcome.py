@@ -11,14 +11,14 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from actors.energy.market.arrays import Bools, Floats, once, repeated
-from actors.energy.market.entries import Direction
+from actors.energy.market.arrays import Bools, Counts, Floats, Ints, once, repeated
+from actors.energy.market.entries import Direction, Unit
 from actors.energy.market.heeding import Heeded
 from actors.energy.market.limits import PathLimits
 from actors.energy.market.rounds import OWN
 from actors.energy.market.slots import Slots
 from actors.energy.market.tiers import Tier
-from actors.energy.market.trading import Trades, left_of
+from actors.energy.market.trading import Trades
 from actors.energy.market.tree import CompiledTree
 from actors.energy.types import EnergyManagerConfig
 
@@ -68,49 +68,68 @@ class Outcome:
     @cached_property
     def current_A(self) -> Floats:
         """Import positive, export negative."""
-        return self.trades["import"].current_A - self.trades["export"].current_A
+        bought, given = self.trades["import"], self.trades["export"]
+        return bought.current_A - given.current_A if given.sold else bought.current_A
 
     @cached_property
     def power_W(self) -> Floats:
         """At the EVSE's root side, where power takes part."""
-        return self.trades["import"].power_W - self.trades["export"].power_W
+        bought, given = self.trades["import"], self.trades["export"]
+        return bought.power_W - given.power_W if given.sold else bought.power_W
 
     @cached_property
     def has_current(self) -> Bools:
         """Where a result has a current: the import offer has one, or current was traded."""
-        limited = np.isfinite(self.trades["import"].limits.path_A)
-        return limited | (self.trades["export"].phases > 0)
+        limited = np.isfinite(once(self.trades["import"].limits.path_A))
+        return repeated(limited | (once(self.trades["export"].phases) > 0), len(self.imports))
 
     @cached_property
     def has_power(self) -> Bools:
         """Where a result has a power, likewise."""
-        limited = np.isfinite(self.trades["import"].limits.path_grid_W)
-        return limited | (self.trades["export"].power_W > 0.0)
+        limited = np.isfinite(once(self.trades["import"].limits.path_grid_W))
+        return repeated(limited | (once(self.trades["export"].power_W) > 0.0), len(self.imports))
 
     @cached_property
-    def phases(self) -> np.ndarray[tuple[int, int], np.dtype[np.int8]]:
+    def phases(self) -> Counts:
         """Phases that current was bought on; 0 where none was."""
-        return np.asarray(np.maximum(self.trades["import"].phases, self.trades["export"].phases))
+        both = np.maximum(once(self.trades["import"].phases), once(self.trades["export"].phases))
+        return repeated(np.asarray(both), len(self.imports))
 
     @cached_property
-    def left_A(self) -> dict[Direction, Floats]:
-        """What every node has left, in ampere."""
-        return {
-            direction: left_of(self.tree, trades.sale.node_A, trades.current_A)
-            if trades.sold
-            else trades.sale.node_A
-            for direction, trades in self.trades.items()
-        }
+    def _upto(self) -> dict[tuple[Direction, Unit], Floats]:
+        return {}
+
+    def _sold_upto(self, direction: Direction, unit: Unit) -> Floats | None:
+        """What was sold to all EVSEs before each, (columns, EVSEs + 1); None where nothing was."""
+        trades = self.trades[direction]
+        if not trades.sold or (unit == "W" and not trades.limits.in_watts):
+            return None
+        if (direction, unit) not in self._upto:
+            sold = trades.current_A if unit == "A" else trades.grid_W
+            upto = np.zeros((sold.shape[0], sold.shape[1] + 1))
+            np.cumsum(sold, axis=1, out=upto[:, 1:])
+            self._upto[direction, unit] = upto
+        return self._upto[direction, unit]
+
+    def left(self, direction: Direction, unit: Unit, nodes: Ints) -> Floats:
+        """What some nodes have left, at their root side: (columns, nodes)."""
+        trades, tree, upto = self.trades[direction], self.tree, self._sold_upto(direction, unit)
+        left = once(trades.sale.node_A if unit == "A" else trades.sale.node_grid_W)[:, nodes]
+        if upto is not None:
+            left = np.maximum(left - (upto[:, tree.end_evse[nodes]] - upto[:, tree.first_evse[nodes]]), 0.0)
+        if unit == "W":
+            left = left / once(trades.limits.to_grid)[:, nodes]
+        return repeated(left, len(self.imports))
+
+    def left_at(self, direction: Direction, unit: Unit, column: int, node: int) -> float:
+        """The same of one node in one column; all are worked out when one is asked for."""
+        if (direction, unit) not in self._left:
+            self._left[direction, unit] = self.left(direction, unit, np.arange(len(self.tree.nodes)))
+        return float(self._left[direction, unit][column, node])
 
     @cached_property
-    def left_W(self) -> dict[Direction, Floats]:
-        """What every node has left, in watt at its root side."""
-        return {
-            direction: left_of(self.tree, trades.sale.node_grid_W, trades.grid_W) / trades.limits.to_grid
-            if trades.sold and trades.limits.in_watts
-            else repeated(once(trades.sale.node_grid_W) / once(trades.limits.to_grid), len(self.imports))
-            for direction, trades in self.trades.items()
-        }
+    def _left(self) -> dict[tuple[Direction, Unit], Floats]:
+        return {}
 
     def at(self, column: int) -> Outcome:
         """This one column alone."""

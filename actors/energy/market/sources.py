@@ -7,15 +7,13 @@ a comma, the root's first, as EVerest does.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Literal
 
-from actors.energy.market.entries import HUGE, Direction
+from actors.energy.market.entries import HUGE, Direction, Unit
 from actors.energy.market.heeding import caps_of
 from actors.energy.market.outcome import Outcome
 from actors.energy.market.phases import PhaseReason
 from actors.energy.types import IntegerWithSource, LimitsReq, NumberWithSource
 
-Unit = Literal["A", "W"]
 _FIELD: dict[Unit, str] = {"A": "ac_max_current_A", "W": "total_power_W"}
 
 

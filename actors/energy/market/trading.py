@@ -59,6 +59,8 @@ class Trades:
     @property
     def power_W(self) -> Floats:
         """At the EVSE's root side; 0 where no power limit takes part."""
+        if not self.limits.in_watts:
+            return repeated(same_row(0.0, self.grid_W.shape[1], np.float64), len(self.grid_W))
         with_power = self.watt | np.isfinite(self.limits.path_grid_W)
         return np.where(with_power, self.grid_W / self.limits.evse_to_grid, 0.0)
 
