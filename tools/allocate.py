@@ -22,7 +22,8 @@ from actors.energy import timestamps
 from actors.energy.market import Memory, RequestError, allocate
 from actors.energy.market.decoding import config_from, request_from
 from actors.energy.types import EnergyFlowRequest, EnergyManagerConfig, EnforcedLimits
-from tools.documents import MOST_BYTES, Malformed, documents
+from actors.json_text import Malformed
+from tools.documents import MOST_BYTES, documents
 from tools.errors import UserError
 
 

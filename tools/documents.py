@@ -7,23 +7,16 @@ and a malformed one costs no other. Top-level arrays stand for their elements.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
-import msgspec
+from actors.json_text import Malformed, decoded
 
 MOST_BYTES = 256 * 1024 * 1024
 """Of one document."""
 _TEXTS = re.compile(rb'"(?:[^"\\]|\\.)*"')
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-
-
-class Malformed(NamedTuple):
-    """A document that is not JSON, and why."""
-
-    reason: str
 
 
 def documents(lines: Iterable[bytes]) -> Iterator[Any]:
@@ -51,21 +44,6 @@ def documents(lines: Iterable[bytes]) -> Iterator[Any]:
             waiting, depth, size = [], 0, 0
     if waiting:
         yield from _elements(decoded(b"".join(waiting)))
-
-
-def decoded(text: bytes) -> Any:
-    """The value of a JSON text, or `Malformed`. NaN and infinities are read, so that whoever
-    refuses them can say where they stand."""
-    try:
-        return msgspec.json.decode(text)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        pass  # json reads some more than msgspec, and its messages tell line and column
-    try:
-        return json.loads(text)
-    except RecursionError:
-        return Malformed("malformed JSON: nested too deeply")
-    except ValueError as error:  # also text that is not UTF-8
-        return Malformed(f"malformed JSON: {error}")
 
 
 def _elements(value: Any) -> Iterator[Any]:

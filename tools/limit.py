@@ -1,8 +1,4 @@
-"""`amptree limit`: set, clear or renew an external limit on a node of a running site.
-
-Every limit names its source, also those inside given JSON: what holds a car back must lead to whoever
-set it. So nothing that a file says is dropped silently; what cannot be kept is refused.
-"""
+"""`amptree limit`: set, clear or renew an external limit on a node of a running site."""
 
 from __future__ import annotations
 
@@ -11,10 +7,7 @@ import math
 import re
 import sys
 from pathlib import Path
-from typing import Any, TypeVar
-
-import msgspec
-from msgspec import UNSET, Struct, UnsetType
+from typing import Any
 
 from actors.energy.external import (
     ClearLimits,
@@ -25,16 +18,10 @@ from actors.energy.external import (
     SourceRefusedError,
     short_form,
 )
-from actors.energy.types import (
-    ExternalLimits,
-    IntegerWithSource,
-    LimitsReq,
-    NumberWithSource,
-    ScheduleReqEntry,
-    ScheduleSetpointEntry,
-)
+from actors.energy.types import ExternalLimits
+from actors.gateways.limit_forms import FormError, read_limits
+from actors.json_text import Malformed, decoded
 from tools.client import Client, add_site_argument, find_site
-from tools.documents import Malformed, decoded
 from tools.errors import UserError
 from tools.keyrings import add_keys_argument
 
@@ -60,41 +47,6 @@ def _quantity(units: dict[str, float], example: str) -> Any:
 power_W = _quantity(_POWER, "22kW or 4200")
 current_A = _quantity(_CURRENT, "32A or 32")
 duration_s = _quantity(_TIME, "10m, 90s or 2h")
-
-
-class _Value(Struct, frozen=True, forbid_unknown_fields=True):
-    """A number, written as EVerest does."""
-
-    value: float
-    source: str = ""
-
-
-_Number = float | _Value | UnsetType
-
-
-class _Side(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`limits_root_side`: what ShortLimits has. `null` is refused: it looks like a limit and sets none."""
-
-    total_power_W: _Number = UNSET
-    ac_max_current_A: _Number = UNSET
-    export_total_power_W: _Number = UNSET
-    export_ac_max_current_A: _Number = UNSET
-    setpoint_W: _Number = UNSET
-    setpoint_A: _Number = UNSET
-
-
-class _Enforced(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Limits from now on, in the form of EVerest's EnforcedLimits."""
-
-    limits_root_side: _Side
-    uuid: str | UnsetType = UNSET
-    valid_for: Any = None
-    """Not heeded: a limit ends after `--for`, or when it is cleared."""
-    schedule: tuple[Any, ...] = ()
-
-
-_Form = TypeVar("_Form", _Enforced, ExternalLimits)
-_Entry = TypeVar("_Entry", ScheduleReqEntry, ScheduleSetpointEntry)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -207,24 +159,9 @@ def from_json(file: str, source: str | None) -> tuple[str, ExternalLimits]:
     raw = decoded(_read(file, name))
     if isinstance(raw, Malformed):
         raise UserError(f"{name}: {raw.reason}")
-    if not (isinstance(raw, dict) and "limits_root_side" in raw):
-        source = DEFAULT_SOURCE if source is None else source
-        return source, _with_source(_convert(raw, ExternalLimits, name), source)
-    form = _convert(raw, _Enforced, name)
-    if form.schedule:
-        raise UserError(
-            f"{name}: schedule: only limits_root_side would be set and the schedule be lost; "
-            "give schedules as schedule_import and schedule_export"
-        )
-    numbers = {key: getattr(form.limits_root_side, key) for key in _Side.__struct_fields__}
-    given = {k: v.value if isinstance(v, _Value) else v for k, v in numbers.items() if v is not UNSET}
-    if not given:
-        raise UserError(f"{name}: limits_root_side: no limit is given; give {', '.join(numbers)}")
-    if source is None:
-        source = DEFAULT_SOURCE if form.uuid is UNSET else form.uuid
     try:
-        return source, short_form(ShortLimits(**given), source)
-    except SourceRefusedError as error:
+        return read_limits(raw, source, DEFAULT_SOURCE)
+    except FormError as error:
         raise UserError(f"{name}: {error}") from error
 
 
@@ -240,51 +177,3 @@ def _read(file: str, name: str) -> bytes:
     if len(text) > MOST_BYTES:
         raise UserError(f"{name}: larger than {MOST_BYTES} bytes")
     return text
-
-
-def _convert(raw: object, form: type[_Form], name: str) -> _Form:
-    try:
-        return msgspec.convert(raw, form)
-    except RecursionError as error:
-        raise UserError(f"{name}: not external limits: nested too deeply") from error
-    except (msgspec.ValidationError, OverflowError) as error:
-        raise UserError(f"{name}: not external limits: {error}") from error
-
-
-def _with_source(limits: ExternalLimits, source: str) -> ExternalLimits:
-    """The same limits, each with the source's name."""
-    return ExternalLimits(
-        schedule_import=tuple(_entry_with_source(entry, source) for entry in limits.schedule_import),
-        schedule_export=tuple(_entry_with_source(entry, source) for entry in limits.schedule_export),
-        schedule_setpoints=tuple(_entry_with_source(entry, source) for entry in limits.schedule_setpoints),
-    )
-
-
-def _entry_with_source(entry: _Entry, source: str) -> _Entry:
-    if isinstance(entry, ScheduleSetpointEntry):
-        if entry.setpoint is None:
-            return entry
-        name = _source_name(source, entry.setpoint.source)
-        return msgspec.structs.replace(entry, setpoint=msgspec.structs.replace(entry.setpoint, source=name))
-    return msgspec.structs.replace(
-        entry,
-        limits_to_root=_side_with_source(entry.limits_to_root, source),
-        limits_to_leaves=_side_with_source(entry.limits_to_leaves, source),
-    )
-
-
-def _side_with_source(side: LimitsReq, source: str) -> LimitsReq:
-    values = ((name, getattr(side, name)) for name in LimitsReq.__struct_fields__)
-    named = {
-        name: msgspec.structs.replace(value, source=_source_name(source, value.source))
-        for name, value in values
-        if isinstance(value, NumberWithSource | IntegerWithSource)
-    }
-    return msgspec.structs.replace(side, **named)
-
-
-def _source_name(source: str, own: str) -> str:
-    """The source's name, and what the JSON itself says, where that is something else."""
-    if own in ("", source):
-        return source
-    return own if own.startswith(f"{source}/") else f"{source}/{own}"
