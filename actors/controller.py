@@ -23,6 +23,8 @@ from actors.energy.ledger import STRETCH
 from actors.energy.modules import EvseManagerConfig
 from actors.evse import EvseManager
 from actors.gateways.control import ControlGateway
+from actors.gateways.gathering import Below
+from actors.gateways.hosting import HostedGateway
 from actors.handle import Handle
 from actors.injection import Injection
 from actors.loop import Loop
@@ -34,7 +36,7 @@ from actors.state import StateFolder
 from actors.stop import Stop
 from actors.switchboard import Switchboard
 from actors.tree_actor import Core, Leave, Tick, TreeActor
-from actors.wiring import MESSAGE_MAX_B, tree_registry
+from actors.wiring import MESSAGE_MAX_B, GatewayStatus, tree_registry
 from transport import Keys, Wire
 
 LOG = logging.getLogger("amptree.controller")
@@ -115,6 +117,8 @@ class Controller:
         self._deaths = Deaths(DEATHS_MAX, DEATHS_WINDOW_S)
         self._switchboard = Switchboard(site, name, self._handles, self._state)
         self._drivers: list[Driver] = []
+        below = Below(site, name, self._handles)
+        self._gateways = [HostedGateway(site.gateways[g], below) for g in site.controllers[name].gateways]
         # A thread for all EVSEs, and one for each node: what a market or a disk holds up is then no EVSE.
         self._evses = Loop(f"{name}-evses")
         self._loops = {m: self._evses if self._is_evse(m) else Loop(m) for m in self._handles}
@@ -146,7 +150,7 @@ class Controller:
             return self._supervise(stop, wire, beat)
 
     def _open(self, wire: Wire) -> None:
-        gateway = ControlGateway(self.site, self.name, self._handles, wire.counters)
+        gateway = ControlGateway(self.site, self.name, self._handles, wire.counters, self._gateway_status)
         gateway.port = wire.listen(
             self._where.control,
             gateway.on_message,
@@ -156,7 +160,7 @@ class Controller:
             shared_keys=True,
         )
         board = self._switchboard
-        board.gateway = gateway
+        board.gateways = [gateway, *self._gateways]
         if self._where.listen is not None:
             board.links_down = wire.listen(
                 self._where.listen,
@@ -221,6 +225,8 @@ class Controller:
                 driver_due_s = now_s + DRIVER_TICK_S
                 for driver in self._drivers:
                     driver.tick()
+            for gateway in self._gateways:
+                gateway.tick(now_s)
             if now_s >= watch_due_s:
                 watch_due_s = now_s + WATCH_S
                 if not self._revive(now_s):
@@ -251,7 +257,11 @@ class Controller:
             self._begin(module_id)
         return True
 
+    def _gateway_status(self) -> tuple[GatewayStatus, ...]:
+        return tuple(gateway.status for gateway in self._gateways)
+
     def _end_actors(self) -> None:
+        gateways_end = [gateway.end() for gateway in self._gateways]
         for module_id, handle in self._handles.items():
             if self.site.modules[module_id].parent not in self._handles:
                 handle.tell(Leave())
@@ -260,3 +270,5 @@ class Controller:
         for handle, end in zip(self._handles.values(), ends, strict=True):
             if not end(deadline_s - clock.steady_s()):
                 LOG.error("%s did not end within %g s", handle.name, END_S)
+        for wait in gateways_end:
+            wait(deadline_s - clock.steady_s())

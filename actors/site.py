@@ -6,9 +6,9 @@ parents before children, children in the order of the file.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from actors.energy.external import SourceConfig
@@ -21,11 +21,13 @@ __all__ = [
     "EnergyManagerConfig",
     "EnergyNodeConfig",
     "EvseManagerConfig",
+    "Gateway",
     "Ignored",
     "Kind",
     "MeterConfig",
     "Module",
     "ModuleConfig",
+    "MqttGatewayConfig",
     "PlantConfig",
     "Site",
     "SourceConfig",
@@ -49,6 +51,49 @@ class Module(Struct, frozen=True, kw_only=True):
     meter: MeterConfig | None = None
 
 
+class MqttGatewayConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A connection to an MQTT broker, over which the site is watched and limits are set."""
+
+    host: str = "localhost"
+    port: Annotated[int, Meta(ge=1, le=65535)] | None = None
+    """By default 1883, with TLS 8883."""
+    mqtt_version: Literal[5, "3.1.1"] = 5
+    client_id: str | None = None
+    """By default amptree-SITE-MODULE; a broker knows a client again by it."""
+    keepalive_s: Annotated[int, Meta(ge=2, le=3600)] = 15
+    username: str | None = None
+    password_file: str | None = None
+    """Its first line is the password."""
+    tls: bool = False
+    ca_file: str | None = None
+    """Certificates of authorities that may vouch for the broker; by default those of the system."""
+    cert_file: str | None = None
+    key_file: str | None = None
+    """Of a client certificate, where the broker wants one."""
+    topic_prefix: str = ""
+    """Goes before all topics but those of Home Assistant: `garage/` makes garage/everest/…"""
+    publish_interval_s: Annotated[float, Meta(ge=0.2, le=3600)] = 1.0
+    accept_limits: bool = True
+    """False: the site is only watched."""
+    home_assistant: bool = True
+    """Announce the site to Home Assistant."""
+    discovery_prefix: str = "homeassistant"
+
+    def port_in_use(self) -> int:
+        """The port that is named, else the usual one."""
+        if self.port is not None:
+            return self.port
+        return 8883 if self.tls else 1883
+
+
+class Gateway(Struct, frozen=True, kw_only=True):
+    """Links the site with the outside world; no part of the tree."""
+
+    id: str
+    kind: Literal["MqttGateway"]
+    config: MqttGatewayConfig
+
+
 class Controller(Struct, frozen=True, kw_only=True):
     """One process: the modules that it hosts, and where its children's controllers find it."""
 
@@ -56,7 +101,9 @@ class Controller(Struct, frozen=True, kw_only=True):
     listen: str | None
     """ZeroMQ endpoint; None lets `up` choose one on this machine."""
     modules: tuple[str, ...]
-    """All that it hosts, depth-first."""
+    """All of the tree that it hosts, depth-first."""
+    gateways: tuple[str, ...] = ()
+    """What links it with the outside world."""
 
 
 class Ignored(Struct, frozen=True, kw_only=True):
@@ -82,6 +129,7 @@ class Site(Struct, frozen=True, kw_only=True):
     modules: dict[str, Module]
     controllers: dict[str, Controller]
     plant: PlantConfig = PlantConfig()
+    gateways: dict[str, Gateway] = {}
     ignored: tuple[Ignored, ...] = ()
     digest: str = ""
     """Of all that must be the same on every controller."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Hashable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from actors import identities
 from actors.drivers import Driver
@@ -17,7 +17,6 @@ from actors.energy.external import SavedSources
 from actors.energy.fixed_load import MeterReading
 from actors.energy.messages import Actuate, Command, Grant, Outcome, Reading, Report
 from actors.energy.request_checks import NOT_HEARD
-from actors.gateways.control import ControlGateway
 from actors.handle import Handle
 from actors.market_runner import Sessions
 from actors.site import Site
@@ -25,6 +24,13 @@ from actors.state import StateFolder
 from transport import Delivery, Port
 
 LOG = logging.getLogger("amptree.links")
+
+
+class Commander(Protocol):
+    """Tells modules something for somebody outside."""
+
+    def outcome(self, outcome: Outcome) -> None:
+        """A command came to its end, perhaps one of its own."""
 
 
 class Switchboard:
@@ -40,7 +46,7 @@ class Switchboard:
         self.links_down: Port | None = None
         self.links_up: dict[str, Port] = {}
         self.drivers: dict[str, Driver] = {}
-        self.gateway: ControlGateway | None = None
+        self.gateways: list[Commander] = []
         self._below: dict[str, frozenset[str]] = {}
         self.strangers = 0
         """Messages over links that were not from whom they should be."""
@@ -67,9 +73,9 @@ class Switchboard:
         self.drivers[module_id].actuate(module_id, message)
 
     def to_gateway(self, message: Outcome) -> None:
-        """To the client that asked."""
-        if self.gateway is not None:
-            self.gateway.outcome(message)
+        """To whoever asked: each knows its own commands."""
+        for gateway in self.gateways:
+            gateway.outcome(message)
 
     def save(self, module_id: str, sources: SavedSources) -> bool:
         """Keep over a restart; whether that could be done."""

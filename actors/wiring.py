@@ -49,6 +49,21 @@ class Load(Struct, frozen=True, kw_only=True):
     out."""
 
 
+class GatewayStatus(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How a link with the outside world is."""
+
+    id: str
+    kind: str
+    controller: str
+    ok: bool = False
+    told: str = ""
+    """Whom it is connected with, or why not."""
+    received: int = 0
+    """Messages, since it began."""
+    refused: int = 0
+    """Of these, answered with an error or dropped."""
+
+
 class StatusReply(Struct, frozen=True, kw_only=True):
     """Every module that the controller hosts, and all below these."""
 
@@ -58,6 +73,7 @@ class StatusReply(Struct, frozen=True, kw_only=True):
     modules: tuple[ModuleStatus, ...]
     optimizer: OptimizerStatus | None = None
     load: Load | None = None
+    gateways: tuple[GatewayStatus, ...] = ()
 
 
 class SourceRequest(Struct, frozen=True, kw_only=True):

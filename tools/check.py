@@ -18,6 +18,7 @@ from actors.site import (
     EnergyManagerConfig,
     EnergyNodeConfig,
     EvseManagerConfig,
+    Gateway,
     Module,
     Site,
     SourceConfig,
@@ -79,6 +80,11 @@ def as_text(site: Site) -> Iterator[str]:
         yield from _wrapped(head, indent, _described(site, module))
         for source in module.sources:
             yield from _wrapped(indent, indent, f"source {source.name}: {_source(source)}")
+    if site.gateways:
+        yield ""
+        for gateway in site.gateways.values():
+            host = next(c.name for c in site.controllers.values() if gateway.id in c.gateways)
+            yield from _wrapped("", "    ", f"{gateway.id}  {gateway.kind}  {host}  {_gateway(gateway)}")
     if site.ignored:
         yield ""
         yield "Ignored or amended:"
@@ -109,6 +115,7 @@ def as_json(site: Site) -> dict[str, Any]:
         "digest": site.digest,
         "controllers": msgspec.to_builtins(site.controllers),
         "tree": tree(site.root),
+        "gateways": msgspec.to_builtins(site.gateways),
         "ignored": msgspec.to_builtins(site.ignored),
     }
 
@@ -170,6 +177,17 @@ def _described(site: Site, module: Module) -> str:
                 f"priority {config.priority}",
                 fallback,
             ]
+    return ", ".join(parts)
+
+
+def _gateway(gateway: Gateway) -> str:
+    config = gateway.config
+    parts = [
+        f"{config.host}:{config.port_in_use()}{' with TLS' if config.tls else ''}",
+        f"MQTT {config.mqtt_version}",
+        "takes limits" if config.accept_limits else "takes no limits",
+        *(["announces the site to Home Assistant"] if config.home_assistant else []),
+    ]
     return ", ".join(parts)
 
 

@@ -20,6 +20,7 @@ from actors.rundir import RunDir, RunDirError, running_sites
 from actors.wiring import (
     CLIENT_TIMEOUT_S,
     MESSAGE_MAX_B,
+    GatewayStatus,
     Load,
     SourceReply,
     SourceRequest,
@@ -46,6 +47,8 @@ class SiteStatus(Struct, frozen=True, kw_only=True):
     optimizer: OptimizerStatus | None = None
     silent_controllers: tuple[str, ...] = ()
     """Controllers that run here and did not answer."""
+    gateways: tuple[GatewayStatus, ...] = ()
+    """Of the controllers that answered."""
     loads: dict[str, Load] = {}
     """How full the queues of each controller that answered are."""
 
@@ -117,6 +120,7 @@ class Client:
             modules=tuple(modules.values()),
             optimizer=optimizer,
             silent_controllers=tuple(silent),
+            gateways=tuple(g for c in controllers if c in replies for g in replies[c].gateways),
             loads={name: reply.load for name, reply in replies.items() if reply.load is not None},
         )
 

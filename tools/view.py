@@ -81,6 +81,7 @@ def render(
     modules = _without_stale(status.modules, depths)
     notes = _notes(modules, depths)
     notes += [f"controller {name} does not answer" for name in status.silent_controllers]
+    notes += [f"{g.id} is {g.told}" for g in status.gateways if not g.ok]
     if height is None:
         notes += [_waiting(m) for m in modules if m.waits_for]
         notes += [f"{m.id}: {m.fixed_load}" for m in modules if m.fixed_load and m.fixed_load not in m.note]
@@ -92,6 +93,7 @@ def render(
         if below:
             below.append(Text())
         below += [_sources(shown_sources), *map(Text, more)]
+    below += [Text(f"{g.kind} {printable(g.id)} is {printable(g.told)}") for g in status.gateways if g.ok]
     if status.optimizer is not None:
         below.append(_optimizer(status.optimizer))
     if below:

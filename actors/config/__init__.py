@@ -78,6 +78,7 @@ def parse_site(text: str, name: str, path: str = "<text>") -> Site:
         modules=members,
         controllers=controllers,
         plant=plant,
+        gateways=modules.gateways,
         ignored=tuple(notes),
         digest=site_digest(members.values(), controllers.values()),
     )

@@ -18,6 +18,7 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import fields, replace
 
+from actors.config import gateways
 from actors.config.faults import Faults, Path, did_you_mean, nearest, one_line, shown, written
 from actors.config.fields import check_name, mapping, values
 from actors.config.meters import read_meter
@@ -26,6 +27,7 @@ from actors.site import (
     EnergyManagerConfig,
     EnergyNodeConfig,
     EvseManagerConfig,
+    Gateway,
     Ignored,
     Kind,
     MeterConfig,
@@ -106,11 +108,12 @@ class Modules(Struct, frozen=True, kw_only=True):
     path: Path
     ours: dict[str, Entry]
     strangers: dict[str, str]
+    gateways: dict[str, Gateway]
 
 
 def read_modules(raw: dict[str, Any], path: Path, faults: Faults, notes: list[Ignored]) -> Modules:
     """All modules under `path`; what is not ours is noted, what is wrong becomes faults."""
-    modules = Modules(path=path, ours={}, strangers={})
+    modules = Modules(path=path, ours={}, strangers={}, gateways={})
     if len(raw) > MAX_MODULES:
         faults.add(path, f"at most {MAX_MODULES} modules, got {len(raw)}")
         faults.raise_if_any()
@@ -121,6 +124,8 @@ def read_modules(raw: dict[str, Any], path: Path, faults: Faults, notes: list[Ig
         elif (name := _module_name(module, module_path, faults, notes)) in CONFIGS:
             kind = next(kind for kind in CONFIGS if kind == name)
             modules.ours[module_id] = _read_module(module_id, kind, module, module_path, faults, notes)
+        elif name in gateways.KINDS:
+            modules.gateways[module_id] = gateways.read_gateway(module_id, module, module_path, faults)
         elif name is not None:
             remedy = misspelled_kind(name)
             connections = module.get("connections")
@@ -133,7 +138,7 @@ def read_modules(raw: dict[str, Any], path: Path, faults: Faults, notes: list[Ig
 
 def misspelled_kind(stranger: str) -> str:
     """`; did you mean "EvseManager"?` for a kind that is nearly one of ours, else nothing."""
-    return did_you_mean(stranger, CONFIGS, _NEAR_MISS)
+    return did_you_mean(stranger, (*CONFIGS, *gateways.KINDS), _NEAR_MISS)
 
 
 def _module_name(module: dict[str, Any], path: Path, faults: Faults, notes: list[Ignored]) -> str | None:

@@ -41,18 +41,23 @@ def read_controllers(raw: Any, path: Path, modules: Modules, faults: Faults) -> 
         if section.get("modules", []) == []:
             faults.add((*path, name, "modules"), "hosts no module; list at least one")
         own: list[str] = []
+        gateways: list[str] = []
         for index, module_id in enumerate(declared.modules):
             place = (*path, name, "modules", index)
             if not isinstance(module_id, str):
                 faults.add(place, f"expected a module's name, got {shown(module_id)}")
-            elif module_id not in modules.ours:
+            elif module_id not in modules.ours and module_id not in modules.gateways:
                 faults.add(place, _unknown(module_id, modules))
             elif module_id in listed_by:
                 faults.add(place, f"duplicate name: {module_id} is hosted by {listed_by[module_id]} already")
             else:
                 listed_by[module_id] = name
-                own.append(module_id)
-        controllers[name] = Controller(name=name, listen=declared.listen, modules=tuple(own))
+                (own if module_id in modules.ours else gateways).append(module_id)
+        if gateways and not own:
+            faults.add((*path, name, "modules"), "hosts no module of the tree; list at least one")
+        controllers[name] = Controller(
+            name=name, listen=declared.listen, modules=tuple(own), gateways=tuple(gateways)
+        )
     for entry in modules.ours.values():
         if entry.kind == "EnergyManager" and entry.id not in listed_by:
             faults.add(path, f"the root {entry.id} is hosted by no controller")
@@ -73,7 +78,8 @@ def check_address(address: str, path: Path, faults: Faults) -> None:
 
 
 def host_all(declared: dict[str, Controller] | None, tree: Tree, modules: Modules) -> dict[str, Controller]:
-    """Controllers with all their modules: whatever is not listed goes with its parent."""
+    """Controllers with all their modules: whatever is not listed goes with its parent, gateways with the
+    root."""
     if declared is None:
         starts = [tree.root, *(c for c in tree.children[tree.root] if modules.ours[c].kind == "EnergyNode")]
         declared = {start: Controller(name=start, listen=None, modules=(start,)) for start in starts}
@@ -83,8 +89,15 @@ def host_all(declared: dict[str, Controller] | None, tree: Tree, modules: Module
         if module_id not in host:
             host[module_id] = host[tree.parent[module_id]]
         hosted[host[module_id]].append(module_id)
+    listed = {gateway for c in declared.values() for gateway in c.gateways}
+    others = tuple(gateway for gateway in modules.gateways if gateway not in listed)
     return {
-        name: Controller(name=name, listen=c.listen, modules=tuple(hosted[name]))
+        name: Controller(
+            name=name,
+            listen=c.listen,
+            modules=tuple(hosted[name]),
+            gateways=(*c.gateways, *others) if name == host[tree.root] else c.gateways,
+        )
         for name, c in declared.items()
     }
 

@@ -13,11 +13,11 @@ from collections.abc import Callable, Mapping
 from msgspec import Struct
 
 from actors import identities
-from actors.energy.messages import Command, ModuleStatus, OptimizerStatus, Outcome
+from actors.energy.messages import Command, Outcome
+from actors.gateways.gathering import Below, Gathering
 from actors.handle import INBOX_MAX, Handle
 from actors.site import Site
-from actors.tree_actor import StatusAnswer, StatusQuery
-from actors.wiring import Load, SourceReply, SourceRequest, StatusReply, StatusRequest
+from actors.wiring import GatewayStatus, Load, SourceReply, SourceRequest, StatusReply, StatusRequest
 from transport import OUTBOX_MAX, Delivery, Port, PortCounters
 
 LOG = logging.getLogger("amptree.control")
@@ -35,13 +35,15 @@ class ControlGateway:
         controller: str,
         handles: Mapping[str, Handle],
         counters: Callable[[], Mapping[str, PortCounters]] = dict,
+        gateways: Callable[[], tuple[GatewayStatus, ...]] = tuple,
     ) -> None:
-        """`counters` are those of all ports of this process, by name."""
+        """`counters` are those of all ports of this process, by name; `gateways` tells how the others are."""
         self._site = site
         self._controller = controller
         self._handles = handles
         self._counters = counters
-        self._tops = [m for m in handles if site.modules[m].parent not in handles]
+        self._gateways = gateways
+        self._below = Below(site, controller, handles)
         self._lock = threading.Lock()
         self._pending: OrderedDict[str, str] = OrderedDict()
         self.port: Port | None = None
@@ -68,8 +70,8 @@ class ControlGateway:
             self._send(reply, peer)
 
     def _pass_on(self, request: SourceRequest, peer: str) -> None:
-        top = next((t for t in self._tops if request.target in self._site.subtree(t)), None)
-        if top is None:
+        found = self._below.top_of(request.target)
+        if found is None:
             known = request.target in self._site.modules or request.target in self._site.elsewhere
             error = (
                 f"{request.target} is not below controller {self._controller}"
@@ -78,37 +80,37 @@ class ControlGateway:
             )
             self._send(SourceReply(id=request.id, error=error, not_here=True), peer)
             return
+        top, handle = found
         command_id = f"{peer}:{request.id}"  # clients choose their ids, so they may choose the same
         with self._lock:
             self._pending[command_id] = peer
             while len(self._pending) > PENDING_MAX:
                 self._pending.popitem(last=False)
-        self._handles[top].tell(
-            Command(id=command_id, origin=top, target=request.target, event=request.event), urgent=True
-        )
+        command = Command(id=command_id, origin=top, target=request.target, event=request.event)
+        handle.tell(command, urgent=True)
 
     def _ask_status(self, request: StatusRequest, peer: str) -> None:
-        gathering = _Gathering(len(self._tops))
+        def answer(gathering: Gathering) -> None:
+            self._send(
+                StatusReply(
+                    id=request.id,
+                    site=self._site.name,
+                    controller=self._controller,
+                    modules=gathering.modules(),
+                    optimizer=gathering.optimizer(),
+                    load=self._load(),
+                    gateways=self._gateways(),
+                ),
+                peer,
+            )
 
-        def gather(answer: StatusAnswer) -> None:
-            if gathering.add(answer):
-                self._send(
-                    StatusReply(
-                        id=request.id,
-                        site=self._site.name,
-                        controller=self._controller,
-                        modules=gathering.modules(self._site),
-                        optimizer=gathering.optimizer(),
-                        load=self._load(),
-                    ),
-                    peer,
-                )
-
-        for top in self._tops:
-            query = StatusQuery(gather, request.with_request, request.with_reasons)
-            # A client that asks again has given up what it asked before.
-            if not self._handles[top].tell(query, key=("status", peer)):
-                gather(StatusAnswer((_dead(self._site, self._controller, top),)))
+        # A client that asks again has given up what it asked before.
+        self._below.ask(
+            answer,
+            ("status", peer),
+            with_request=request.with_request,
+            with_reasons=request.with_reasons,
+        )
 
     def _load(self) -> Load:
         ports = self._counters().values()
@@ -129,36 +131,5 @@ class ControlGateway:
             self.port.send(message, target="", source=self._controller, peer=peer)
 
 
-class _Gathering:
-    def __init__(self, expected: int) -> None:
-        self._lock = threading.Lock()
-        self._expected = expected
-        self._answers: list[StatusAnswer] = []
-
-    def add(self, answer: StatusAnswer) -> bool:
-        """Whether this was the last."""
-        with self._lock:
-            self._answers.append(answer)
-            return len(self._answers) == self._expected
-
-    def modules(self, site: Site) -> tuple[ModuleStatus, ...]:
-        order = {module: position for position, module in enumerate(site.modules)}
-        found = [status for answer in self._answers for status in answer.modules]
-        return tuple(sorted(found, key=lambda status: order.get(status.id, len(order))))
-
-    def optimizer(self) -> OptimizerStatus | None:
-        return next((a.optimizer for a in self._answers if a.optimizer is not None), None)
-
-
 def _client_id(command_id: str) -> str:
     return command_id.rpartition(":")[2]
-
-
-def _dead(site: Site, controller: str, module_id: str) -> ModuleStatus:
-    return ModuleStatus(
-        id=module_id,
-        kind=site.modules[module_id].kind,
-        controller=controller,
-        alive=False,
-        note="its actor has died",
-    )

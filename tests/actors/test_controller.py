@@ -16,6 +16,7 @@ from actors.config import load_site
 from actors.controller import DEATHS_MAX, DEATHS_WINDOW_S, TOO_MUCH_DIED, Controller, addresses
 from actors.deaths import Deaths
 from actors.energy.messages import Outcome
+from actors.gateways.control import ControlGateway
 from actors.handle import INBOX_MAX
 from actors.rundir import RunDir
 from actors.stop import Stop
@@ -96,10 +97,10 @@ def test_more_deaths_than_an_accident_end_the_process(tmp_path: Path) -> None:
 
 def test_a_controller_whose_wire_fails_ends_instead_of_living_on_deaf(tmp_path: Path) -> None:
     with running(tmp_path) as one:
-        wait_for("it runs", lambda: one.controller._switchboard.gateway is not None)
+        wait_for("it runs", lambda: one.controller._switchboard.gateways)
         wait_for("it lives", one.controller._handles[EVSE].alive)
-        gateway = one.controller._switchboard.gateway
-        assert gateway is not None
+        gateway = one.controller._switchboard.gateways[0]
+        assert isinstance(gateway, ControlGateway)
         assert gateway.port is not None
         gateway.port._host.stop()  # type: ignore[attr-defined]
         one.thread.join(20.0)

@@ -1,0 +1,56 @@
+"""Modules that link the site with the outside world.
+
+mqtt:
+  module: MqttGateway
+  config: {host: broker.example, tls: true, username: garage, password_file: /etc/amptree/mqtt}
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Literal
+
+from actors.config.faults import Faults, Path, did_you_mean, shown
+from actors.config.fields import check_name, mapping, values
+from actors.site import Gateway, MqttGatewayConfig
+
+MQTT: Literal["MqttGateway"] = "MqttGateway"
+KINDS = (MQTT,)
+MAX_PREFIX = 64
+
+_KEYS = ("module", "config")
+_TOPIC = re.compile(r"[^+#$\x00-\x1f\x7f/][^+#\x00-\x1f\x7f]*")
+_HOST = re.compile(r"[^\s/]{1,255}")
+
+
+def read_gateway(module_id: str, raw: dict[str, Any], path: Path, faults: Faults) -> Gateway:
+    """One gateway; what is wrong with it becomes faults."""
+    check_name(module_id, path, faults)
+    for key in raw:
+        if key not in _KEYS:
+            faults.add((*path, key), f"unknown key{did_you_mean(key, _KEYS)}")
+    place = (*path, "config")
+    given = mapping(raw.get("config"), place, faults)
+    config = MqttGatewayConfig(**values(MqttGatewayConfig, given, place, faults))
+    _check(config, place, faults)
+    return Gateway(id=module_id, kind=MQTT, config=config)
+
+
+def _check(config: MqttGatewayConfig, path: Path, faults: Faults) -> None:
+    if not _HOST.fullmatch(config.host):
+        faults.add((*path, "host"), f"expected a name or address, got {shown(config.host)}")
+    for key in ("topic_prefix", "discovery_prefix"):
+        prefix = getattr(config, key)
+        if prefix and not (_TOPIC.fullmatch(prefix) and len(prefix.encode()) <= MAX_PREFIX):
+            told = f"expected the begin of a topic, at most {MAX_PREFIX} bytes, without wildcards"
+            faults.add((*path, key), f"{told}; got {shown(prefix)}")
+    if config.home_assistant and not config.discovery_prefix:
+        faults.add((*path, "discovery_prefix"), "must not be empty")
+    if config.password_file is not None and config.username is None:
+        faults.add(path, "password_file without username")
+    if (config.cert_file is None) != (config.key_file is None):
+        faults.add(path, "cert_file and key_file belong together")
+    if not config.tls:
+        for key in ("ca_file", "cert_file", "key_file"):
+            if getattr(config, key) is not None:
+                faults.add((*path, key), "has no effect without tls: true")
