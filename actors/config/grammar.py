@@ -129,7 +129,8 @@ def read_modules(raw: dict[str, Any], path: Path, faults: Faults, notes: list[Ig
         elif name is not None:
             remedy = misspelled_kind(name)
             connections = module.get("connections")
-            if remedy and isinstance(connections, dict) and not connections.keys().isdisjoint((*_DOWN, _UP)):
+            of_tree = isinstance(connections, dict) and not connections.keys().isdisjoint((*_DOWN, _UP))
+            if remedy and (of_tree or nearest(name, gateways.KINDS, _NEAR_MISS)):
                 faults.add((*module_path, "module"), f'unknown kind "{name}"{remedy}')
             modules.strangers[module_id] = name
             notes.append(Ignored(path=written(module_path), what=one_line(name, 80)))

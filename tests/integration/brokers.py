@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 from paho.mqtt import client as paho
@@ -29,11 +29,10 @@ needs_mosquitto = pytest.mark.skipif(
 class Mosquitto:
     """One broker on a free port of this machine."""
 
-    def __init__(self, folder: Path, settings: str = "allow_anonymous true", *, tls: bool = False) -> None:
+    def __init__(self, folder: Path, settings: str = "allow_anonymous true") -> None:
         folder.mkdir(exist_ok=True)
         (self.port,) = free_ports(1)
         self.folder = folder
-        self._tls = tls
         self._process: subprocess.Popen[bytes] | None = None
         (folder / "mosquitto.conf").write_text(
             f"listener {self.port} 127.0.0.1\nlog_type error\nlog_type warning\n{settings}\n"
@@ -66,6 +65,11 @@ class Mosquitto:
         command = ["mosquitto_pub", "-p", str(self.port), "-q", "1", "-t", topic, "-m", message, *options]
         subprocess.run(command, check=True, timeout=20)
 
+    def pub_file(self, topic: str, file: Path) -> None:
+        """mosquitto_pub of a file."""
+        command = ["mosquitto_pub", "-p", str(self.port), "-q", "1", "-t", topic, "-f", str(file)]
+        subprocess.run(command, check=True, timeout=20)
+
     def sub(self, *options: str) -> list[str]:
         """Lines of mosquitto_sub, which ends by its options (-C, -W)."""
         command = ["mosquitto_sub", "-p", str(self.port), *options]
@@ -89,7 +93,7 @@ class Listener:
         self.client.on_subscribe = lambda *_: setattr(self, "_subscribed", True)
         self._port = port
 
-    def __enter__(self) -> Listener:
+    def __enter__(self) -> Self:
         self.client.connect("127.0.0.1", self._port, 10)
         self.client.loop_start()
         wait_for("subscribed", lambda: self._subscribed)

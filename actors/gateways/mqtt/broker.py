@@ -38,6 +38,18 @@ class BrokerError(Exception):
     """There can be no connection as configured; the message says why in one line."""
 
 
+class _Socket(ssl.SSLSocket):
+    """Closes itself where the handshake fails; Paho forgets it then."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        """As ever."""
+        try:
+            super().do_handshake(block)
+        except (OSError, ValueError):
+            self.close()
+            raise
+
+
 class Broker:
     """One client of one broker, which connects again by itself.
 
@@ -140,7 +152,11 @@ class Broker:
             files = (config.ca_file, config.cert_file, config.key_file)
             ca, cert, key = (None if name is None else str(folder / name) for name in files)
             try:
-                client.tls_set(ca_certs=ca, certfile=cert, keyfile=key)
+                context = ssl.create_default_context(cafile=ca)
+                context.sslsocket_class = _Socket
+                if cert is not None and key is not None:
+                    context.load_cert_chain(cert, key)
+                client.tls_set_context(context)
             except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
                 named = ", ".join(name for name in (ca, cert, key) if name is not None)
                 raise BrokerError(f"{named}: {_words(error)}") from error
