@@ -192,6 +192,8 @@ def _gateway(gateway: Gateway) -> str:
 
 
 def _source(source: SourceConfig) -> str:
+    if source.grid is not None:
+        return f"grid operator (LPC); failsafe: {_limits(source.failsafe)}"
     parts = [_limits(source.limits)]
     if source.heartbeat_timeout_s is not None:
         parts.append(f"silent for {source.heartbeat_timeout_s:g} s: {_limits(source.failsafe)}")

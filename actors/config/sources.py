@@ -5,6 +5,8 @@ external_limits:
     limit: {total_power_W: 17000}        # or EVerest's schedule_import: [...], and so on
     heartbeat_timeout_s: 60              # silent for longer, and the failsafe holds
     failsafe: {total_power_W: 5000}
+  grid_operator:
+    lpc: {failsafe_W: 4200, devices: 6}  # after EEBUS LPC and § 14a EnWG
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from actors.energy.external import (
     short_form,
 )
 from actors.energy.external_checks import check_limits
+from actors.energy.grid_limit import GridLimitConfig
 from actors.energy.types import ExternalLimits, ScheduleReqEntry, ScheduleSetpointEntry
 
 _SCHEDULES: dict[str, Any] = {
@@ -37,6 +40,7 @@ class _Declared(Struct, kw_only=True):
     limit: dict[str, Any] | None = None
     heartbeat_timeout_s: Annotated[float, Meta(gt=0)] | None = None
     failsafe: dict[str, Any] | None = None
+    lpc: dict[str, Any] | None = None
 
 
 def read_sources(raw: Any, path: Path, faults: Faults) -> tuple[SourceConfig, ...]:
@@ -51,6 +55,8 @@ def read_sources(raw: Any, path: Path, faults: Faults) -> tuple[SourceConfig, ..
 def _source(name: str, raw: Any, path: Path, faults: Faults) -> SourceConfig:
     check_name(name, path, faults)
     raw = mapping(raw, path, faults)
+    if isinstance(raw, dict) and "lpc" in raw:
+        return _grid_operator(name, raw, path, faults)
     declared = _Declared(**values(_Declared, raw, path, faults))
     if "heartbeat_timeout_s" in raw and "failsafe" not in raw:
         faults.add(path, "heartbeat_timeout_s without failsafe: say what holds when the source is silent")
@@ -62,6 +68,19 @@ def _source(name: str, raw: Any, path: Path, faults: Faults) -> SourceConfig:
         heartbeat_timeout_s=declared.heartbeat_timeout_s,
         failsafe=_limits(declared.failsafe, name, (*path, "failsafe"), faults),
     )
+
+
+def _grid_operator(name: str, raw: dict[str, Any], path: Path, faults: Faults) -> SourceConfig:
+    for key in raw:
+        if key != "lpc":
+            faults.add((*path, key), "not beside lpc, which says all of a grid operator's source")
+    place = (*path, "lpc")
+    given = values(GridLimitConfig, mapping(raw["lpc"], place, faults), place, faults)
+    if "simultaneity_factor" in given and "devices" not in given:
+        faults.add((*place, "simultaneity_factor"), "has no effect without devices")
+    config = GridLimitConfig(**given)
+    failsafe = ShortLimits(total_power_W=max(config.failsafe_W, config.floor_W()))
+    return SourceConfig(name=name, failsafe=short_form(failsafe, name), grid=config)
 
 
 def _limits(raw: dict[str, Any] | None, source: str, path: Path, faults: Faults) -> ExternalLimits | None:

@@ -9,7 +9,7 @@ A source holds at most one set of limits. Where several sources speak, the most 
 
 A source that must be heard (`heartbeat_timeout_s`) starts in its failsafe, and a heartbeat alone
 does not lead out of it: only new limits (or their withdrawal) do, since what was said before the
-silence may be stale. This is what EEBUS LPC asks of a grid operator's limit.
+silence may be stale. A grid operator's source (`grid`) has more states: see grid_limit.py.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from actors.energy.external_checks import (
     count_entries,
 )
 from actors.energy.external_checks import SourceRefusedError as SourceRefusedError
+from actors.energy.grid_limit import GridLimit, GridLimitConfig, GridState, grid_limits
 from actors.energy.types import (
     ExternalLimits,
     LimitsReq,
@@ -40,7 +41,7 @@ ALWAYS = "1970-01-01T00:00:00.000Z"
 MAX_SOURCES = 64
 """Sources that a node remembers; one more is refused."""
 
-SourceState = Literal["none", "set", "failsafe"]
+SourceState = Literal["none", "set", "failsafe"] | GridState
 
 
 class ShortLimits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -63,7 +64,9 @@ class SourceConfig(Struct, frozen=True, kw_only=True):
     heartbeat_timeout_s: float | None = None
     """Silent for longer than this, the source falls to its failsafe."""
     failsafe: ExternalLimits | None = None
-    """Declared exactly when heartbeat_timeout_s is."""
+    """Declared exactly when heartbeat_timeout_s or grid is."""
+    grid: GridLimitConfig | None = None
+    """It is the grid operator's, and follows these rules instead."""
 
 
 class SetLimits(Struct, frozen=True, kw_only=True, tag=True):
@@ -127,12 +130,43 @@ class _Source:
         self.ends_s: float | None = None
         self.heard_s = now_s
         self.failed = config.heartbeat_timeout_s is not None
+        self.grid = None if config.grid is None else GridLimit(config.grid, now_s)
 
     def in_force(self) -> ExternalLimits | None:
-        return self.config.failsafe if self.failed else self.limits
+        holds = None if self.grid is None else self.grid.holds()
+        if self.failed or holds == "failsafe":
+            return self.config.failsafe
+        return None if holds == "nothing" else self.limits
 
     def state(self) -> SourceState:
+        if self.grid is not None:
+            return self.grid.state
         return "failsafe" if self.failed else "none" if self.limits is None else "set"
+
+    def ends(self) -> float | None:
+        """When what is in force ends by itself."""
+        return self.ends_s if self.grid is None else self.grid.ends_s()
+
+    def set(self, now_s: float, limits: ExternalLimits | None, for_s: float | None) -> None:
+        """Set limits, or withdraw them (None). Raises SourceRefusedError, then all is as it was."""
+        if self.grid is not None:
+            if limits is not None:
+                limits = grid_limits(limits, self.grid.config.floor_W())
+            self.grid.limit(now_s, active=limits is not None, for_s=for_s)
+        self.limits = limits
+        self.ends_s = None if limits is None or for_s is None or self.grid is not None else now_s + for_s
+        self.failed = False
+
+    def tick_grid(self, now_s: float) -> list[str]:
+        """Where time has led a grid operator's source; returns lines for the log."""
+        told = [] if self.grid is None else self.grid.tick(now_s)
+        if told:
+            self.limits = None
+        return [f"grid operator {self.config.name}: {line}" for line in told]
+
+    def watches(self) -> bool:
+        """Whether it must be heard."""
+        return self.grid is not None or self.config.heartbeat_timeout_s is not None
 
     def silent_from_s(self) -> float:
         """When it counts as silent, unless it is heard; never without a heartbeat to wait for."""
@@ -140,8 +174,9 @@ class _Source:
         return math.inf if timeout_s is None or self.failed else self.heard_s + timeout_s
 
     def as_declared(self) -> bool:
-        """Whether nobody has said anything that must outlive a restart."""
-        return self.ends_s is None and self.limits == self.config.limits
+        """Whether nobody has said anything that must outlive a restart; after one a grid operator begins
+        anew."""
+        return self.grid is not None or (self.ends_s is None and self.limits == self.config.limits)
 
     def entries(self) -> int:
         """Of its limits, in all schedules."""
@@ -153,7 +188,7 @@ class ExternalSources:
 
     def __init__(self, declared: tuple[SourceConfig, ...], now_s: float) -> None:
         self._sources = {config.name: _Source(config, now_s) for config in declared}
-        self._refused: list[str] = []
+        self._later: list[str] = []
         self.version = 0
         """Counts changes of what is in force, and of until when."""
 
@@ -165,6 +200,10 @@ class ExternalSources:
             if len(self._sources) >= MAX_SOURCES:
                 raise SourceRefusedError(f"{MAX_SOURCES} sources are known here; clear one first")
         before = self._in_force_until(event.source)
+        if (known := self._sources.get(event.source)) is not None:
+            led = known.tick_grid(now_s)
+            self._later += led
+            self.version += bool(led)
         match event:
             case SetLimits():
                 check_name(event.source)
@@ -172,21 +211,20 @@ class ExternalSources:
                 self._check_room(event)
                 if event.for_s is not None and not 0 < event.for_s < math.inf:
                     raise SourceRefusedError(f"for_s must be above 0, got {event.for_s}")
-                source = self._sources.setdefault(
-                    event.source, _Source(SourceConfig(name=event.source), now_s)
-                )
-                source.limits = event.limits
-                source.ends_s = None if event.for_s is None else now_s + event.for_s
-                source.failed = False
+                source = self._sources.get(event.source) or _Source(SourceConfig(name=event.source), now_s)
+                source.set(now_s, event.limits, event.for_s)
+                self._sources[event.source] = source
                 told = f"source {event.source} sets limits" + (
                     "" if event.for_s is None else f" for {event.for_s:g} s"
                 )
             case ClearLimits():
                 source = self._sources[event.source]
-                source.limits, source.ends_s, source.failed = None, None, False
+                source.set(now_s, None, None)
                 told = f"source {event.source} withdraws its limits"
             case Heartbeat():
                 source = self._sources[event.source]
+                if source.grid is not None:
+                    source.grid.heartbeat(now_s)
                 told = f"heartbeat of source {event.source}"
         source.heard_s = now_s
         self.version += before != self._in_force_until(event.source)
@@ -196,15 +234,16 @@ class ExternalSources:
 
     def tick(self, now_s: float) -> list[str]:
         """End what has run out; returns lines for the log."""
-        if not self._sources and not self._refused:
+        if not self._sources and not self._later:
             return []
-        told, self._refused = self._refused, []
+        told, self._later = self._later, []
         for name, source in list(self._sources.items()):
             if source.ends_s is not None and now_s >= source.ends_s:
                 source.limits, source.ends_s = None, None
                 told.append(f"limits of source {name} have run out")
                 if source.config == SourceConfig(name=name):
                     del self._sources[name]
+            told += source.tick_grid(now_s)
             if now_s >= source.silent_from_s():
                 source.failed = True
                 told.append(
@@ -219,6 +258,7 @@ class ExternalSources:
             return None
         sources = self._sources.values()
         ends = [s.ends_s for s in sources if s.ends_s is not None]
+        ends += [due_s for s in sources if s.grid is not None and (due_s := s.grid.due_s()) is not None]
         ends += [at_s for s in sources if (at_s := s.silent_from_s()) < math.inf]
         return min(ends, default=None)
 
@@ -233,8 +273,8 @@ class ExternalSources:
                 name=name,
                 state=source.state(),
                 limits=source.in_force(),
-                ends_in_s=None if source.ends_s is None else max(0.0, source.ends_s - now_s),
-                silent_s=None if source.config.heartbeat_timeout_s is None else now_s - source.heard_s,
+                ends_in_s=None if (ends_s := source.ends()) is None else max(0.0, ends_s - now_s),
+                silent_s=now_s - source.heard_s if source.watches() else None,
             )
             for name, source in self._sources.items()
         )
@@ -272,16 +312,18 @@ class ExternalSources:
             ends_s = None if entry.ends_in_s is None else now_s + entry.ends_in_s - away_s
             if entry.name not in self._sources and entry.limits is None:
                 continue  # withdrawn, and declared no longer
+            if entry.name in self._sources and self._sources[entry.name].grid is not None:
+                continue  # it was another kind of source when that was said
             try:
                 check_name(entry.name)
                 check_limits(entry.limits or ExternalLimits())
             except SourceRefusedError as error:
-                self._refused.append(f"what source {entry.name!r} had set is not taken up: {error}")
+                self._later.append(f"what source {entry.name!r} had set is not taken up: {error}")
                 continue
             source = self._sources.setdefault(entry.name, _Source(SourceConfig(name=entry.name), now_s))
             source.limits, source.ends_s = entry.limits, ends_s
         self.version += 1
-        self._refused += self.tick(now_s)
+        self._later += self.tick(now_s)
 
     def _known(self) -> str:
         return ", ".join(self._sources) or "none"
@@ -295,7 +337,7 @@ class ExternalSources:
 
     def _in_force_until(self, name: str) -> tuple[ExternalLimits | None, float | None] | None:
         source = self._sources.get(name)
-        return None if source is None else (source.in_force(), source.ends_s)
+        return None if source is None else (source.in_force(), source.ends())
 
 
 def short_form(limits: ShortLimits, source: str) -> ExternalLimits:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from actors.config import ConfigError, parse_site
+from actors.energy.external import ShortLimits, short_form
+from actors.energy.grid_limit import GridLimitConfig
 from actors.energy.types import ExternalLimits, LimitsReq, NumberWithSource, ScheduleReqEntry
 from actors.site import SourceConfig
 
@@ -85,6 +87,17 @@ def test_schedules_in_everests_form_load_and_get_a_source() -> None:
     assert entry.limits_to_root.ac_max_phase_count.source == "law"
 
 
+def test_a_grid_operator_has_lpcs_values_and_his_failsafe() -> None:
+    (dso,) = sources("{dso: {lpc: }}")
+    assert dso == SourceConfig(name="dso", failsafe=short_limits(4200.0, "dso"), grid=GridLimitConfig())
+    (dso,) = sources("{dso: {lpc: {failsafe_W: 3000, devices: 2, failsafe_minimum_h: 24}}}")
+    assert dso.failsafe == short_limits(7560.0, "dso")
+
+
+def short_limits(power_W: float, source: str) -> ExternalLimits:
+    return short_form(ShortLimits(total_power_W=power_W), source)
+
+
 SCHEDULE = "{grid: {limit: {schedule_import: "
 ENTRY = "timestamp: 2026-01-01T00:00:00Z, limits_to_leaves: {}"
 
@@ -150,6 +163,15 @@ CASES = [
     (
         "{grid: {limit: {schedule_import: [{timestamp: today, limits_to_leaves: {}, limits_to_root: {}}]}}}",
         ["grid.limit: schedule_import[0].timestamp: not an RFC 3339 timestamp: 'today'"],
+    ),
+    (
+        "{dso: {lpc: {failsafe_minimum_h: 1, heartbeat_timeout_s: 121, simultaneity_factor: 0.5}, limit: {}}}",
+        [
+            "dso.limit: not beside lpc, which says all of a grid operator's source",
+            "dso.lpc.failsafe_minimum_h: expected a number from 2 to 24, got 1",
+            "dso.lpc.heartbeat_timeout_s: expected a number above 0, got 121",
+            "dso.lpc.simultaneity_factor: has no effect without devices",
+        ],
     ),
     (f"{{{', '.join(f's{n}: ' for n in range(65))}}}", ["root.external_limits: at most 64 sources, got 65"]),
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ pytestmark = needs_mosquitto
 Begin = Callable[..., RunningSite]
 V = 230
 EVSES = ["evse_1a", "evse_1b", "evse_2a", "evse_2b", "evse_2c"]
+LEVEL, LEVEL_EVSES = "floor_2_node", EVSES[2:]
 API = "everest_api/1/external_energy_limits_consumer"
 OWN = "everest/hierarchical"
 
@@ -36,8 +37,9 @@ def with_gateway(mosquitto: Mosquitto, cars: list[str], **config: Any) -> dict[s
     return data
 
 
-def power_in_force_W(site: RunningSite) -> float:
-    return float(sum(v["limit_A"] for v in site.record()[-1]["evses"].values())) * 3 * V
+def power_in_force_W(site: RunningSite, evses: Sequence[str] = EVSES) -> float:
+    held = site.record()[-1]["evses"]
+    return float(sum(held[evse]["limit_A"] for evse in evses)) * 3 * V
 
 
 def answer(listener: Listener, topic: str, **right: Any) -> dict[str, Any]:
@@ -49,7 +51,9 @@ def answer(listener: Listener, topic: str, **right: Any) -> dict[str, Any]:
 def test_a_site_is_watched_limited_and_tried_over_a_broker(
     begin: Begin, mosquitto: Mosquitto, tmp_path: Path
 ) -> None:
-    site = begin.data(with_gateway(mosquitto, EVSES), "hierarchical")  # type: ignore[attr-defined]
+    data = with_gateway(mosquitto, EVSES)
+    data["active_modules"][LEVEL]["external_limits"] = {"dso": {"lpc": {"heartbeat_timeout_s": 4}}}
+    site = begin.data(data, "hierarchical")  # type: ignore[attr-defined]
     with Listener(mosquitto.port, f"{OWN}/#", f"{API}/+/e2m/result") as listener:
         # The two subscriptions of the documentation, with mosquitto_sub; all of it is retained.
         wait_for("an EVSE is told", lambda: listener.newest.get(f"{OWN}/evse_2c/energy_grid/state"))
@@ -87,9 +91,46 @@ def test_a_site_is_watched_limited_and_tried_over_a_broker(
         assert answer(listener, f"{OWN}/energy_root/result")["told"] == "limits of mqtt_watts are cleared"
         wait_for("22 kW hold again", lambda: power_in_force_W(site) == pytest.approx(22e3, abs=10))
 
+        grid_operator(site, mosquitto, listener)
         garbage(site, mosquitto, listener, tmp_path)
         flood(site, mosquitto, listener)
         broker_that_dies(site, mosquitto, listener)
+
+
+def grid_operator(site: RunningSite, mosquitto: Mosquitto, listener: Listener) -> None:
+    """A grid operator's box at one level, through the states of LPC."""
+    to = f"{OWN}/{LEVEL}"
+
+    def is_in(state: str, watts: float | None) -> None:
+        told = listener.heard(f"{to}/energy_grid/sources", lambda all_of: all_of[0]["state"] == state)
+        limits = told[0]["limits"]
+        assert (limits is None) == (watts is None)
+        if watts is not None:
+            assert limits["schedule_import"][0]["limits_to_root"]["total_power_W"]["value"] == watts
+            wait_for(f"{watts} W hold", lambda: power_in_force_W(site, LEVEL_EVSES) <= watts + 1)
+
+    def sets(watts: float) -> None:
+        limit = {"uuid": "dso", "limits_root_side": {"total_power_W": watts}}
+        mosquitto.pub(f"{to}/set_limits", json.dumps(limit))
+
+    assert listener.json(f"{to}/energy_grid/sources")[0]["state"] == "init"
+    sets(9000)
+    assert "no heartbeat within the last 60 s" in answer(listener, f"{to}/result", ok=False)["error"]
+    mosquitto.pub(f"{to}/heartbeat", "dso")
+    sets(9000)
+    is_in("limited", 9000)
+    mosquitto.pub(f"{to}/heartbeat", "dso")
+    mosquitto.pub(f"{to}/clear_limits", "dso")
+    is_in("unlimited/controlled", None)
+    is_in("failsafe", 4200)
+    wait_for("it is an alarm", lambda: b"dso" in listener.newest[f"{to}/energy_grid/alarms"])
+    mosquitto.pub(f"{to}/clear_limits", "dso")
+    answer(listener, f"{to}/result", ok=False)
+    mosquitto.pub(f"{to}/heartbeat", "dso")
+    sets(6000)
+    is_in("limited", 6000)
+    is_in("failsafe", 4200)
+    wait_for("the other level has the rest", lambda: power_in_force_W(site) == pytest.approx(22e3, abs=10))
 
 
 def garbage(site: RunningSite, mosquitto: Mosquitto, listener: Listener, folder: Path) -> None:

@@ -344,7 +344,10 @@ class MqttGateway(LoopActor):
     def _apis(self, module_id: str) -> list[dict[str, Any]]:
         """What of EVerest's API a module has, as its clients ask for it."""
         module = self._site.modules[module_id]
-        check_s = next((s.heartbeat_timeout_s for s in module.sources if s.name == EVEREST_API), None)
+        declared = next((s for s in module.sources if s.name == EVEREST_API), None)
+        check_s = None if declared is None else declared.heartbeat_timeout_s
+        if declared is not None and declared.grid is not None:
+            check_s = declared.grid.heartbeat_timeout_s
         monitoring = {
             "heartbeat_period_ms": int(HEARTBEAT_S * 1000),
             "communication_check_period_s": max(1, int(check_s or COMMUNICATION_CHECK_S)),

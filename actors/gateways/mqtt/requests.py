@@ -160,7 +160,7 @@ class Reader:
         if not isinstance(alive, bool):
             raise AskError(f"expected true or false, got {_shown(alive)}")
         watched = any(
-            s.name == EVEREST_API and s.heartbeat_timeout_s is not None
+            s.name == EVEREST_API and (s.heartbeat_timeout_s is not None or s.grid is not None)
             for s in self._site.modules[module_id].sources
         )
         if not watched:
