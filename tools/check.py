@@ -192,12 +192,13 @@ def _gateway(gateway: Gateway) -> str:
 
 
 def _source(source: SourceConfig) -> str:
+    delay = f"; raises delayed up to {source.random_delay_s:g} s" if source.random_delay_s else ""
     if source.grid is not None:
-        return f"grid operator (LPC); failsafe: {_limits(source.failsafe)}"
+        return f"grid operator (LPC); failsafe: {_limits(source.failsafe)}{delay}"
     parts = [_limits(source.limits)]
     if source.heartbeat_timeout_s is not None:
         parts.append(f"silent for {source.heartbeat_timeout_s:g} s: {_limits(source.failsafe)}")
-    return "; ".join(parts)
+    return "; ".join(parts) + delay
 
 
 def _limits(limits: msgspec.Struct | None) -> str:

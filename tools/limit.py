@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from actors.energy.external import (
+    CancelDelay,
     ClearLimits,
     Heartbeat,
     SetLimits,
@@ -75,6 +76,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--for", dest="for_s", type=duration_s, metavar="TIME", help="ends by itself: 10m")
     parser.add_argument("--clear", action="store_true", help="withdraw the source's limits")
     parser.add_argument("--heartbeat", action="store_true", help="only say that the source is there")
+    parser.add_argument("--cancel-delay", action="store_true", help="do not wait for its random delay")
     add_site_argument(parser)
     add_keys_argument(parser)
     parser.set_defaults(parser=parser)
@@ -99,6 +101,8 @@ def _told(event: SourceEvent) -> str:
             return f"limits of {event.source} are set for {for_s:g} s"
         case ClearLimits():
             return f"limits of {event.source} are cleared"
+        case CancelDelay():
+            return f"the random delay of {event.source} is cancelled"
         case Heartbeat():
             return f"{event.source} was heard"
 
@@ -116,6 +120,8 @@ def event_of(options: argparse.Namespace) -> SourceEvent:
     source = DEFAULT_SOURCE if options.source is None else options.source
     if options.clear:
         return ClearLimits(source=source)
+    if options.cancel_delay:
+        return CancelDelay(source=source)
     if options.heartbeat:
         return Heartbeat(source=source)
     if options.json is not None:
@@ -129,14 +135,16 @@ def event_of(options: argparse.Namespace) -> SourceEvent:
 
 
 def _check_usage(options: argparse.Namespace, *, gives_limits: bool) -> None:
-    if sum([gives_limits, options.json is not None, options.clear, options.heartbeat]) != 1:
+    bare = (options.clear, options.heartbeat, options.cancel_delay)
+    if sum([gives_limits, options.json is not None, *bare]) != 1:
         options.parser.error(
-            "give limits (--power, --current, …), --json FILE, --clear or --heartbeat: one of these"
+            "give limits (--power, --current, …), --json FILE, --clear, --heartbeat or --cancel-delay: "
+            "one of these"
         )
     if options.for_s is None:
         return
-    if options.clear or options.heartbeat:
-        options.parser.error("--for is for limits; it does not go with --clear or --heartbeat")
+    if any(bare):
+        options.parser.error("--for is for limits; it goes with nothing else")
     if not 0 < options.for_s < math.inf:
         options.parser.error(f"--for needs a time above 0 s, got {options.for_s:g} s")
 

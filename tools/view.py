@@ -376,12 +376,17 @@ def _sources(sources: Iterable[tuple[str, SourceStatus]]) -> Table:
         table.add_row(
             Text(printable(module_id)),
             Text(printable(source.name)),
-            Text(source.state, style="red" if source.state == "failsafe" else ""),
+            Text(_source_state(source), style="red" if source.state == "failsafe" else ""),
             Text(_request(() if limits is None else limits.schedule_import)),
             Text(_request(() if limits is None else limits.schedule_export)),
             Text("" if source.ends_in_s is None else f"{source.ends_in_s:.0f} s"),
         )
     return table
+
+
+def _source_state(source: SourceStatus) -> str:
+    delay = "" if source.delayed_s is None else f", delayed {source.delayed_s:.0f} s"
+    return f"{source.state}{delay}"
 
 
 def _request(schedule: Sequence[ScheduleReqEntry]) -> str:

@@ -27,6 +27,7 @@ from actors.energy.external import (
 )
 from actors.energy.external_checks import check_limits
 from actors.energy.grid_limit import GridLimitConfig
+from actors.energy.random_delay import DELAY_MAX_S
 from actors.energy.types import ExternalLimits, ScheduleReqEntry, ScheduleSetpointEntry
 
 _SCHEDULES: dict[str, Any] = {
@@ -41,6 +42,7 @@ class _Declared(Struct, kw_only=True):
     heartbeat_timeout_s: Annotated[float, Meta(gt=0)] | None = None
     failsafe: dict[str, Any] | None = None
     lpc: dict[str, Any] | None = None
+    random_delay_s: Annotated[float, Meta(ge=0, le=DELAY_MAX_S)] = 0.0
 
 
 def read_sources(raw: Any, path: Path, faults: Faults) -> tuple[SourceConfig, ...]:
@@ -55,9 +57,9 @@ def read_sources(raw: Any, path: Path, faults: Faults) -> tuple[SourceConfig, ..
 def _source(name: str, raw: Any, path: Path, faults: Faults) -> SourceConfig:
     check_name(name, path, faults)
     raw = mapping(raw, path, faults)
-    if isinstance(raw, dict) and "lpc" in raw:
-        return _grid_operator(name, raw, path, faults)
-    declared = _Declared(**values(_Declared, raw, path, faults))
+    declared = _Declared(**values(_Declared, {k: v for k, v in raw.items() if k != "lpc"}, path, faults))
+    if "lpc" in raw:
+        return _grid_operator(name, raw, declared.random_delay_s, path, faults)
     if "heartbeat_timeout_s" in raw and "failsafe" not in raw:
         faults.add(path, "heartbeat_timeout_s without failsafe: say what holds when the source is silent")
     if "failsafe" in raw and "heartbeat_timeout_s" not in raw:
@@ -67,12 +69,15 @@ def _source(name: str, raw: Any, path: Path, faults: Faults) -> SourceConfig:
         limits=_limits(declared.limit, name, (*path, "limit"), faults),
         heartbeat_timeout_s=declared.heartbeat_timeout_s,
         failsafe=_limits(declared.failsafe, name, (*path, "failsafe"), faults),
+        random_delay_s=declared.random_delay_s,
     )
 
 
-def _grid_operator(name: str, raw: dict[str, Any], path: Path, faults: Faults) -> SourceConfig:
+def _grid_operator(
+    name: str, raw: dict[str, Any], random_delay_s: float, path: Path, faults: Faults
+) -> SourceConfig:
     for key in raw:
-        if key != "lpc":
+        if key in ("limit", "heartbeat_timeout_s", "failsafe"):
             faults.add((*path, key), "not beside lpc, which says all of a grid operator's source")
     place = (*path, "lpc")
     given = values(GridLimitConfig, mapping(raw["lpc"], place, faults), place, faults)
@@ -80,7 +85,9 @@ def _grid_operator(name: str, raw: dict[str, Any], path: Path, faults: Faults) -
         faults.add((*place, "simultaneity_factor"), "has no effect without devices")
     config = GridLimitConfig(**given)
     failsafe = ShortLimits(total_power_W=max(config.failsafe_W, config.floor_W()))
-    return SourceConfig(name=name, failsafe=short_form(failsafe, name), grid=config)
+    return SourceConfig(
+        name=name, failsafe=short_form(failsafe, name), grid=config, random_delay_s=random_delay_s
+    )
 
 
 def _limits(raw: dict[str, Any] | None, source: str, path: Path, faults: Faults) -> ExternalLimits | None:

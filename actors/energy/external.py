@@ -15,7 +15,6 @@ silence may be stale. A grid operator's source (`grid`) has more states: see gri
 from __future__ import annotations
 
 import math
-from typing import Literal
 
 from msgspec import Struct
 
@@ -26,7 +25,8 @@ from actors.energy.external_checks import (
     count_entries,
 )
 from actors.energy.external_checks import SourceRefusedError as SourceRefusedError
-from actors.energy.grid_limit import GridLimit, GridLimitConfig, GridState, grid_limits
+from actors.energy.external_source import Source, SourceState
+from actors.energy.external_source import SourceConfig as SourceConfig
 from actors.energy.types import (
     ExternalLimits,
     LimitsReq,
@@ -41,8 +41,6 @@ ALWAYS = "1970-01-01T00:00:00.000Z"
 MAX_SOURCES = 64
 """Sources that a node remembers; one more is refused."""
 
-SourceState = Literal["none", "set", "failsafe"] | GridState
-
 
 class ShortLimits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Limits without a schedule; `None` sets none. A positive setpoint charges."""
@@ -53,20 +51,6 @@ class ShortLimits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     export_ac_max_current_A: float | None = None
     setpoint_W: float | None = None
     setpoint_A: float | None = None
-
-
-class SourceConfig(Struct, frozen=True, kw_only=True):
-    """A named source of external limits, as declared at its module."""
-
-    name: str
-    limits: ExternalLimits | None = None
-    """In force from the start, until the source says otherwise."""
-    heartbeat_timeout_s: float | None = None
-    """Silent for longer than this, the source falls to its failsafe."""
-    failsafe: ExternalLimits | None = None
-    """Declared exactly when heartbeat_timeout_s or grid is."""
-    grid: GridLimitConfig | None = None
-    """It is the grid operator's, and follows these rules instead."""
 
 
 class SetLimits(Struct, frozen=True, kw_only=True, tag=True):
@@ -90,7 +74,13 @@ class Heartbeat(Struct, frozen=True, kw_only=True, tag=True):
     source: str
 
 
-SourceEvent = SetLimits | ClearLimits | Heartbeat
+class CancelDelay(Struct, frozen=True, kw_only=True, tag=True):
+    """What a source allows counts now, without waiting for its random delay."""
+
+    source: str
+
+
+SourceEvent = SetLimits | ClearLimits | Heartbeat | CancelDelay
 
 
 class SourceStatus(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -103,6 +93,8 @@ class SourceStatus(Struct, frozen=True, kw_only=True, omit_defaults=True):
     ends_in_s: float | None = None
     silent_s: float | None = None
     """How long nothing was heard, where a heartbeat is due."""
+    delayed_s: float | None = None
+    """How long something that it allowed less than now goes on to hold."""
 
 
 class SavedSource(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -123,71 +115,11 @@ class SavedSources(Struct, frozen=True, kw_only=True):
     sources: tuple[SavedSource, ...]
 
 
-class _Source:
-    def __init__(self, config: SourceConfig, now_s: float) -> None:
-        self.config = config
-        self.limits = config.limits
-        self.ends_s: float | None = None
-        self.heard_s = now_s
-        self.failed = config.heartbeat_timeout_s is not None
-        self.grid = None if config.grid is None else GridLimit(config.grid, now_s)
-
-    def in_force(self) -> ExternalLimits | None:
-        holds = None if self.grid is None else self.grid.holds()
-        if self.failed or holds == "failsafe":
-            return self.config.failsafe
-        return None if holds == "nothing" else self.limits
-
-    def state(self) -> SourceState:
-        if self.grid is not None:
-            return self.grid.state
-        return "failsafe" if self.failed else "none" if self.limits is None else "set"
-
-    def ends(self) -> float | None:
-        """When what is in force ends by itself."""
-        return self.ends_s if self.grid is None else self.grid.ends_s()
-
-    def set(self, now_s: float, limits: ExternalLimits | None, for_s: float | None) -> None:
-        """Set limits, or withdraw them (None). Raises SourceRefusedError, then all is as it was."""
-        if self.grid is not None:
-            if limits is not None:
-                limits = grid_limits(limits, self.grid.config.floor_W())
-            self.grid.limit(now_s, active=limits is not None, for_s=for_s)
-        self.limits = limits
-        self.ends_s = None if limits is None or for_s is None or self.grid is not None else now_s + for_s
-        self.failed = False
-
-    def tick_grid(self, now_s: float) -> list[str]:
-        """Where time has led a grid operator's source; returns lines for the log."""
-        told = [] if self.grid is None else self.grid.tick(now_s)
-        if told:
-            self.limits = None
-        return [f"grid operator {self.config.name}: {line}" for line in told]
-
-    def watches(self) -> bool:
-        """Whether it must be heard."""
-        return self.grid is not None or self.config.heartbeat_timeout_s is not None
-
-    def silent_from_s(self) -> float:
-        """When it counts as silent, unless it is heard; never without a heartbeat to wait for."""
-        timeout_s = self.config.heartbeat_timeout_s
-        return math.inf if timeout_s is None or self.failed else self.heard_s + timeout_s
-
-    def as_declared(self) -> bool:
-        """Whether nobody has said anything that must outlive a restart; after one a grid operator begins
-        anew."""
-        return self.grid is not None or (self.ends_s is None and self.limits == self.config.limits)
-
-    def entries(self) -> int:
-        """Of its limits, in all schedules."""
-        return 0 if self.limits is None else count_entries(self.limits)
-
-
 class ExternalSources:
     """The sources of one node. Times are monotonic seconds; `tick` before reading what is in force."""
 
     def __init__(self, declared: tuple[SourceConfig, ...], now_s: float) -> None:
-        self._sources = {config.name: _Source(config, now_s) for config in declared}
+        self._sources = {config.name: Source(config, now_s) for config in declared}
         self._later: list[str] = []
         self.version = 0
         """Counts changes of what is in force, and of until when."""
@@ -211,7 +143,7 @@ class ExternalSources:
                 self._check_room(event)
                 if event.for_s is not None and not 0 < event.for_s < math.inf:
                     raise SourceRefusedError(f"for_s must be above 0, got {event.for_s}")
-                source = self._sources.get(event.source) or _Source(SourceConfig(name=event.source), now_s)
+                source = self._sources.get(event.source) or Source(SourceConfig(name=event.source), now_s)
                 source.set(now_s, event.limits, event.for_s)
                 self._sources[event.source] = source
                 told = f"source {event.source} sets limits" + (
@@ -226,7 +158,15 @@ class ExternalSources:
                 if source.grid is not None:
                     source.grid.heartbeat(now_s)
                 told = f"heartbeat of source {event.source}"
-        source.heard_s = now_s
+            case CancelDelay():
+                source = self._sources[event.source]
+                if not source.delay.cancel():
+                    raise SourceRefusedError(f"nothing is delayed at source {event.source!r}")
+                self.version += 1
+                told = f"the random delay of source {event.source} is cancelled"
+        if not isinstance(event, CancelDelay):
+            source.heard_s = now_s
+            source.has_changed(now_s, None if before is None else before[0])
         self.version += before != self._in_force_until(event.source)
         if source.limits is None and source.config == SourceConfig(name=event.source):
             del self._sources[event.source]  # declared nowhere: a withdrawn source is forgotten
@@ -238,6 +178,9 @@ class ExternalSources:
             return []
         told, self._later = self._later, []
         for name, source in list(self._sources.items()):
+            before = source.in_force()
+            if source.delay.tick(now_s):
+                told.append(f"the random delay of source {name} is over")
             if source.ends_s is not None and now_s >= source.ends_s:
                 source.limits, source.ends_s = None, None
                 told.append(f"limits of source {name} have run out")
@@ -249,6 +192,7 @@ class ExternalSources:
                 told.append(
                     f"source {name} silent for {source.config.heartbeat_timeout_s:g} s: its failsafe holds"
                 )
+            source.has_changed(now_s, before)
         self.version += bool(told)
         return told
 
@@ -259,12 +203,18 @@ class ExternalSources:
         sources = self._sources.values()
         ends = [s.ends_s for s in sources if s.ends_s is not None]
         ends += [due_s for s in sources if s.grid is not None and (due_s := s.grid.due_s()) is not None]
+        ends += [due_s for s in sources if (due_s := s.delay.due_s()) is not None]
         ends += [at_s for s in sources if (at_s := s.silent_from_s()) < math.inf]
         return min(ends, default=None)
 
     def in_force(self) -> list[tuple[str, ExternalLimits]]:
-        """Name and limits of each source that sets any."""
-        return [(n, limits) for n, s in self._sources.items() if (limits := s.in_force()) is not None]
+        """Name and limits of each source that sets any; more than once where a raise is delayed."""
+        found = []
+        for name, source in self._sources.items():
+            found += [(name, limits) for limits in source.delay.held()]
+            if (limits := source.in_force()) is not None:
+                found.append((name, limits))
+        return found
 
     def status(self, now_s: float) -> tuple[SourceStatus, ...]:
         """Every source, for the operator."""
@@ -275,6 +225,7 @@ class ExternalSources:
                 limits=source.in_force(),
                 ends_in_s=None if (ends_s := source.ends()) is None else max(0.0, ends_s - now_s),
                 silent_s=now_s - source.heard_s if source.watches() else None,
+                delayed_s=None if (until_s := source.delay.ends_s()) is None else max(0.0, until_s - now_s),
             )
             for name, source in self._sources.items()
         )
@@ -320,7 +271,7 @@ class ExternalSources:
             except SourceRefusedError as error:
                 self._later.append(f"what source {entry.name!r} had set is not taken up: {error}")
                 continue
-            source = self._sources.setdefault(entry.name, _Source(SourceConfig(name=entry.name), now_s))
+            source = self._sources.setdefault(entry.name, Source(SourceConfig(name=entry.name), now_s))
             source.limits, source.ends_s = entry.limits, ends_s
         self.version += 1
         self._later += self.tick(now_s)

@@ -90,7 +90,10 @@ def test_schedules_in_everests_form_load_and_get_a_source() -> None:
 def test_a_grid_operator_has_lpcs_values_and_his_failsafe() -> None:
     (dso,) = sources("{dso: {lpc: }}")
     assert dso == SourceConfig(name="dso", failsafe=short_limits(4200.0, "dso"), grid=GridLimitConfig())
-    (dso,) = sources("{dso: {lpc: {failsafe_W: 3000, devices: 2, failsafe_minimum_h: 24}}}")
+    (dso,) = sources(
+        "{dso: {lpc: {failsafe_W: 3000, devices: 2, failsafe_minimum_h: 24}, random_delay_s: 60}}"
+    )
+    assert dso.random_delay_s == 60.0
     assert dso.failsafe == short_limits(7560.0, "dso")
 
 
@@ -172,6 +175,10 @@ CASES = [
             "dso.lpc.heartbeat_timeout_s: expected a number above 0, got 121",
             "dso.lpc.simultaneity_factor: has no effect without devices",
         ],
+    ),
+    (
+        "{grid: {random_delay_s: 601}}",
+        ["grid.random_delay_s: expected a number from 0 to 600, got 601"],
     ),
     (f"{{{', '.join(f's{n}: ' for n in range(65))}}}", ["root.external_limits: at most 64 sources, got 65"]),
 ]

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.energy.external import (
+    CancelDelay,
     ClearLimits,
     ExternalSources,
     Heartbeat,
@@ -317,3 +318,90 @@ def test_what_another_kind_of_source_of_that_name_had_set_is_not_taken_up() -> N
     again = operator()
     again.restore(other.save(1.0, 0), 2.0, 0)
     assert watts(again) == 4200.0
+
+
+# --- the random delay --------------------------------------------------------------------------------
+
+
+def delayed(most_s: float = 600.0) -> ExternalSources:
+    return ExternalSources((SourceConfig(name="dso", random_delay_s=most_s),), 0.0)
+
+
+def lowest_W(held: ExternalSources) -> float | None:
+    """What all that is in force allows together."""
+    found = [
+        limit.value
+        for _, limits in held.in_force()
+        for one in limits.schedule_import
+        if (limit := one.limits_to_root.total_power_W) is not None
+    ]
+    return min(found, default=None)
+
+
+def test_a_raise_is_delayed_and_what_is_lower_holds_at_once() -> None:
+    held = delayed()
+    held.step(0.0, SetLimits(source="dso", limits=short(total_power_W=4000.0)))
+    assert lowest_W(held) == 4000.0
+    held.step(1.0, SetLimits(source="dso", limits=short(total_power_W=9000.0)))
+    left_s = held.status(1.0)[0].delayed_s
+    assert left_s is not None
+    assert 0.0 < left_s <= 600.0
+    assert held.due_s() == pytest.approx(1.0 + left_s)
+    held.tick(1.0 + left_s / 2)
+    assert lowest_W(held) == 4000.0
+    held.step(2.0 + left_s / 2, SetLimits(source="dso", limits=short(total_power_W=3000.0)))
+    assert lowest_W(held) == 3000.0
+    version = held.version
+    assert "the random delay of source dso is over" in held.tick(1.0 + left_s)
+    assert held.version > version
+    assert lowest_W(held) == 3000.0
+
+
+def test_a_delay_can_be_cancelled_once() -> None:
+    held = delayed()
+    with pytest.raises(SourceRefusedError, match="nothing is delayed"):
+        held.step(0.0, CancelDelay(source="dso"))
+    held.step(0.0, SetLimits(source="dso", limits=short(total_power_W=4000.0), for_s=10.0))
+    held.tick(10.0)
+    assert lowest_W(held) == 4000.0
+    version = held.version
+    held.step(11.0, CancelDelay(source="dso"))
+    assert held.version > version
+    assert lowest_W(held) is None
+    assert held.status(11.0)[0].delayed_s is None
+
+
+def test_delays_are_spread_over_the_whole_time() -> None:
+    drawn = []
+    for site in range(200):
+        held = delayed()
+        now_s = 1000.0 + site * 0.000001
+        held.step(now_s, SetLimits(source="dso", limits=short(total_power_W=4000.0)))
+        held.step(now_s, ClearLimits(source="dso"))
+        left_s = held.status(now_s)[0].delayed_s
+        assert left_s is not None
+        drawn.append(left_s)
+    assert min(drawn) < 60.0
+    assert max(drawn) > 540.0
+    assert 200.0 < sum(drawn) / len(drawn) < 400.0
+
+
+def test_however_often_it_changes_few_are_held_and_all_end() -> None:
+    held = delayed()
+    for n in range(1000):
+        held.step(n * 0.01, SetLimits(source="dso", limits=short(total_power_W=1000.0 + n)))
+    assert len(held.in_force()) <= 9
+    held.tick(700.0)
+    assert len(held.in_force()) == 1
+
+
+def test_also_a_grid_operators_failsafe_is_left_with_a_delay() -> None:
+    made = SourceConfig(
+        name="dso", failsafe=short(total_power_W=4200.0), grid=GridLimitConfig(), random_delay_s=600.0
+    )
+    held = ExternalSources((made,), 0.0)
+    held.tick(INIT_S)
+    assert held.status(INIT_S)[0].state == "unlimited/autonomous"
+    assert lowest_W(held) == 4200.0
+    held.tick(INIT_S + 600.0)
+    assert lowest_W(held) is None

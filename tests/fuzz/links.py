@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from actors import identities
-from actors.energy.external import ClearLimits, Heartbeat, SetLimits, ShortLimits, short_form
+from actors.energy.external import CancelDelay, ClearLimits, Heartbeat, SetLimits, ShortLimits, short_form
 from actors.energy.messages import Actuate, Command, Grant, Outcome, Reading, Report
 from actors.gateways.control import ControlGateway
 from actors.handle import Handle
@@ -149,11 +149,12 @@ class Links:
                 for quarter in range(4)
             ),
         )
-        events: tuple[SetLimits | ClearLimits | Heartbeat, ...] = (
+        events: tuple[SetLimits | ClearLimits | Heartbeat | CancelDelay, ...] = (
             SetLimits(source="sun", limits=week, for_s=60.0),
             SetLimits(source="grid", limits=short_form(ShortLimits(ac_max_current_A=40.0), "grid")),
             ClearLimits(source="sun"),
             Heartbeat(source="grid"),
+            CancelDelay(source="grid"),
         )
         for number, event in enumerate(events):
             command = Command(id=f"c:{number}", origin="root", target="right", event=event)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from actors.energy.external import ClearLimits, Heartbeat, SetLimits
+from actors.energy.external import CancelDelay, ClearLimits, Heartbeat, SetLimits
 from actors.energy.types import LimitsReq, NumberWithSource
 from actors.gateways.mqtt.intake import PAYLOAD_MAX_B, arrived
 from actors.gateways.mqtt.requests import Ask, AskError, Nothing, Reader, Renew, Reply, Tell
@@ -174,6 +174,9 @@ def test_sources_are_cleared_and_heard_by_name() -> None:
     assert isinstance(cleared, Tell)
     assert isinstance(heard, Tell)
     assert (cleared.event, heard.event) == (ClearLimits(source="grid"), Heartbeat(source="grid"))
+    cancelled = read("everest/garage/ac/cancel_delay", b"grid")
+    assert isinstance(cancelled, Tell)
+    assert cancelled.event == CancelDelay(source="grid")
     assert "name" in refused("everest/garage/ac/clear_limits", b"")
     assert "UTF-8" in refused("everest/garage/ac/clear_limits", b"\xff")
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from actors.energy.external import ClearLimits, Heartbeat, SetLimits, SourceEvent
+from actors.energy.external import CancelDelay, ClearLimits, Heartbeat, SetLimits, SourceEvent
 from tools import limit
 from tools.errors import UserError
 
@@ -56,6 +56,7 @@ def test_limits_are_the_operators_unless_a_source_is_named() -> None:
     assert set_by("--power", "22kW", "--source", "grid").source == "grid"
     assert event("--clear") == ClearLimits(source="operator")
     assert event("--heartbeat", "--source", "grid") == Heartbeat(source="grid")
+    assert event("--cancel-delay", "--source", "grid") == CancelDelay(source="grid")
 
 
 @pytest.mark.parametrize(
@@ -63,6 +64,7 @@ def test_limits_are_the_operators_unless_a_source_is_named() -> None:
     [
         ([], "one of these"),
         (["--clear", "--heartbeat"], "one of these"),
+        (["--clear", "--cancel-delay"], "one of these"),
         (["--power", "5kW", "--json", "-"], "one of these"),
         (["--power", "5kW", "--clear"], "one of these"),
         (["--clear", "--for", "5m"], "--for is for limits"),

@@ -9,6 +9,7 @@ from typing import Any
 from msgspec import Struct
 
 from actors.energy.external import (
+    CancelDelay,
     ClearLimits,
     Heartbeat,
     SetLimits,
@@ -124,6 +125,10 @@ class Reader:
             case "clear_limits":
                 source = _name(message)
                 return Tell(module_id, ClearLimits(source=source), _cleared(source))
+            case "cancel_delay":
+                source = _name(message)
+                told = f"the random delay of {source} is cancelled"
+                return Tell(module_id, CancelDelay(source=source), told)
             case _:
                 source = _name(message)
                 return Tell(module_id, Heartbeat(source=source), f"{source} was heard")

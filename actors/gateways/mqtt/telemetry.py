@@ -157,7 +157,8 @@ def _alarms(status: ModuleStatus) -> list[str]:
 def _source(source: SourceStatus) -> dict[str, Any]:
     """Without what changes each second."""
     limits = None if source.limits is None else msgspec.to_builtins(source.limits)
-    return {"name": source.name, "state": source.state, "limits": limits}
+    told = {"name": source.name, "state": source.state, "limits": limits}
+    return told if source.delayed_s is None else {**told, "delayed": True}
 
 
 def _number_of(sources: tuple[SourceStatus, ...], name: str, unit: str) -> bytes:

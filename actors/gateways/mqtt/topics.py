@@ -21,7 +21,7 @@ LIMITS_API = "external_energy_limits_consumer"
 EVSE_API = "evse_manager_consumer"
 API_VERSION = 1
 
-SETTERS = ("set_limits", "set_limit_watts", "set_limit_amps", "clear_limits", "heartbeat")
+SETTERS = ("set_limits", "set_limit_watts", "set_limit_amps", "clear_limits", "heartbeat", "cancel_delay")
 """Short ways in, below everest/SITE/MODULE/."""
 SET, GET_CAPABILITIES, CHECK = "set_external_limits", "capabilities/get", "communication_check"
 DISCOVER, QUERY = "discover", "query-modules"
