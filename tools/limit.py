@@ -70,8 +70,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     limits.add_argument(
         "--json",
         metavar="FILE",
-        help="EVerest's ExternalLimits, or {uuid, limits_root_side} (its valid_for is not heeded, "
-        "give --for); - for stdin",
+        help="EVerest's ExternalLimits, {uuid, limits_root_side} (its valid_for is not heeded, give --for), "
+        "or EVerest's EnergyPriceSchedule; - for stdin",
     )
     parser.add_argument("--for", dest="for_s", type=duration_s, metavar="TIME", help="ends by itself: 10m")
     parser.add_argument("--clear", action="store_true", help="withdraw the source's limits")

@@ -4,6 +4,7 @@ whole site, and nothing without bound."""
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from actors.energy import timestamps
 from actors.energy.types import (
@@ -24,6 +25,8 @@ MIN_EFFICIENCY = 0.01
 """Of a conversion: less is a mistake, and the market refuses what multiplies to nothing."""
 WORST_PRIORITY = 1_000
 """Of a setpoint; the best is 0."""
+MAX_PRICE = 1e6
+"""Of a kilowatt hour, in whatever currency."""
 MAX_NAME = 64
 """Characters of a source's name."""
 
@@ -71,8 +74,31 @@ def _check_entry(path: str, entry: ScheduleReqEntry | ScheduleSetpointEntry) -> 
         raise SourceRefusedError(
             f"{path}.conversion_efficiency: must be {MIN_EFFICIENCY} to 1, got {efficiency}"
         )
+    if entry.price_per_kwh is not None:
+        _check_price(f"{path}.price_per_kwh", entry.price_per_kwh)
     _check_side(f"{path}.limits_to_root", entry.limits_to_root)
     _check_side(f"{path}.limits_to_leaves", entry.limits_to_leaves)
+
+
+def _check_price(path: str, price: dict[str, Any]) -> None:
+    """EVerest's PricePerkWh. What a kilowatt hour costs may be negative."""
+    if sorted(price) != ["currency", "timestamp", "value"]:
+        raise SourceRefusedError(f"{path}: needs timestamp, value and currency, got {_members(price)}")
+    value, currency, stamp = price["value"], price["currency"], price["timestamp"]
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= MAX_PRICE:
+        raise SourceRefusedError(
+            f"{path}.value: must be a number up to {MAX_PRICE:g}, got {str(value)[:40]!r}"
+        )
+    if not (isinstance(currency, str) and len(currency) == 3 and currency.isascii() and currency.isalpha()):
+        raise SourceRefusedError(f"{path}.currency: must be three letters, got {str(currency)[:40]!r}")
+    try:
+        timestamps.parse(stamp if isinstance(stamp, str) else "")
+    except ValueError as error:
+        raise SourceRefusedError(f"{path}.timestamp: {error}") from error
+
+
+def _members(given: dict[str, Any]) -> str:
+    return ", ".join(str(name)[:20] for name in list(given)[:5]) or "nothing"
 
 
 def _check_setpoint(path: str, setpoint: SetpointType) -> None:

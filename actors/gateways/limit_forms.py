@@ -1,4 +1,4 @@
-"""External limits as JSON, in EVerest's form or in the short one, to what a source may set.
+"""External limits and prices as JSON, in EVerest's forms or in the short one, to what a source may set.
 
 Every limit names its source, also those inside given JSON: what holds a car back must lead to whoever
 set it. So nothing that a document says is dropped silently; what cannot be kept is refused.
@@ -57,15 +57,33 @@ class _Enforced(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     schedule: tuple[Any, ...] = ()
 
 
-_Form = TypeVar("_Form", _Enforced, ExternalLimits)
+class _Price(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """EVerest's PricePerkWh: it holds from `timestamp` on."""
+
+    timestamp: str
+    value: float
+    currency: str
+
+
+class _PriceSchedules(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """EVerest's EnergyPriceSchedule."""
+
+    schedule_import: tuple[_Price, ...] = ()
+    schedule_export: tuple[_Price, ...] = ()
+
+
+_Form = TypeVar("_Form", _Enforced, ExternalLimits, _PriceSchedules)
 _Entry = TypeVar("_Entry", ScheduleReqEntry, ScheduleSetpointEntry)
 
 
 def read_limits(raw: object, source: str | None, default: str) -> tuple[str, ExternalLimits]:
-    """Source and limits of a decoded document in either form.
+    """Source and limits of a decoded document in any form.
 
     `source` goes before a uuid in the document; without either it is `default`. Raises FormError.
     """
+    if is_prices(raw):
+        source = default if source is None else source
+        return source, _prices(raw)
     if not is_short(raw):
         source = default if source is None else source
         return source, with_source(_convert(raw, ExternalLimits), source)
@@ -90,6 +108,34 @@ def read_limits(raw: object, source: str | None, default: str) -> tuple[str, Ext
 def is_short(raw: object) -> bool:
     """Whether a decoded document is in the short form."""
     return isinstance(raw, dict) and "limits_root_side" in raw
+
+
+def is_prices(raw: object) -> bool:
+    """Whether a decoded document is EVerest's EnergyPriceSchedule: two schedules of bare prices."""
+    if not isinstance(raw, dict) or not raw.keys() <= {"schedule_import", "schedule_export"}:
+        return False
+    entries = [e for schedule in raw.values() if isinstance(schedule, list) for e in schedule]
+    return any(isinstance(entry, dict) and "currency" in entry for entry in entries)
+
+
+def _prices(raw: Any) -> ExternalLimits:
+    """Prices as schedules that limit nothing."""
+    prices = _convert(raw, _PriceSchedules)
+
+    def schedule(given: tuple[_Price, ...]) -> tuple[ScheduleReqEntry, ...]:
+        return tuple(
+            ScheduleReqEntry(
+                timestamp=price.timestamp,
+                limits_to_root=LimitsReq(),
+                limits_to_leaves=LimitsReq(),
+                price_per_kwh=msgspec.to_builtins(price),
+            )
+            for price in given
+        )
+
+    return ExternalLimits(
+        schedule_import=schedule(prices.schedule_import), schedule_export=schedule(prices.schedule_export)
+    )
 
 
 def _convert(raw: object, form: type[_Form]) -> _Form:

@@ -106,6 +106,31 @@ def test_a_limit_of_0_is_in_force() -> None:
     assert held.status(0.0)[0].state == "set"
 
 
+PRICE = {"timestamp": "2026-01-01T00:00:00Z", "value": -0.02, "currency": "EUR"}
+
+
+@pytest.mark.parametrize(
+    ("price", "words"),
+    [
+        ({**PRICE, "value": True}, "value: must be a number"),
+        ({**PRICE, "value": "0.3"}, "value: must be a number"),
+        ({**PRICE, "value": math.nan}, "value: must be a number"),
+        ({**PRICE, "currency": "€"}, "currency: must be three letters"),
+        ({**PRICE, "timestamp": "soon"}, "timestamp: not an RFC 3339 timestamp"),
+        ({**PRICE, "timestamp": 5}, "timestamp: not an RFC 3339 timestamp"),
+        ({**PRICE, "tax": {}}, "needs timestamp, value and currency"),
+        ({}, "needs timestamp, value and currency, got nothing"),
+    ],
+)
+def test_what_is_no_price_is_refused(price: dict[str, Any], words: str) -> None:
+    held = sources()
+    priced = replace(entry(stamp(0)), price_per_kwh=price)
+    with pytest.raises(SourceRefusedError, match=words):
+        held.step(0.0, SetLimits(source="x", limits=ExternalLimits(schedule_import=(priced,))))
+    fair = replace(entry(stamp(0)), price_per_kwh=PRICE)
+    held.step(0.0, SetLimits(source="x", limits=ExternalLimits(schedule_export=(fair,))))
+
+
 # --- heartbeat and failsafe ----------------------------------------------------------------------------
 
 

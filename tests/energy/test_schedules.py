@@ -122,6 +122,24 @@ def test_the_lowest_of_several_sources_holds_at_each_instant_and_is_named() -> N
     assert fuse == NumberWithSource(32.0, "fuse")
 
 
+def test_prices_of_one_source_stand_beside_the_limits_of_another() -> None:
+    def price(value: float) -> dict[str, Any]:
+        return {"timestamp": stamp(0), "value": value, "currency": "EUR"}
+
+    prices = ExternalLimits(
+        schedule_import=(
+            entry(stamp(0), price_per_kwh=price(0.3)),
+            entry(stamp(600), price_per_kwh=price(-0.1)),
+        ),
+        schedule_export=(entry(stamp(0), price_per_kwh=price(0.08)),),
+    )
+    limits = ExternalLimits(schedule_import=(entry(stamp(0), A=16.0), entry(stamp(300), A=10.0)))
+    made = merged(limits, prices)
+    told = [(e.price_per_kwh, value_of(e.limits_to_root.ac_max_current_A)) for e in made.schedule_import]
+    assert told == [(price(0.3), 16.0), (price(0.3), 10.0), (price(-0.1), 10.0)]
+    assert [e.price_per_kwh for e in made.schedule_export] == [price(0.08)]
+
+
 def test_a_source_without_a_word_for_a_direction_leaves_it_alone() -> None:
     request = merged(short(export_ac_max_current_A=5.0), ExternalLimits())
     assert amperes(request)[0][1] == 32.0

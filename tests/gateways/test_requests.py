@@ -146,6 +146,24 @@ def test_the_documentations_short_form_is_taken() -> None:
     assert "valid_for" in refused("everest/garage/ac/set_limits", {**grid, "valid_for": "soon"})
 
 
+def test_prices_are_schedules_that_limit_nothing() -> None:
+    price = {"timestamp": "2026-01-01T00:00:00Z", "value": 0.31, "currency": "EUR"}
+    made = set_by(
+        "everest/garage/energy_root/set_prices", {"schedule_import": [price], "schedule_export": []}
+    )
+    assert made.source == "mqtt_prices"
+    (entry,) = made.limits.schedule_import
+    assert (entry.price_per_kwh, entry.limits_to_root, entry.timestamp) == (
+        price,
+        LimitsReq(),
+        price["timestamp"],
+    )
+    assert made.limits.schedule_export == ()
+    assert "expected prices" in refused("everest/garage/energy_root/set_prices", to_root())
+    wrong = {"schedule_import": [{**price, "value": "cheap"}]}
+    assert "value" in refused("everest/garage/energy_root/set_prices", wrong)
+
+
 def test_plain_numbers_are_limits_and_none_clears_them() -> None:
     watts = set_by("everest/garage/energy_mgmt/set_limit_watts", b" 22000 ")
     assert watts.source == "mqtt_watts"

@@ -55,6 +55,7 @@ def test_a_prefix_goes_before_all_but_home_assistants() -> None:
         (f"{API}/ac/e2m/heartbeat", None),
         (f"{API.replace('/1/', '/2/')}/ac/m2e/communication_check", None),
         ("homeassistant/status", Way("status")),
+        (f"everest/garage/{'x' * 65_000}/set_limits", None),
         ("", None),
     ],
 )

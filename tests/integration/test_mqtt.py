@@ -91,10 +91,42 @@ def test_a_site_is_watched_limited_and_tried_over_a_broker(
         assert answer(listener, f"{OWN}/energy_root/result")["told"] == "limits of mqtt_watts are cleared"
         wait_for("22 kW hold again", lambda: power_in_force_W(site) == pytest.approx(22e3, abs=10))
 
+        prices(site, mosquitto, listener)
         grid_operator(site, mosquitto, listener)
         garbage(site, mosquitto, listener, tmp_path)
         flood(site, mosquitto, listener)
         broker_that_dies(site, mosquitto, listener)
+
+
+def prices(site: RunningSite, mosquitto: Mosquitto, listener: Listener) -> None:
+    """Of both directions, in the request that the market is asked, beside the limits of others."""
+
+    def at(hours: float, value: float) -> dict[str, Any]:
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + hours * 3600))
+        return {"timestamp": stamp, "value": value, "currency": "EUR"}
+
+    told = {"schedule_import": [at(0, 0.31), at(0.5, -0.02)], "schedule_export": [at(0, 0.08)]}
+    mosquitto.pub(f"{OWN}/energy_root/set_prices", json.dumps(told))
+    answer(listener, f"{OWN}/energy_root/result", ok=True)
+    wait_for("they are told", lambda: listener.json(f"{OWN}/energy_root/prices") == told)
+
+    def asked() -> Any:
+        status = site.try_status(with_request=True)
+        request = None if status is None or status.optimizer is None else status.optimizer.request
+        if (
+            request is None
+            or len(request.schedule_import) < 2
+            or not request.schedule_export[0].price_per_kwh
+        ):
+            return None
+        return request
+
+    request = wait_for("they are asked with", asked)
+    assert [e.price_per_kwh["value"] for e in request.schedule_import] == [0.31, -0.02]
+    assert request.schedule_export[0].price_per_kwh["value"] == 0.08
+    assert all(e.limits_to_root.total_power_W.value == 22e3 for e in request.schedule_import)
+    mosquitto.pub(f"{OWN}/energy_root/clear_limits", "mqtt_prices")
+    wait_for("they are gone", lambda: listener.newest[f"{OWN}/energy_root/prices"] == b"null")
 
 
 def grid_operator(site: RunningSite, mosquitto: Mosquitto, listener: Listener) -> None:

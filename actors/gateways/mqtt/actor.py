@@ -249,7 +249,7 @@ class MqttGateway(LoopActor):
     def _announce(self) -> None:
         if self.gateway.config.home_assistant:
             for topic, content in announcements(self._site, self.gateway, self._topics, self._modules):
-                self._send(topic, content, qos=1, retain=True)
+                self._send(topic, content, retain=True)
 
     def _send(
         self,

@@ -19,7 +19,7 @@ from actors.energy.external import (
     short_form,
 )
 from actors.energy.external_checks import check_name
-from actors.gateways.limit_forms import FormError, is_short, read_limits
+from actors.gateways.limit_forms import FormError, is_prices, is_short, read_limits
 from actors.gateways.mqtt import topics
 from actors.gateways.mqtt.intake import PAYLOAD_MAX_B, Arrived
 from actors.gateways.mqtt.topics import Topics, Way
@@ -30,6 +30,8 @@ EVEREST_API = "everest_api"
 """The source of limits that come by EVerest's API, which knows no names of sources."""
 OPERATOR = "mqtt"
 """The source of limits that name none."""
+PRICES = "mqtt_prices"
+"""The source of prices."""
 NUMBER_MAX = 1e9
 """No limit is larger, in whatever unit."""
 CLEAR = "none"
@@ -122,6 +124,13 @@ class Reader:
                 return self._set_limits(module_id, message)
             case "set_limit_watts" | "set_limit_amps":
                 return self._set_number(module_id, way.verb, message)
+            case "set_prices":
+                raw = _json(message)
+                if not is_prices(raw):
+                    raise AskError("expected prices: schedule_import and schedule_export of EVerest")
+                source, external = _limits(raw, PRICES)
+                told = f"prices of {source} are set until they are cleared"
+                return Tell(module_id, SetLimits(source=source, limits=external), told)
             case "clear_limits":
                 source = _name(message)
                 return Tell(module_id, ClearLimits(source=source), _cleared(source))

@@ -111,6 +111,7 @@ def _of_module(site: Site, status: ModuleStatus, reason: str) -> Iterator[tuple[
     yield "current", _json(current if heard else None)
     yield "alarms", _json(_alarms(status))
     yield "sources", _json([_source(source) for source in status.sources])
+    yield "prices", _json(_prices(status.sources))
     for number, unit in (("watts", "total_power_W"), ("amps", "ac_max_current_A")):
         yield f"limit_{number}", _number_of(status.sources, f"{OPERATOR}_{number}", unit)
 
@@ -159,6 +160,20 @@ def _source(source: SourceStatus) -> dict[str, Any]:
     limits = None if source.limits is None else msgspec.to_builtins(source.limits)
     told = {"name": source.name, "state": source.state, "limits": limits}
     return told if source.delayed_s is None else {**told, "delayed": True}
+
+
+def _prices(sources: tuple[SourceStatus, ...]) -> dict[str, Any] | None:
+    """As EVerest's EnergyPriceSchedule; of several sources with prices the first."""
+    for source in sources:
+        if source.limits is None:
+            continue
+        both = {
+            "schedule_import": [e.price_per_kwh for e in source.limits.schedule_import if e.price_per_kwh],
+            "schedule_export": [e.price_per_kwh for e in source.limits.schedule_export if e.price_per_kwh],
+        }
+        if any(both.values()):
+            return both
+    return None
 
 
 def _number_of(sources: tuple[SourceStatus, ...], name: str, unit: str) -> bytes:

@@ -21,7 +21,15 @@ LIMITS_API = "external_energy_limits_consumer"
 EVSE_API = "evse_manager_consumer"
 API_VERSION = 1
 
-SETTERS = ("set_limits", "set_limit_watts", "set_limit_amps", "clear_limits", "heartbeat", "cancel_delay")
+SETTERS = (
+    "set_limits",
+    "set_limit_watts",
+    "set_limit_amps",
+    "clear_limits",
+    "heartbeat",
+    "cancel_delay",
+    "set_prices",
+)
 """Short ways in, below everest/SITE/MODULE/."""
 SET, GET_CAPABILITIES, CHECK = "set_external_limits", "capabilities/get", "communication_check"
 DISCOVER, QUERY = "discover", "query-modules"
@@ -110,6 +118,8 @@ class Topics:
 
     def way_in(self, topic: str) -> Way | None:
         """What a topic is for; None for one that we do not listen to."""
+        if len(topic.encode(errors="replace")) > TOPIC_MAX_B:
+            return None  # it could not even be answered
         if topic == self.home_assistant:
             return Way(HOME_ASSISTANT)
         match topic.removeprefix(f"{self._own}/").split("/"):
