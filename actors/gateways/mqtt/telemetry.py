@@ -128,6 +128,8 @@ def _limits(status: ModuleStatus, reason: str) -> dict[str, Any]:
                 limits[name] = {"value": value, "source": status.capacity_source}
     limits["granted"] = _amount(status.granted)
     limits["exposure"] = _amount(status.exposure)
+    if status.fixed_load:
+        limits["fixed_load"] = status.fixed_load
     if status.waits_for:
         limits["waits_for"] = status.waits_for[:REASONS_MAX]
     if reason:
