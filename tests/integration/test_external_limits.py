@@ -108,7 +108,7 @@ def test_limits_that_cannot_be_are_refused_in_one_line(begin: Begin) -> None:
     done = amptree("limit", "energy_root")
     assert done.returncode == 2  # wrong usage
     assert (
-        "give limits (--power, --current, …), --json FILE, --clear or --heartbeat: one of these"
+        "give limits (--power, --current, …), --json FILE, --clear, --heartbeat or --cancel-delay: one of these"
         in done.stderr
     )
 
