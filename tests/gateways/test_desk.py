@@ -24,7 +24,7 @@ class Root(Handle):
         super().__init__("energy_root")
         self.commands: list[Command] = []
 
-    def tell(self, message: Any, key: object = None, after: object = None) -> bool:
+    def tell(self, message: Any, key: object = None, after: object = None, *, urgent: bool = False) -> bool:
         assert isinstance(message, Command)
         self.commands.append(message)
         return True

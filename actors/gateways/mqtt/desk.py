@@ -114,7 +114,7 @@ class Desk:
                 self._pending[command_id] = _Pending(message, way, target, told, until_s)
                 self._busy.add(message.topic)
                 top, handle = found
-                handle.tell(Command(id=command_id, origin=top, target=target, event=event))
+                handle.tell(Command(id=command_id, origin=top, target=target, event=event), urgent=True)
             case Reply(what, name, reply_to):
                 content = reply(self._below, self._gateway, what, name)
                 if content is not None:

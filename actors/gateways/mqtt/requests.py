@@ -107,9 +107,8 @@ class Reader:
             return Reply(way.verb, way.name, self._reply_to(message))
         module_id = self._topics.module_id(way.name)
         if module_id not in self._modules:
-            where = (
-                "below this controller" if module_id in self._site.modules else f"in site {self._site.name}"
-            )
+            known = module_id in self._site.modules or module_id in self._site.elsewhere
+            where = "below this controller" if known else f"in site {self._site.name}"
             raise AskError(f"no module {module_id[:80]!r} {where}")
         match way.verb:
             case topics.GET_CAPABILITIES:
