@@ -246,6 +246,7 @@ class Trunk(Member):
         alone = EnergyFlowRequest(uuid=self.id, node_type=NodeType.Generic)
         capacity = import_limits(self._with_limits(alone, now.wall_us, now).schedule_import[0])
         lowest = capacity.ac_max_current_A or capacity.total_power_W
+        wanted_W = [s.wants_W for s in evses if s.wants_W is not None]
         L1, L2, L3 = (sum(s.currents_A[phase] for s in evses) for phase in range(3))
         own = ModuleStatus(
             id=self.id,
@@ -253,7 +254,7 @@ class Trunk(Member):
             controller=self.settings.controller,
             state="fallback" if note else f"ok, {silent} silent" if silent else "ok",
             wants_A=sum(s.wants_A for s in evses if s.wants_A is not None),
-            wants_W=sum(s.wants_W for s in evses if s.wants_W is not None),
+            wants_W=sum(wanted_W) if wanted_W else None,
             granted=granted,
             committed=self.branch.ledger.committed(now.mono_s),
             in_force_A=sum(s.in_force_A for s in evses if s.in_force_A is not None),

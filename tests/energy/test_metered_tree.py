@@ -43,6 +43,7 @@ def test_a_load_that_is_declared_alone_is_kept_always() -> None:
     root, left, *_ = tree.cores["root"].report_status(at(tree.now_s))
     assert left.fixed_load == "20 A are kept for its fixed load"
     assert root.fixed_load == ""
+    assert (left.wants_A, left.wants_W) == (64.0, None), "nobody asks for watts, which is not to ask for 0"
 
 
 def test_a_meter_that_dies_leaves_the_cars_what_is_declared_does() -> None:
