@@ -59,7 +59,7 @@ class HostedGateway:
             self._handle.attach(
                 MqttGateway.start(self._loop, self._gateway, self._below, self._handle, self._show)
             )
-        except Exception:
+        except Exception:  # whatever is wrong with it, the site goes on; it is tried again
             LOG.exception("gateway %s cannot be begun; the site goes on without it", self._gateway.id)
 
     def _show(self, status: GatewayStatus) -> None:

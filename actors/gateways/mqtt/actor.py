@@ -79,7 +79,7 @@ class MqttGateway(LoopActor):
         self._topics = Topics(self._site, config.topic_prefix, gateway.id, discovery_prefix)
         self._modules = below.modules
         now_s = clock.steady_s()
-        self._desk = Desk(gateway, below, self._topics, self._send, self._announce, now_s)
+        self._desk = Desk(gateway, below, self._topics, self._answer, self._announce, now_s)
         self._broker: Broker | None = None
         self._begin_due_s = 0.0
         self._up = False
@@ -215,18 +215,12 @@ class MqttGateway(LoopActor):
             for topic, content in announcements(self._site, self.gateway, self._topics, self._modules):
                 self._send(topic, content, retain=True)
 
-    def _send(
-        self,
-        topic: str,
-        content: bytes,
-        *,
-        qos: int = 0,
-        retain: bool = False,
-        correlation: bytes | None = None,
-    ) -> bool:
-        if self._broker is None:
-            return False
-        return self._broker.publish(topic, content, qos=qos, retain=retain, correlation=correlation)
+    def _send(self, topic: str, content: bytes, *, qos: int = 0, retain: bool = False) -> bool:
+        return self._broker is not None and self._broker.publish(topic, content, qos=qos, retain=retain)
+
+    def _answer(self, topic: str, content: bytes, correlation: bytes | None) -> bool:
+        broker = self._broker
+        return broker is not None and broker.publish(topic, content, qos=1, correlation=correlation)
 
     # --- telling -------------------------------------------------------------------------------------
 

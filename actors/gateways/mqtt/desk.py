@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -30,18 +30,8 @@ DROPPED_EACH_S = 1.0
 """Between two answers that tell of messages that were dropped."""
 
 
-class Send(Protocol):
-    """Publishes; whether it was taken."""
-
-    def __call__(
-        self,
-        topic: str,
-        content: bytes,
-        *,
-        qos: int = 0,
-        retain: bool = False,
-        correlation: bytes | None = None,
-    ) -> bool: ...
+Answer = Callable[[str, bytes, bytes | None], bool]
+"""Publishes to a topic, with the correlation data of what is answered; whether it was taken."""
 
 
 class _Pending(Struct):
@@ -60,7 +50,7 @@ class Desk:
         gateway: Gateway,
         below: Below,
         topics: Topics,
-        send: Send,
+        answer: Answer,
         announce: Callable[[], None],
         now_s: float,
     ) -> None:
@@ -70,7 +60,7 @@ class Desk:
         self._gateway = gateway
         self._below = below
         self._topics = topics
-        self._send = send
+        self._answer_to = answer
         self._announce = announce
         self._reader = Reader(below.site, below.modules, topics)
         self._life = secrets.token_hex(8)
@@ -118,7 +108,7 @@ class Desk:
             case Reply(what, name, reply_to):
                 content = reply(self._below, self._gateway, what, name)
                 if content is not None:
-                    self._send(reply_to, content, qos=1, correlation=message.correlation)
+                    self._answer_to(reply_to, content, message.correlation)
             case Renew():
                 self._announce()
             case Nothing(""):
@@ -177,7 +167,7 @@ class Desk:
         answer |= {k: v for k, v in (("told", told), ("error", error), ("warning", warning)) if v is not None}
         content = msgspec.json.encode(answer)
         if not quiet:
-            self._send(self._topics.answers(way), content, qos=1)
+            self._answer_to(self._topics.answers(way), content, None)
         reply_to = None if message is None else message.reply_to
         if message is not None and reply_to is not None and self._topics.fault_of_reply(reply_to) is None:
-            self._send(reply_to, content, qos=1, correlation=message.correlation)
+            self._answer_to(reply_to, content, message.correlation)
