@@ -4,7 +4,8 @@ What the hardware was told may be in force until it has run out on the hardware'
 reading bears the mark of something told later: messages to hardware keep their order, so nothing told
 before can come after it. What was in force lately may still flow, since cars need their settle time;
 only an open contactor proves that nothing does. A low current proves nothing: the car may not have
-reacted yet, and take all that it was offered.
+reacted yet, and take all that it was offered. A high one proves that it may flow, whatever the hardware
+says of its limits.
 
 A reading may be old when it comes. So its mark and its contactor are proof of what was before it was
 made, and its limit, which may be over, of nothing that was not told.
@@ -25,6 +26,8 @@ from actors.energy.messages import Reading
 
 TOLD_MAX = 64
 """Told and not confirmed; beyond it the two oldest count as one."""
+SLACK_A, SLACK_PART = 1.0, 0.02
+"""Of meters: so much more than what may flow is measured without meaning anything."""
 
 
 class _Told(Struct, frozen=True):
@@ -50,6 +53,8 @@ class Actuator:
         self._settle_s = settle_time_s * (1 + RHO)
         self._told: tuple[_Told, ...] = ()
         self._past: tuple[_Past, ...] = ()
+        self._measured: _Past | None = None
+        """More than may flow by all that stands here, as it was read last."""
         self._known_s = math.inf
         """From when on what stands here bounds what flows."""
         self._most = fallback
@@ -73,12 +78,25 @@ class Actuator:
             if told.mark == reading.mark:
                 self._confirm(now_s, own)
                 break
-        if not reading.contactor_closed or not reading.plugged_in:
+        if not reading.contactor_closed:
             if self._past:
                 self._past = tuple([past for past in self._past if not past.replaced])
                 self._same_until_s = -math.inf
             if self._known_s < math.inf:
                 self._known_s = now_s
+        self._note_flow(now_s, reading)
+
+    def _note_flow(self, now_s: float, reading: Reading) -> None:
+        """What flows may go on flowing for a settle time, also if it should not."""
+        flows_A = max(reading.currents_A)
+        if self._measured is None and flows_A <= SLACK_A:
+            return
+        if self._measured is not None:
+            self._measured, self._same_until_s = None, -math.inf
+        most = self.committed(now_s)
+        if most is not None and flows_A > most.import_A * (1 + SLACK_PART) + SLACK_A:
+            self._measured = _Past(Amount(flows_A, reading.power_W), now_s + self._settle_s, replaced=True)
+            self._same_until_s = -math.inf
 
     def _confirm(self, now_s: float, own: int) -> None:
         """The hardware holds what it was told as number `own`, and nothing from before."""
@@ -105,6 +123,8 @@ class Actuator:
         if self._past and min([past.until_s for past in self._past]) <= now_s:
             self._past = tuple([past for past in self._past if past.until_s > now_s])
             self._same_until_s = -math.inf
+        if self._measured is not None and self._measured.until_s <= now_s:
+            self._measured, self._same_until_s = None, -math.inf
 
     def committed(self, now_s: float) -> Amount | None:
         """The most that may flow now; None while that is not known."""
@@ -116,7 +136,7 @@ class Actuator:
         most, same_until_s = self._fallback, math.inf
         for told in self._told:
             most, same_until_s = largest(most, told.amount), min(same_until_s, told.until_s)
-        for past in self._past:
+        for past in self._past if self._measured is None else (*self._past, self._measured):
             most, same_until_s = largest(most, past.amount), min(same_until_s, past.until_s)
         self._most, self._same_until_s = most, same_until_s
         return most
@@ -124,7 +144,7 @@ class Actuator:
     def due_s(self, now_s: float) -> float | None:
         """When `committed` changes by itself; None when it does not."""
         due_s = self._known_s if now_s < self._known_s else math.inf
-        for past in self._past:
+        for past in self._past if self._measured is None else (*self._past, self._measured):
             if now_s < past.until_s < due_s:
                 due_s = past.until_s
         return due_s if due_s < math.inf else None
