@@ -17,6 +17,7 @@ from actors import clock, identities
 from actors.build import build_core
 from actors.deaths import Deaths
 from actors.drivers import Driver
+from actors.drivers.chargers import charger_drivers
 from actors.drivers.plant import PlantDriver
 from actors.energy.lease import longest_grant_s
 from actors.energy.ledger import STRETCH
@@ -105,7 +106,7 @@ class Controller:
         keys: Keys,
         injection: Injection | None = None,
     ) -> None:
-        """`injection` are faults on purpose, for tests."""
+        """`injection` are faults on purpose, for tests. Raises DriverError."""
         self.site = site
         self.name = name
         self._where = where
@@ -116,7 +117,9 @@ class Controller:
         self._cores: dict[str, Core] = {}
         self._deaths = Deaths(DEATHS_MAX, DEATHS_WINDOW_S)
         self._switchboard = Switchboard(site, name, self._handles, self._state)
-        self._drivers: list[Driver] = []
+        board = self._switchboard
+        board.drivers = charger_drivers(site, name, board.from_hardware)
+        self._drivers: list[Driver] = list(dict.fromkeys(board.drivers.values()))
         below = Below(site, name, self._handles)
         self._gateways = [HostedGateway(site.gateways[g], below) for g in site.controllers[name].gateways]
         # A thread for all EVSEs, and one for each node: what a market or a disk holds up is then no EVSE.
@@ -141,6 +144,8 @@ class Controller:
                 else:
                     loop.start()
                 stack.callback(loop.stop)
+            for driver in self._drivers:
+                stack.callback(driver.stop)
             stack.callback(self._end_actors)
             for module_id in self._handles:
                 self._begin(module_id)
@@ -177,14 +182,14 @@ class Controller:
                 peer=identities.controller(parent),
                 message_max_B=MESSAGE_MAX_B,
             )
-        evses = [m for m in self._handles if self._is_evse(m)]
+        evses = [m for m in self._handles if self._is_evse(m) and m not in board.drivers]
         meters = [m for m in self._handles if self.site.modules[m].meter is not None]
         if evses or meters:
             driver = PlantDriver(
                 wire, self._where.plant, evses, board.from_hardware, meters, board.from_meter
             )
             self._drivers.append(driver)
-            board.drivers = dict.fromkeys(evses, driver)
+            board.drivers |= dict.fromkeys(evses, driver)
 
     def _begin(self, module_id: str) -> None:
         """Begin a life of a module's actor."""

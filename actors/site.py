@@ -11,12 +11,14 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
+from actors.drivers.kinds import Chargers
 from actors.energy.external import SourceConfig
 from actors.energy.fixed_load import MeterConfig
 from actors.energy.modules import EnergyNodeConfig, EvseManagerConfig
 from actors.energy.types import EnergyManagerConfig
 
 __all__ = [
+    "Chargers",
     "Controller",
     "EnergyManagerConfig",
     "EnergyNodeConfig",
@@ -104,6 +106,8 @@ class Controller(Struct, frozen=True, kw_only=True):
     """All of the tree that it hosts, depth-first."""
     gateways: tuple[str, ...] = ()
     """What links it with the outside world."""
+    chargers: tuple[str, ...] = ()
+    """What links its EVSEs with their chargers."""
 
 
 class Ignored(Struct, frozen=True, kw_only=True):
@@ -130,6 +134,7 @@ class Site(Struct, frozen=True, kw_only=True):
     controllers: dict[str, Controller]
     plant: PlantConfig = PlantConfig()
     gateways: dict[str, Gateway] = {}
+    chargers: dict[str, Chargers] = {}
     ignored: tuple[Ignored, ...] = ()
     digest: str = ""
     """Of all that must be the same on every controller."""

@@ -13,7 +13,9 @@ from typing import Any
 import msgspec
 
 from actors.config import ConfigError, load_site
+from actors.drivers.kinds import OcppChargersConfig
 from actors.site import (
+    Chargers,
     Controller,
     EnergyManagerConfig,
     EnergyNodeConfig,
@@ -80,6 +82,11 @@ def as_text(site: Site) -> Iterator[str]:
         yield from _wrapped(head, indent, _described(site, module))
         for source in module.sources:
             yield from _wrapped(indent, indent, f"source {source.name}: {_source(source)}")
+    if site.chargers:
+        yield ""
+        for chargers in site.chargers.values():
+            host = next(c.name for c in site.controllers.values() if chargers.id in c.chargers)
+            yield from _wrapped("", "    ", f"{chargers.id}  {chargers.kind}  {host}  {_chargers(chargers)}")
     if site.gateways:
         yield ""
         for gateway in site.gateways.values():
@@ -115,6 +122,7 @@ def as_json(site: Site) -> dict[str, Any]:
         "digest": site.digest,
         "controllers": msgspec.to_builtins(site.controllers),
         "tree": tree(site.root),
+        "chargers": msgspec.to_builtins(site.chargers),
         "gateways": msgspec.to_builtins(site.gateways),
         "ignored": msgspec.to_builtins(site.ignored),
     }
@@ -188,6 +196,18 @@ def _gateway(gateway: Gateway) -> str:
         "takes limits" if config.accept_limits else "takes no limits",
         *(["announces the site to Home Assistant"] if config.home_assistant else []),
     ]
+    return ", ".join(parts)
+
+
+def _chargers(chargers: Chargers) -> str:
+    config = chargers.config
+    match config:
+        case OcppChargersConfig():
+            parts = [
+                f"{config.host}:{config.port}{' with TLS' if config.cert_file else ''}",
+                "without passwords" if config.without_passwords else "chargers are known",
+                f"limits of {config.min_lease_s} s or more",
+            ]
     return ", ".join(parts)
 
 

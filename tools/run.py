@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from actors import identities
+from actors.drivers import DriverError
 from actors.rundir import AlreadyRunningError, RunDir, RunDirError, state_dir
 from tools import logs
 from tools.errors import UserError
@@ -71,7 +72,7 @@ def run(options: argparse.Namespace) -> int:
             code = controller.run(stop, manager.beat)
             manager.stopping()
             return code
-    except (AddressError, RunDirError, AlreadyRunningError) as error:
+    except (AddressError, DriverError, RunDirError, AlreadyRunningError) as error:
         raise UserError(str(error)) from error
 
 

@@ -126,8 +126,9 @@ def _folder(path: Path) -> Path:
 
 def _begin(site: Site, options: argparse.Namespace, supervisor: Supervisor, scratch: Path) -> None:
     state = scratch / "state"
-    # No part of the site runs, its hardware neither: nothing can hold a grant of a former life.
+    # No part of the site runs, its hardware neither: nothing can hold a grant of a former life. Chargers can.
     nodes = [m.id for m in site.modules.values() if not isinstance(m.config, EvseManagerConfig)]
+    nodes = [] if site.chargers else nodes
     if fault := StateFolder(state).begin_without_former_life(nodes):
         raise UserError(fault)
     common = [*logs.arguments(options), "--parent", str(os.getpid()), "--keys", str(scratch / "keys")]

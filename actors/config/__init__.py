@@ -23,6 +23,7 @@ from actors.config.fields import check_name, mapping
 from actors.config.grammar import Modules, read_modules
 from actors.config.hosting import check_address, host_all, read_controllers
 from actors.config.links import Tree, build_tree
+from actors.config.serving import check_leases, host_chargers
 from actors.site import Controller, Ignored, Module, PlantConfig, Site
 
 __all__ = ["ConfigError", "Fault", "load_site", "parse_site"]
@@ -62,6 +63,7 @@ def parse_site(text: str, name: str, path: str = "<text>") -> Site:
     check_modules(modules, faults)
     if tree is not None:
         check_fallbacks(tree, modules, faults)
+        check_leases(tree, modules, faults)
     declared = None
     if "controllers" in sections.others:
         declared = read_controllers(sections.others["controllers"], ("controllers",), modules, faults)
@@ -69,7 +71,8 @@ def parse_site(text: str, name: str, path: str = "<text>") -> Site:
     site_name = _name(sections.others, name, faults)
     faults.raise_if_any()
     assert tree is not None  # else there are faults
-    controllers = host_all(declared, tree, modules)
+    controllers = host_chargers(host_all(declared, tree, modules), modules, faults)
+    faults.raise_if_any()
     members = _members(tree, modules)
     site = Site(
         name=site_name,
@@ -79,6 +82,7 @@ def parse_site(text: str, name: str, path: str = "<text>") -> Site:
         controllers=controllers,
         plant=plant,
         gateways=modules.gateways,
+        chargers=modules.chargers,
         ignored=tuple(notes),
         digest=site_digest(members.values(), controllers.values()),
     )

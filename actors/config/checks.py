@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from actors.config.faults import Faults, did_you_mean
+from actors.config.chargers import check_driver
+from actors.config.faults import Faults
 from actors.config.grammar import Entry, Modules
 from actors.config.links import Tree
 from actors.site import EnergyManagerConfig, EnergyNodeConfig, EvseManagerConfig
 
-DRIVERS = ("plant",)
 MAX_SLOTS = 10_000
 """Intervals of a forecast; the market computes each."""
 _CRUMB_A = 1e-7  # of floating point: three fallbacks of 10.1 A fit into 30.3 A
@@ -36,11 +36,7 @@ def _check_evse(entry: Entry, config: EvseManagerConfig, faults: Faults) -> None
         )
     if config.charge_mode == "DC" and config.max_power_W is None:
         faults.add(path, "charge_mode DC needs max_power_W, the rated power on the grid side")
-    if config.driver not in DRIVERS:
-        remedy = did_you_mean(config.driver, DRIVERS)
-        faults.add(
-            (*path, "driver"), f'no driver "{config.driver[:40]}"; known: {", ".join(DRIVERS)}{remedy}'
-        )
+    check_driver(entry.id, config, path, faults)
 
 
 def _check_manager(entry: Entry, config: EnergyManagerConfig, faults: Faults) -> None:

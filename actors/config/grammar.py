@@ -19,10 +19,12 @@ from msgspec import Struct
 from msgspec.structs import fields, replace
 
 from actors.config import gateways
+from actors.config.chargers import read_chargers
 from actors.config.faults import Faults, Path, did_you_mean, nearest, one_line, shown, written
 from actors.config.fields import check_name, mapping, values
 from actors.config.meters import read_meter
 from actors.config.sources import read_sources
+from actors.drivers.kinds import CHARGERS, Chargers
 from actors.site import (
     EnergyManagerConfig,
     EnergyNodeConfig,
@@ -109,11 +111,12 @@ class Modules(Struct, frozen=True, kw_only=True):
     ours: dict[str, Entry]
     strangers: dict[str, str]
     gateways: dict[str, Gateway]
+    chargers: dict[str, Chargers]
 
 
 def read_modules(raw: dict[str, Any], path: Path, faults: Faults, notes: list[Ignored]) -> Modules:
     """All modules under `path`; what is not ours is noted, what is wrong becomes faults."""
-    modules = Modules(path=path, ours={}, strangers={}, gateways={})
+    modules = Modules(path=path, ours={}, strangers={}, gateways={}, chargers={})
     if len(raw) > MAX_MODULES:
         faults.add(path, f"at most {MAX_MODULES} modules, got {len(raw)}")
         faults.raise_if_any()
@@ -126,11 +129,13 @@ def read_modules(raw: dict[str, Any], path: Path, faults: Faults, notes: list[Ig
             modules.ours[module_id] = _read_module(module_id, kind, module, module_path, faults, notes)
         elif name in gateways.KINDS:
             modules.gateways[module_id] = gateways.read_gateway(module_id, module, module_path, faults)
+        elif name in CHARGERS:
+            modules.chargers[module_id] = read_chargers(module_id, name, module, module_path, faults)
         elif name is not None:
             remedy = misspelled_kind(name)
             connections = module.get("connections")
             of_tree = isinstance(connections, dict) and not connections.keys().isdisjoint((*_DOWN, _UP))
-            if remedy and (of_tree or nearest(name, gateways.KINDS, _NEAR_MISS)):
+            if remedy and (of_tree or nearest(name, (*gateways.KINDS, *CHARGERS), _NEAR_MISS)):
                 faults.add((*module_path, "module"), f'unknown kind "{name}"{remedy}')
             modules.strangers[module_id] = name
             notes.append(Ignored(path=written(module_path), what=one_line(name, 80)))
@@ -139,7 +144,7 @@ def read_modules(raw: dict[str, Any], path: Path, faults: Faults, notes: list[Ig
 
 def misspelled_kind(stranger: str) -> str:
     """`; did you mean "EvseManager"?` for a kind that is nearly one of ours, else nothing."""
-    return did_you_mean(stranger, (*CONFIGS, *gateways.KINDS), _NEAR_MISS)
+    return did_you_mean(stranger, (*CONFIGS, *gateways.KINDS, *CHARGERS), _NEAR_MISS)
 
 
 def _module_name(module: dict[str, Any], path: Path, faults: Faults, notes: list[Ignored]) -> str | None:

@@ -42,21 +42,27 @@ def read_controllers(raw: Any, path: Path, modules: Modules, faults: Faults) -> 
             faults.add((*path, name, "modules"), "hosts no module; list at least one")
         own: list[str] = []
         gateways: list[str] = []
+        chargers: list[str] = []
         for index, module_id in enumerate(declared.modules):
             place = (*path, name, "modules", index)
             if not isinstance(module_id, str):
                 faults.add(place, f"expected a module's name, got {shown(module_id)}")
-            elif module_id not in modules.ours and module_id not in modules.gateways:
+            elif not any(module_id in known for known in (modules.ours, modules.gateways, modules.chargers)):
                 faults.add(place, _unknown(module_id, modules))
             elif module_id in listed_by:
                 faults.add(place, f"duplicate name: {module_id} is hosted by {listed_by[module_id]} already")
             else:
                 listed_by[module_id] = name
-                (own if module_id in modules.ours else gateways).append(module_id)
-        if gateways and not own:
+                kinds = ((own, modules.ours), (gateways, modules.gateways), (chargers, modules.chargers))
+                next(found for found, known in kinds if module_id in known).append(module_id)
+        if (gateways or chargers) and not own:
             faults.add((*path, name, "modules"), "hosts no module of the tree; list at least one")
         controllers[name] = Controller(
-            name=name, listen=declared.listen, modules=tuple(own), gateways=tuple(gateways)
+            name=name,
+            listen=declared.listen,
+            modules=tuple(own),
+            gateways=tuple(gateways),
+            chargers=tuple(chargers),
         )
     for entry in modules.ours.values():
         if entry.kind == "EnergyManager" and entry.id not in listed_by:
@@ -97,6 +103,7 @@ def host_all(declared: dict[str, Controller] | None, tree: Tree, modules: Module
             listen=c.listen,
             modules=tuple(hosted[name]),
             gateways=(*c.gateways, *others) if name == host[tree.root] else c.gateways,
+            chargers=c.chargers,
         )
         for name, c in declared.items()
     }

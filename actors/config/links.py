@@ -124,9 +124,10 @@ class _Links:
         """The module that a link names; None where it is not ours, with a fault where it should be."""
         if link.target in self._ours:
             return self._ours[link.target]
-        if link.target in self._modules.gateways:
-            gateway = self._modules.gateways[link.target]
-            self.fault(link.path, f"{gateway.id} is a {gateway.kind}, which is no part of the energy tree")
+        beside = self._modules.gateways.get(link.target) or self._modules.chargers.get(link.target)
+        if beside is not None:
+            told = f"{beside.id} is of kind {beside.kind}, which is no part of the energy tree"
+            self.fault(link.path, told)
             return None
         if link.target not in self._modules.strangers:
             remedy = did_you_mean(link.target, self._ours)

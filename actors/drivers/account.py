@@ -135,7 +135,8 @@ class Account:
         if command.t_echo_s > now_s:
             return f"it answers a reading of {command.t_echo_s - now_s:.3f} s ahead"
         if command.t_echo_s < self._newest_echo_s:
-            return f"it answers an older reading than the last, by {self._newest_echo_s - command.t_echo_s:.3f} s"
+            late_s = self._newest_echo_s - command.t_echo_s
+            return f"it answers an older reading than the last, by {late_s:.3f} s"
         if command.takes_over is not None and command.takes_over != self.mark(now_s):
             return f"mark {self.mark(now_s)!r} is in force, not {command.takes_over!r}"
         if not now_s < ends_s < math.inf:

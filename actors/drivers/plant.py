@@ -52,6 +52,9 @@ class PlantDriver:
         if self._meters:
             self._port.send(Watch(driver=self._life, evses=(), meters=self._meters), key="watch meters")
 
+    def stop(self) -> None:
+        """The wire ends its connection."""
+
     def _on_message(self, delivery: Delivery) -> None:
         message, evse_id = delivery.message, delivery.source
         if isinstance(message, Reading) and evse_id in self._served:

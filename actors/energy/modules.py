@@ -54,4 +54,6 @@ class EvseManagerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields
     settle_time_s: Positive = 11.0
     """Seconds within which a car's current is down after a lower limit."""
     driver: str = "plant"
-    """What drives the hardware: plant (simulated)."""
+    """What drives the hardware: plant (simulated) or ocpp."""
+    charger: str | None = None
+    """What its driver knows the charger by; by default the EVSE's own name."""

@@ -64,7 +64,8 @@ class Installation:
             if isinstance(m.config, EnergyNodeConfig) and m.config.fuse_limit_A is not None
         }
         self.fixed_A: dict[str, Currents] = {}
-        self.loads_A: dict[str, Currents] = {m: NOTHING for m in site.modules if m not in configs}
+        nodes = [m.id for m in site.modules.values() if m.kind != "EvseManager"]
+        self.loads_A: dict[str, Currents] = dict.fromkeys(nodes, NOTHING)
         """Of every node."""
         self._summed_A: dict[str, Currents] = dict.fromkeys(self.evses, NOTHING)
         """What of each EVSE is in the loads of the nodes."""

@@ -135,7 +135,7 @@ class _Reader:
         self.faults = Faults()
         self._wired = wire(site)
         self._evses = evse_configs(site)
-        self._nodes = [module_id for module_id in site.modules if module_id not in self._evses]
+        self._nodes = [m.id for m in site.modules.values() if m.kind != "EvseManager"]
 
     def story(self, raw: Mapping[str, Any]) -> Story:
         path: Path = ("plant",)

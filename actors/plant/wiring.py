@@ -31,5 +31,9 @@ def wire(site: Site) -> dict[str, PhaseSet]:
 
 
 def evse_configs(site: Site) -> dict[str, EvseManagerConfig]:
-    """The configuration of each EVSE, in the tree's order."""
-    return {m.id: m.config for m in site.modules.values() if isinstance(m.config, EvseManagerConfig)}
+    """The configuration of each EVSE that it plays, in the tree's order."""
+    return {
+        m.id: m.config
+        for m in site.modules.values()
+        if isinstance(m.config, EvseManagerConfig) and m.config.driver == "plant"
+    }

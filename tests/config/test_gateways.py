@@ -69,7 +69,7 @@ def test_it_runs_with_the_root_unless_a_controller_lists_it() -> None:
         ),
         (
             "mqtt: {module: MqttGateway}\nlow: {module: EvseManager, connections: {energy_grid: mqtt}}",
-            "mqtt is a MqttGateway, which is no part of the energy tree",
+            "mqtt is of kind MqttGateway, which is no part of the energy tree",
         ),
         (
             "mqtt: {module: MqttGateway}\ncontrollers: {main: {modules: [root]}, outside: {modules: [mqtt]}}",

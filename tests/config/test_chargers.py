@@ -1,0 +1,147 @@
+"""Modules that link EVSEs with their chargers: what they say, whom they serve, and whether they can."""
+
+from __future__ import annotations
+
+import pytest
+
+from actors.config import ConfigError, parse_site
+from actors.drivers.kinds import OcppChargersConfig
+from actors.site import EvseManagerConfig, Site
+
+TREE = """
+root: {module: EnergyManager, config: {update_interval: 6}}
+floor: {module: EnergyNode, connections: {energy_grid: root}}
+evse: {module: EvseManager, config: {driver: ocpp}, connections: {energy_grid: floor}}
+other: {module: EvseManager, connections: {energy_grid: root}}
+"""
+CHARGERS = "chargers: {module: OcppChargers, config: {without_passwords: true}}\n"
+
+
+def load(text: str, tree: str = TREE) -> Site:
+    return parse_site(tree + text, "test")
+
+
+def faults(text: str, tree: str = TREE) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        load(text, tree)
+    return str(caught.value).splitlines()
+
+
+def test_it_runs_where_its_evses_are_and_is_no_part_of_the_tree() -> None:
+    site = load(CHARGERS)
+    assert list(site.modules) == ["root", "floor", "evse", "other"]
+    assert site.chargers["chargers"].config == OcppChargersConfig(without_passwords=True)
+    assert site.chargers["chargers"].driver == "ocpp"
+    assert {name: c.chargers for name, c in site.controllers.items()} == {"root": (), "floor": ("chargers",)}
+
+
+def test_a_controller_may_list_it() -> None:
+    listed = "controllers: {main: {modules: [root, chargers]}}"
+    assert load(CHARGERS + listed).controllers["main"].chargers == ("chargers",)
+
+
+def test_each_controller_with_such_evses_has_its_own() -> None:
+    tree = TREE.replace(
+        "other: {module: EvseManager,", "other: {module: EvseManager, config: {driver: ocpp},"
+    )
+    listed = "controllers: {main: {modules: [root, second]}, level: {modules: [floor]}}"
+    site = load(CHARGERS + CHARGERS.replace("chargers:", "second:") + listed, tree)
+    assert {name: c.chargers for name, c in site.controllers.items()} == {
+        "main": ("second",),
+        "level": ("chargers",),
+    }
+    (fault,) = faults(CHARGERS.replace("chargers:", "first:") + listed.replace(", second", ""), tree)[:1]
+    assert fault == (
+        "first: controllers main, level host EVSEs with driver: ocpp; each needs a module OcppChargers of its "
+        "own, listed among its modules under controllers"
+    )
+
+
+def test_an_evse_names_its_charger_and_the_connector_of_it() -> None:
+    tree = TREE.replace("{driver: ocpp}", "{driver: ocpp, charger: CP-0815, connector_id: 2}")
+    config = load(CHARGERS, tree).modules["evse"].config
+    assert isinstance(config, EvseManagerConfig)
+    assert (config.charger, config.connector_id) == ("CP-0815", 2)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "evse.config.driver: needs a module OcppChargers; there is none in this file"),
+        (
+            CHARGERS + "controllers: {main: {modules: [root, chargers]}, level: {modules: [floor]}}",
+            "evse.config.driver: needs a module OcppChargers at its controller, level; list one there under controllers",
+        ),
+        (
+            CHARGERS + "second: {module: OcppChargers, config: {without_passwords: true}}",
+            "second: controller floor hosts chargers already",
+        ),
+        (
+            "chargers: {module: OcppChargers}",
+            "chargers.config: no passwords_file: name a file with each charger's identity and password, or say "
+            "without_passwords: true where nobody else can connect",
+        ),
+        (
+            "chargers: {module: OcppChargers, config: {passwords_file: x, prot: 1}}",
+            'chargers.config.prot: unknown key; did you mean "port"?',
+        ),
+        (
+            "chargers: {module: OcppChargers, config: {passwords_file: x, without_passwords: true}}",
+            "chargers.config.without_passwords: not beside passwords_file: they have passwords, or none",
+        ),
+        (
+            "chargers: {module: OcppChargers, config: {passwords_file: x, cert_file: c}}",
+            "chargers.config: cert_file and key_file belong together",
+        ),
+        (
+            "chargers: {module: OcppChargers, config: {passwords_file: x, client_ca_file: c}}",
+            "chargers.config.client_ca_file: has no effect without cert_file and key_file",
+        ),
+        (
+            "chargers: {module: OcppChargers, config: {passwords_file: x, call_timeout_s: 40}}",
+            "chargers.config.call_timeout_s: 40 s are too long: a limit that was not answered must be told again in "
+            "time; at most half of min_lease_s, 30 s",
+        ),
+        (
+            "chargers: {module: OcppCharger}",
+            'chargers.module: unknown kind "OcppCharger"; did you mean "OcppChargers"?',
+        ),
+        (
+            CHARGERS
+            + "third: {module: EnergyNode, connections: {energy_trunk: [chargers], energy_grid: root}}",
+            "third.connections.energy_trunk[0]: chargers is of kind OcppChargers, which is no part of the energy tree",
+        ),
+    ],
+)
+def test_what_is_wrong_with_it_is_told(text: str, told: str) -> None:
+    assert told in faults(text)
+
+
+@pytest.mark.parametrize(
+    ("evse", "told"),
+    [
+        ("driver: ocp", 'evse.config.driver: no driver "ocp"; known: plant, ocpp; did you mean "ocpp"?'),
+        ("charger: CP1", "evse.config.charger: has no effect with the driver plant"),
+        (
+            'driver: ocpp, charger: "a:b"',
+            "evse.config.charger: expected a charger's identity, 1 to 48 letters, digits or any of * = + | @ . _ -, "
+            'got "a:b"',
+        ),
+    ],
+)
+def test_what_is_wrong_with_what_an_evse_says_of_it_is_told(evse: str, told: str) -> None:
+    assert told in faults(CHARGERS, TREE.replace("driver: ocpp", evse))
+
+
+def test_a_connector_belongs_to_one_evse() -> None:
+    twin = "twin: {module: EvseManager, config: {driver: ocpp, charger: evse}, connections: {energy_grid: floor}}"
+    assert faults(CHARGERS + twin) == ["twin.config: connector 1 of charger evse is that of evse already"]
+
+
+def test_limits_must_last_as_long_as_chargers_need() -> None:
+    tree = TREE.replace("update_interval: 6", "update_interval: 5")
+    assert faults(CHARGERS, tree) == [
+        "root.config.update_interval: a limit lasts 50 s, ten update intervals, and chargers can tell its chargers "
+        "none of less than 60 s; set update_interval to 6"
+    ]
+    assert load(CHARGERS.replace("true", "true, min_lease_s: 50, call_timeout_s: 25"), tree)
