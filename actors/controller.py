@@ -18,6 +18,7 @@ from actors.build import build_core
 from actors.deaths import Deaths
 from actors.drivers import Driver
 from actors.drivers.chargers import charger_drivers
+from actors.drivers.meters.making import MeterDriver, meter_drivers
 from actors.drivers.plant import PlantDriver
 from actors.energy.lease import longest_grant_s
 from actors.energy.ledger import STRETCH
@@ -120,6 +121,7 @@ class Controller:
         board = self._switchboard
         board.drivers = charger_drivers(site, name, board.from_hardware)
         self._drivers: list[Driver] = list(dict.fromkeys(board.drivers.values()))
+        self._meters: list[MeterDriver] = meter_drivers(site, name, self._handles, board.from_meter)
         below = Below(site, name, self._handles)
         self._gateways = [HostedGateway(site.gateways[g], below) for g in site.controllers[name].gateways]
         # A thread for all EVSEs, and one for each node: what a market or a disk holds up is then no EVSE.
@@ -128,6 +130,14 @@ class Controller:
 
     def _is_evse(self, module_id: str) -> bool:
         return isinstance(self.site.modules[module_id].config, EvseManagerConfig)
+
+    def _all_drivers(self) -> tuple[Driver | MeterDriver, ...]:
+        return (*self._drivers, *self._meters)
+
+    def _is_played(self, module_id: str) -> bool:
+        """Whether it has a meter of the plant's."""
+        module = self.site.modules[module_id]
+        return module.meter is not None and module.meter_link is None
 
     def run(self, stop: Stop, beat: Callable[[], None] = lambda: None) -> int:
         """Until `stop`; returns the exit code. `beat` is called some times a second while all is well: the
@@ -144,12 +154,12 @@ class Controller:
                 else:
                     loop.start()
                 stack.callback(loop.stop)
-            for driver in self._drivers:
+            for driver in self._all_drivers():
                 stack.callback(driver.stop)
             stack.callback(self._end_actors)
             for module_id in self._handles:
                 self._begin(module_id)
-            for driver in self._drivers:
+            for driver in self._all_drivers():
                 driver.tick()
             LOG.info("controller %s of site %s runs: %s", self.name, self.site.name, ", ".join(self._handles))
             return self._supervise(stop, wire, beat)
@@ -183,7 +193,7 @@ class Controller:
                 message_max_B=MESSAGE_MAX_B,
             )
         evses = [m for m in self._handles if self._is_evse(m) and m not in board.drivers]
-        meters = [m for m in self._handles if self.site.modules[m].meter is not None]
+        meters = [m for m in self._handles if self._is_played(m)]
         if evses or meters:
             driver = PlantDriver(
                 wire, self._where.plant, evses, board.from_hardware, meters, board.from_meter
@@ -228,7 +238,7 @@ class Controller:
                     self._handles[module_id].tell(Tick(), key="tick")
             if now_s >= driver_due_s:
                 driver_due_s = now_s + DRIVER_TICK_S
-                for driver in self._drivers:
+                for driver in self._all_drivers():
                     driver.tick()
             for gateway in self._gateways:
                 gateway.tick(now_s)

@@ -12,10 +12,12 @@ from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from actors.drivers.kinds import Chargers
+from actors.drivers.meters.links import Link as MeterLink
 from actors.energy.external import SourceConfig
 from actors.energy.fixed_load import MeterConfig
 from actors.energy.modules import EnergyNodeConfig, EvseManagerConfig
 from actors.energy.types import EnergyManagerConfig
+from actors.mqtt.config import BrokerConfig
 
 __all__ = [
     "Chargers",
@@ -51,27 +53,13 @@ class Module(Struct, frozen=True, kw_only=True):
     children: tuple[str, ...] = ()
     sources: tuple[SourceConfig, ...] = ()
     meter: MeterConfig | None = None
+    meter_link: MeterLink | None = None
+    """How the meter is reached; None: the plant plays it."""
 
 
-class MqttGatewayConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class MqttGatewayConfig(BrokerConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A connection to an MQTT broker, over which the site is watched and limits are set."""
 
-    host: str = "localhost"
-    port: Annotated[int, Meta(ge=1, le=65535)] | None = None
-    """By default 1883, with TLS 8883."""
-    mqtt_version: Literal[5, "3.1.1"] = 5
-    client_id: str | None = None
-    """By default amptree-SITE-MODULE; a broker knows a client again by it."""
-    keepalive_s: Annotated[int, Meta(ge=2, le=3600)] = 15
-    username: str | None = None
-    password_file: str | None = None
-    """Its first line is the password."""
-    tls: bool = False
-    ca_file: str | None = None
-    """Certificates of authorities that may vouch for the broker; by default those of the system."""
-    cert_file: str | None = None
-    key_file: str | None = None
-    """Of a client certificate, where the broker wants one."""
     topic_prefix: str = ""
     """Goes before all topics but those of Home Assistant: `garage/` makes garage/everest/…"""
     publish_interval_s: Annotated[float, Meta(ge=0.2, le=3600)] = 1.0
@@ -80,12 +68,6 @@ class MqttGatewayConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields
     home_assistant: bool = True
     """Announce the site to Home Assistant."""
     discovery_prefix: str = "homeassistant"
-
-    def port_in_use(self) -> int:
-        """The port that is named, else the usual one."""
-        if self.port is not None:
-            return self.port
-        return 8883 if self.tls else 1883
 
 
 class Gateway(Struct, frozen=True, kw_only=True):

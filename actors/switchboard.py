@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from actors import identities
 from actors.drivers import Driver
 from actors.energy.external import SavedSources
-from actors.energy.fixed_load import MeterReading
+from actors.energy.fixed_load import MeterReading, MeterTrouble
 from actors.energy.messages import Actuate, Command, Grant, Outcome, Reading, Report
 from actors.energy.request_checks import NOT_HEARD
 from actors.handle import Handle
@@ -97,9 +97,9 @@ class Switchboard:
         """A driver read its hardware."""
         self._handles[evse_id].tell(reading, key="reading")
 
-    def from_meter(self, node: str, reading: MeterReading) -> None:
-        """A driver read a node's meter."""
-        self._handles[node].tell(reading, key="meter")
+    def from_meter(self, node: str, reading: MeterReading | MeterTrouble) -> None:
+        """A driver read a node's meter, or could not."""
+        self._handles[node].tell(reading, key=type(reading).__name__)
 
     def from_link(self, delivery: Delivery) -> None:
         """A message came over a link."""

@@ -181,6 +181,7 @@ def _members(tree: Tree, modules: Modules) -> dict[str, Module]:
             children=tuple(tree.children[module_id]),
             sources=modules.ours[module_id].sources,
             meter=modules.ours[module_id].meter,
+            meter_link=modules.ours[module_id].meter_link,
         )
         for module_id in tree.order
     }

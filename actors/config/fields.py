@@ -107,6 +107,6 @@ def _described(expected: inspect.Type) -> str:
             return "true or false"
         case inspect.StrType():
             return "text"
-        case inspect.ListType():
+        case inspect.ListType() | inspect.VarTupleType():
             return "a list"
     return "a mapping"

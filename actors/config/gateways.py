@@ -12,11 +12,13 @@ from typing import Any, Literal
 
 from actors.config.faults import Faults, Path, did_you_mean, shown
 from actors.config.fields import check_name, mapping, values
+from actors.mqtt.config import BrokerConfig
 from actors.site import Gateway, MqttGatewayConfig
 
 MQTT: Literal["MqttGateway"] = "MqttGateway"
 KINDS = (MQTT,)
 MAX_PREFIX = 64
+MAX_TOPIC = 512
 
 _KEYS = ("module", "config")
 _TOPIC = re.compile(r"[^+#$\x00-\x1f\x7f/][^+#\x00-\x1f\x7f]*")
@@ -37,8 +39,7 @@ def read_gateway(module_id: str, raw: dict[str, Any], path: Path, faults: Faults
 
 
 def _check(config: MqttGatewayConfig, path: Path, faults: Faults) -> None:
-    if not _HOST.fullmatch(config.host):
-        faults.add((*path, "host"), f"expected a name or address, got {shown(config.host)}")
+    check_broker(config, path, faults)
     for key in ("topic_prefix", "discovery_prefix"):
         prefix = getattr(config, key)
         if prefix and not (_TOPIC.fullmatch(prefix) and len(prefix.encode()) <= MAX_PREFIX):
@@ -46,6 +47,11 @@ def _check(config: MqttGatewayConfig, path: Path, faults: Faults) -> None:
             faults.add((*path, key), f"{told}; got {shown(prefix)}")
     if config.home_assistant and not config.discovery_prefix:
         faults.add((*path, "discovery_prefix"), "must not be empty")
+
+
+def check_broker(config: BrokerConfig, path: Path, faults: Faults) -> None:
+    """What must hold between the keys of a connection."""
+    check_host(config.host, path, faults)
     if config.password_file is not None and config.username is None:
         faults.add(path, "password_file without username")
     if (config.cert_file is None) != (config.key_file is None):
@@ -54,3 +60,16 @@ def _check(config: MqttGatewayConfig, path: Path, faults: Faults) -> None:
         for key in ("ca_file", "cert_file", "key_file"):
             if getattr(config, key) is not None:
                 faults.add((*path, key), "has no effect without tls: true")
+
+
+def check_host(host: str, path: Path, faults: Faults) -> None:
+    """A name or an address."""
+    if not _HOST.fullmatch(host):
+        faults.add((*path, "host"), f"expected a name or address, got {shown(host)}")
+
+
+def check_topic(topic: str, path: Path, faults: Faults) -> None:
+    """A topic that is listened to."""
+    if not _TOPIC.fullmatch(topic) or len(topic.encode(errors="replace")) > MAX_TOPIC:
+        told = f"expected a topic, at most {MAX_TOPIC} bytes, without wildcards"
+        faults.add(path, f"{told}; got {shown(topic)}")

@@ -25,6 +25,7 @@ from actors.config.fields import check_name, mapping, values
 from actors.config.meters import read_meter
 from actors.config.sources import read_sources
 from actors.drivers.kinds import CHARGERS, Chargers
+from actors.drivers.meters.links import Link as MeterLink
 from actors.site import (
     EnergyManagerConfig,
     EnergyNodeConfig,
@@ -102,6 +103,7 @@ class Entry(Struct, frozen=True, kw_only=True):
     up: tuple[Link, ...] = ()
     sources: tuple[SourceConfig, ...] = ()
     meter: MeterConfig | None = None
+    meter_link: MeterLink | None = None
 
 
 class Modules(Struct, frozen=True, kw_only=True):
@@ -179,6 +181,7 @@ def _read_module(
     down, up = _links(kind, connections, (*path, "connections"), faults)
     everest_only = "config_module" in module and "config" not in module
     config = _config(kind, module, path, faults, notes)
+    meter, meter_link = read_meter(module.get("meter"), config, (*path, "meter"), faults)
     return Entry(
         id=module_id,
         path=path,
@@ -188,7 +191,8 @@ def _read_module(
         down=tuple(down),
         up=tuple(up),
         sources=read_sources(module.get("external_limits"), (*path, "external_limits"), faults),
-        meter=read_meter(module.get("meter"), config, (*path, "meter"), faults),
+        meter=meter,
+        meter_link=meter_link,
     )
 
 

@@ -40,8 +40,13 @@ STEP_A = 0.5
 """The load is counted in steps of this, rounded up, so that it does not change with every reading."""
 NOT_YET = "its meter has not told enough yet"
 BELIEVABLE_A = 1e6
+"""More no meter shows at all; where there is a fuse, more than"""
+BELIEVABLE_FUSES = 20.0
+"""times that is no current, but a wrong unit: the fuse would be gone."""
+TOGETHER_S = 0.1
+"""Readings that come so soon after another count as one, each phase with its highest."""
 MOST_READINGS = 1000
-"""That are remembered; a meter that says more is not heard more often."""
+"""That are remembered."""
 
 
 class MeterConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -68,17 +73,28 @@ class MeterReading(Struct, frozen=True, kw_only=True):
     """The meter's own clock, or anything else that goes on while it measures; None: it has none."""
 
 
+class MeterTrouble(Struct, frozen=True, kw_only=True):
+    """Why a driver has no reading for now, in a few words."""
+
+    why: str
+
+
 class FixedLoad:
     """The fixed load of one node. Times are monotonic seconds; `update` after whatever was told."""
 
-    def __init__(self, declared_A: float, meter: MeterConfig | None, now_s: float) -> None:
-        """`declared_A` is the most that it may draw, ampere per phase."""
+    def __init__(
+        self, declared_A: float, meter: MeterConfig | None, now_s: float, fuse_A: float | None = None
+    ) -> None:
+        """`declared_A` is the most that it may draw, `fuse_A` the fuse there; ampere per phase."""
         self._declared_A = declared_A
+        self._believable_A = BELIEVABLE_A if fuse_A is None else min(BELIEVABLE_A, BELIEVABLE_FUSES * fuse_A)
         self.meter = meter
         self.counted_A = declared_A
         """Taken out of what is handed out."""
         self.fault = "" if meter is None else NOT_YET
         """Why the declared load counts although there is a meter."""
+        self._trouble = ""
+        """Why there was no reading of late."""
         self.due_s = math.inf
         self._last: MeterReading | None = None
         self._heard_s = self._changed_s = now_s
@@ -96,13 +112,26 @@ class FixedLoad:
 
     def hear(self, now_s: float, reading: MeterReading, most_A: float) -> None:
         """Take a reading; `most_A` is all that the cars may draw at most, per phase."""
-        if self.meter is None or not all(abs(current_A) <= BELIEVABLE_A for current_A in reading.currents_A):
+        if self.meter is None:
             return
+        if not all(abs(current_A) <= self._believable_A for current_A in reading.currents_A):
+            shown = ", ".join(f"{current_A:.6g}" for current_A in reading.currents_A)
+            self.hear_trouble(MeterTrouble(why=f"it shows {shown} A, which cannot be"))
+            return
+        self._trouble = ""
         if reading != self._last:
             self._last, self._changed_s = reading, now_s
         self._heard_s = now_s
-        self._readings.append((now_s, reading.currents_A))
+        if self._readings and now_s < self._readings[-1][0] + TOGETHER_S:
+            at_s, others_A = self._readings.pop()
+            self._readings.append((at_s, _highest(others_A, reading.currents_A)))
+        else:
+            self._readings.append((now_s, reading.currents_A))
         self._note(now_s, max(reading.currents_A) - most_A)
+
+    def hear_trouble(self, trouble: MeterTrouble) -> None:
+        """Take why there is no reading."""
+        self._trouble = trouble.why
 
     def note_cars(self, now_s: float, currents_A: Currents, told_s: float) -> None:
         """What all EVSEs below say that they draw together, each of them since `told_s`."""
@@ -134,7 +163,7 @@ class FixedLoad:
         """For the operator; nothing where there is no load."""
         if self.meter is None:
             return f"{self._declared_A:g} A are kept for its fixed load" if self._declared_A else ""
-        how = self.fault if self.fault else "measured"
+        how = f"{self.fault}: {self._trouble}" if self.fault and self._trouble else self.fault or "measured"
         return f"{self.counted_A:g} A are kept for its fixed load ({how})"
 
     def _judge(self, at_s: float, shown_A: Currents) -> None:
@@ -188,3 +217,7 @@ class FixedLoad:
         if self._samples:
             moments_s.append(self._samples[0][0] + self.meter.hold_s + 1e-3)
         return min((at_s for at_s in moments_s if at_s > now_s), default=math.inf)
+
+
+def _highest(one: Currents, other: Currents) -> Currents:
+    return (max(one[0], other[0]), max(one[1], other[1]), max(one[2], other[2]))

@@ -21,7 +21,7 @@ from actors.energy.amount import Amount, smallest
 from actors.energy.branch import Limits
 from actors.energy.effects import Effect, RunMarket, Say, ToParent
 from actors.energy.external import SavedSources
-from actors.energy.fixed_load import MeterReading
+from actors.energy.fixed_load import MeterReading, MeterTrouble
 from actors.energy.lease import Lease, longest_grant_s
 from actors.energy.memo import Memo
 from actors.energy.messages import (
@@ -45,7 +45,7 @@ LEAD_INTERVALS_MAX = 5
 FIRST_GRANT_INTERVALS = 2
 """A new life waits so long for its first grant."""
 
-Event = Report | Grant | MarketAnswer | EpochKept | Command | Outcome | MeterReading | None
+Event = Report | Grant | MarketAnswer | EpochKept | Command | Outcome | MeterReading | MeterTrouble | None
 
 
 class NodeCore(Trunk):
@@ -117,6 +117,8 @@ class NodeCore(Trunk):
             case MeterReading():
                 flows = self.branch.ledger.committed(now.mono_s)
                 self.fixed_load.hear(now.mono_s, event, math.inf if flows is None else flows.import_A)
+            case MeterTrouble():
+                self.fixed_load.hear_trouble(event)
             case None:
                 pass
         told, rose = self._watch_load(now)

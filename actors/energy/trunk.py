@@ -89,7 +89,8 @@ class Trunk(Member):
             digest=settings.config_digest,
             levels=settings.height,
         )
-        self.fixed_load = FixedLoad(settings.fixed_load_A, settings.meter, now.mono_s)
+        fuse_A = value_of(settings.limits.ac_max_current_A)
+        self.fixed_load = FixedLoad(settings.fixed_load_A, settings.meter, now.mono_s, fuse_A)
         declared = _amount_of(settings.limits if settings.meter is not None else self._fuse_for_evses())
         self._fuse = replace(_amount_of(settings.limits), import_A=declared.import_A)
         """What no exposures may exceed: a load that is measured changes, a declared one does not."""

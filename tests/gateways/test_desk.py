@@ -9,9 +9,10 @@ from actors.energy.external import SetLimits
 from actors.energy.messages import Command, Outcome
 from actors.gateways.gathering import Below
 from actors.gateways.mqtt.desk import ANSWER_TIMEOUT_S, COMMANDS_EACH_S, DROPPED_EACH_S, Desk
-from actors.gateways.mqtt.intake import QUEUE_MAX, arrived
+from actors.gateways.mqtt.intake import QUEUE_MAX
 from actors.gateways.mqtt.topics import Topics
 from actors.handle import Handle
+from actors.mqtt.message import arrived
 from tests.gateways.mqtt_sites import TEXT, site
 
 AT = "everest/garage"

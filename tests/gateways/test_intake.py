@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-from actors.gateways.mqtt.intake import (
-    PAYLOAD_MAX_B,
-    QUEUE_MAX,
-    TOPICS_MAX,
-    WAITING_MAX_B,
-    Intake,
-    arrived,
-)
+from actors.gateways.mqtt.intake import QUEUE_MAX, TOPICS_MAX, WAITING_MAX_B, Intake
+from actors.mqtt.message import PAYLOAD_MAX_B, arrived
 
 
 def drain(intake: Intake) -> list[tuple[str, bytes]]:

@@ -9,9 +9,9 @@ import pytest
 
 from actors.energy.external import CancelDelay, ClearLimits, Heartbeat, SetLimits
 from actors.energy.types import LimitsReq, NumberWithSource
-from actors.gateways.mqtt.intake import PAYLOAD_MAX_B, arrived
 from actors.gateways.mqtt.requests import Ask, AskError, Nothing, Reader, Renew, Reply, Tell
 from actors.gateways.mqtt.topics import Topics
+from actors.mqtt.message import PAYLOAD_MAX_B, arrived
 from tests.gateways.mqtt_sites import site
 
 SITE = site()

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from actors.gateways.mqtt.intake import PAYLOAD_MAX_B
+from actors.mqtt.message import PAYLOAD_MAX_B
 from tests.integration.brokers import Listener, Mosquitto, broker, needs_mosquitto
 from tests.integration.conftest import RunningSite, amptree, plugged, site_data, wait_for
 

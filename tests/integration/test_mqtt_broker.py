@@ -16,8 +16,8 @@ import pytest
 from actors.clock import steady_s
 from actors.gateways.gathering import Below
 from actors.gateways.hosting import REVIVE_S, HostedGateway
-from actors.gateways.mqtt.broker import Broker, BrokerError
-from actors.gateways.mqtt.intake import Arrived
+from actors.mqtt.broker import Broker, BrokerError
+from actors.mqtt.message import Arrived
 from actors.site import MqttGatewayConfig
 from tests.gateways.mqtt_sites import site
 from tests.integration.brokers import broker, needs_mosquitto
@@ -58,7 +58,7 @@ def connected(config: MqttGatewayConfig, folder: Path, ends: Ends) -> Iterator[B
         wait_for("connected", lambda: ends.ups > before)
         yield one
     finally:
-        one.stop("test/availability", b"offline")
+        one.stop()
         wait_for("its thread has ended", lambda: not one.running())
 
 
@@ -105,7 +105,7 @@ def test_tls_and_login_are_needed_where_the_broker_wants_them(tmp_path: Path) ->
             wait_for("it is refused", lambda told=refused: told.whys)  # type: ignore[misc]
             assert words in refused.whys[0]
             assert refused.ups == 0
-            other.stop("test/availability", b"offline")
+            other.stop()
 
 
 @needs_mosquitto
@@ -162,7 +162,7 @@ def test_an_absent_broker_is_told_and_no_error(tmp_path: Path) -> None:
     one.start()
     wait_for("it is told", lambda: ends.whys)
     assert ends.whys[0] == "Connection refused"
-    one.stop("test/availability", b"offline")
+    one.stop()
     wait_for("its thread has ended", lambda: not one.running())
 
 

@@ -18,15 +18,15 @@ from actors import clock
 from actors.energy.messages import ModuleStatus, OptimizerStatus, Outcome
 from actors.energy.types import valid_for_s
 from actors.gateways.gathering import Below, Gathering
-from actors.gateways.mqtt.broker import Broker, BrokerError
 from actors.gateways.mqtt.desk import Desk
 from actors.gateways.mqtt.everest_api import HEARTBEAT_S
 from actors.gateways.mqtt.home_assistant import announcements
-from actors.gateways.mqtt.intake import Arrived
 from actors.gateways.mqtt.telemetry import capabilities, telemetry
 from actors.gateways.mqtt.topics import Topics
 from actors.handle import WAKE, Handle
 from actors.loop import Loop, LoopActor
+from actors.mqtt.broker import Broker, BrokerError
+from actors.mqtt.message import Arrived
 from actors.site import Gateway
 from actors.tree_actor import Tick
 from actors.wiring import GatewayStatus
@@ -122,7 +122,7 @@ class MqttGateway(LoopActor):
 
     def _end(self) -> None:
         if self._broker is not None:
-            self._broker.stop(self._topics.availability, OFFLINE)
+            self._broker.stop()
             self._broker = None
 
     def _status(self) -> GatewayStatus:
@@ -204,8 +204,7 @@ class MqttGateway(LoopActor):
     def _is_down(self, why: str) -> None:
         now_s = clock.steady_s()
         self._up = False
-        where = f"{self.gateway.config.host}:{self.gateway.config.port_in_use()}"
-        self._told = f"not connected with {where}: {why}"
+        self._told = f"not connected with {self.gateway.config.address()}: {why}"
         if self._said[0] != why or now_s >= self._said[1] + SAID_EACH_S:
             self._said = (why, now_s)
             LOG.warning("%s is %s; the site goes on without it", self.gateway.id, self._told)

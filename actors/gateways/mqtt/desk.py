@@ -17,9 +17,10 @@ from actors.energy.messages import Command, Outcome
 from actors.gateways.gathering import Below
 from actors.gateways.mqtt import topics as names
 from actors.gateways.mqtt.everest_api import reply
-from actors.gateways.mqtt.intake import Arrived, Intake
+from actors.gateways.mqtt.intake import Intake
 from actors.gateways.mqtt.requests import AskError, Nothing, Reader, Renew, Reply, Tell
 from actors.gateways.mqtt.topics import Topics, Way
+from actors.mqtt.message import Arrived
 from actors.site import Gateway
 
 COMMANDS_EACH_S = 50.0

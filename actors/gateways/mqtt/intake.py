@@ -10,35 +10,14 @@ from __future__ import annotations
 import threading
 from collections import Counter, OrderedDict, deque
 
-from msgspec import Struct
+from actors.mqtt.message import Arrived
 
-PAYLOAD_MAX_B = 256 * 1024
-"""Of a message; the longest schedules that a node takes are smaller."""
 QUEUE_MAX = 8
 """Messages of a topic that wait."""
 TOPICS_MAX = 1_000
 """Topics that have messages waiting."""
 WAITING_MAX_B = 4 * 1024 * 1024
 """Of all messages that wait, together."""
-SHOWN = 200
-"""Bytes of a message that is too large, for the answer."""
-
-
-class Arrived(Struct, frozen=True, kw_only=True):
-    """A message from the broker."""
-
-    topic: str
-    payload: bytes
-    size: int
-    """Of the payload as it was; of one that is too large only the begin is kept."""
-    retained: bool = False
-    """It was not sent now, but kept by the broker from before."""
-    reply_to: str | None = None
-    correlation: bytes | None = None
-
-    def too_large(self) -> bool:
-        """Whether it was."""
-        return self.size > PAYLOAD_MAX_B
 
 
 class Intake:
@@ -100,24 +79,3 @@ class Intake:
         self.lost += 1
         if topic in self._dropped or len(self._dropped) < TOPICS_MAX:
             self._dropped[topic] += 1
-
-
-def arrived(
-    topic: str,
-    payload: bytes,
-    *,
-    retained: bool = False,
-    reply_to: str | None = None,
-    correlation: bytes | None = None,
-) -> Arrived:
-    """A message, of a payload that is too large only the begin."""
-    size = len(payload)
-    kept = payload if size <= PAYLOAD_MAX_B else payload[:SHOWN]
-    return Arrived(
-        topic=topic,
-        payload=kept,
-        size=size,
-        retained=retained,
-        reply_to=reply_to,
-        correlation=None if correlation is None else correlation[:PAYLOAD_MAX_B],
-    )

@@ -21,9 +21,9 @@ from actors.energy.external import (
 from actors.energy.external_checks import check_name
 from actors.gateways.limit_forms import FormError, is_prices, is_short, read_limits
 from actors.gateways.mqtt import topics
-from actors.gateways.mqtt.intake import PAYLOAD_MAX_B, Arrived
 from actors.gateways.mqtt.topics import Topics, Way
 from actors.json_text import Malformed, decoded
+from actors.mqtt.message import PAYLOAD_MAX_B, Arrived
 from actors.site import Site
 
 EVEREST_API = "everest_api"

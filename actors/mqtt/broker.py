@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from actors.gateways.mqtt.intake import Arrived, arrived
-from actors.site import MqttGatewayConfig
+from actors.mqtt.config import BrokerConfig
+from actors.mqtt.message import Arrived, arrived
 
 LOG = logging.getLogger("amptree.mqtt")
 
@@ -58,39 +58,43 @@ class Broker:
 
     def __init__(
         self,
-        config: MqttGatewayConfig,
+        config: BrokerConfig,
         client_id: str,
         folder: Path,
-        will: tuple[str, bytes],
+        will: tuple[str, bytes] | None,
         filters: Iterable[tuple[str, int]],
         *,
+        keeps: bool = True,
         on_message: Callable[[Arrived], None],
         on_up: Callable[[], None],
         on_down: Callable[[str], None],
     ) -> None:
         """Files are sought from `folder` on. `will`: topic and content that the broker tells when we are
-        gone. Raises BrokerError."""
+        gone. `keeps`: whether it keeps for us what is sent while we are away. Raises BrokerError."""
         self._paho, self._properties = _import_paho()
         self._config = config
+        self._keeps = keeps
+        self._will = will
         self._filters = list(filters)
         self._on_message, self._on_up, self._on_down = on_message, on_up, on_down
         self._five = config.mqtt_version == 5
         self._lock = threading.Lock()
         self._unsent = 0
         self.connected = False
-        self._client = self._make_client(client_id, folder, will)
+        self._client = self._make_client(client_id, folder)
         self._why = "it does not answer"
         self._ended = False
 
     @property
     def address(self) -> str:
         """For people."""
-        return f"{self._config.host}:{self._config.port_in_use()}"
+        return self._config.address()
 
     def start(self) -> None:
         """Begin to connect; an absent broker is no error."""
         config = self._config
-        five = {"clean_start": False, "properties": self._connect_properties()} if self._five else {}
+        start = {"clean_start": not self._keeps, "properties": self._connect_properties()}
+        five = start if self._five else {}
         self._client.connect_async(config.host, config.port_in_use(), config.keepalive_s, **five)
         self._client.loop_start()
 
@@ -98,10 +102,10 @@ class Broker:
         """Whether it still tries."""
         return not self._ended
 
-    def stop(self, topic: str, farewell: bytes) -> None:
-        """Say farewell and disconnect; takes FAREWELL_S at most. Idempotent."""
-        if self.connected:
-            info = self._client.publish(topic, farewell, qos=1, retain=True)
+    def stop(self) -> None:
+        """Tell the will as farewell and disconnect; takes FAREWELL_S at most. Idempotent."""
+        if self.connected and self._will is not None:
+            info = self._client.publish(*self._will, qos=1, retain=True)
             try:
                 info.wait_for_publish(FAREWELL_S)
             except (ValueError, RuntimeError):  # it could not be sent; the will says it
@@ -134,16 +138,16 @@ class Broker:
 
     # --- making --------------------------------------------------------------------------------------
 
-    def _make_client(self, client_id: str, folder: Path, will: tuple[str, bytes]) -> Any:
+    def _make_client(self, client_id: str, folder: Path) -> Any:
         config, paho = self._config, self._paho
         client = paho.Client(
             callback_api_version=paho.CallbackAPIVersion.VERSION2,
             client_id=client_id,
             protocol=paho.MQTTv5 if self._five else paho.MQTTv311,
-            # The broker keeps for us what is sent while we are away.
-            clean_session=None if self._five else False,
+            clean_session=None if self._five else not self._keeps,
         )
-        client.will_set(*will, qos=1, retain=True)
+        if self._will is not None:
+            client.will_set(*self._will, qos=1, retain=True)
         client.reconnect_delay_set(RECONNECT_MIN_S, RECONNECT_MAX_S)
         client.max_queued_messages_set(QUEUED_MAX)
         if config.username is not None:
@@ -173,7 +177,8 @@ class Broker:
         if not self._five:
             return None
         properties = self._properties.Properties(self._paho.PacketTypes.CONNECT)
-        properties.SessionExpiryInterval = SESSION_EXPIRY_S
+        if self._keeps:
+            properties.SessionExpiryInterval = SESSION_EXPIRY_S
         properties.MaximumPacketSize = PACKET_MAX_B
         return properties
 
@@ -264,7 +269,7 @@ def _import_paho() -> tuple[Any, Any]:
     return client, properties
 
 
-def _password(config: MqttGatewayConfig, folder: Path) -> str | None:
+def _password(config: BrokerConfig, folder: Path) -> str | None:
     if config.password_file is None:
         return None
     path = folder / config.password_file

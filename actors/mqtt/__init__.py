@@ -1,0 +1,1 @@
+"""MQTT, for all that is at a broker: the gateway, meters, chargers."""
