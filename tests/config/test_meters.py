@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from actors.config import ConfigError, parse_site
+from actors.drivers.meters.links import MODELS, ModbusMeter, MqttMeter, RegisterMap
 from actors.energy.fixed_load import MeterConfig
 from actors.site import Site
 
@@ -46,7 +47,7 @@ def test_a_node_keeps_what_the_nodes_below_it_have_declared() -> None:
             "fuse_limit_A: 63, fixed_load_A: 20",
             ", meter: {driver: plan}",
             {},
-            'node.meter.driver: no driver "plan"; known: plant; did you mean "plant"?',
+            'node.meter.driver: no driver "plan"; known: plant, mqtt, modbus; did you mean "plant"?',
         ),
         (
             "fuse_limit_A: 63, fixed_load_A: 20",
@@ -77,6 +78,88 @@ def test_a_node_keeps_what_the_nodes_below_it_have_declared() -> None:
 )
 def test_what_cannot_be(config: str, meter: str, more: dict[str, str], fault: str) -> None:
     assert any(fault in line for line in faults(config, meter, **more))
+
+
+NODE = "fuse_limit_A: 63, fixed_load_A: 20"
+ONE_PHASE = f"{NODE}, phase_count: 1"
+MQTT = "driver: mqtt, host: broker"
+MODBUS = "driver: modbus, host: 10.0.0.4"
+
+
+@pytest.mark.parametrize(
+    ("config", "meter", "link"),
+    [
+        (
+            NODE,
+            f"{MQTT}, tls: true, topic: x/y, values: [a.L1, a.L2, a.L3], timeout_s: 5",
+            MqttMeter(host="broker", tls=True, topic="x/y", values=("a.L1", "a.L2", "a.L3")),
+        ),
+        (
+            NODE,
+            f"{MQTT}, topics: [x/1, x/2, x/3], value: current, unit: W, margin_A: 5",
+            MqttMeter(host="broker", topics=("x/1", "x/2", "x/3"), value="current", unit="W"),
+        ),
+        (ONE_PHASE, f"{MQTT}, topic: x", MqttMeter(host="broker", topic="x")),
+        (
+            NODE,
+            f"{MODBUS}, model: sdm630, unit_id: 7",
+            ModbusMeter(host="10.0.0.4", unit_id=7, model="sdm630", registers=MODELS["sdm630"]),
+        ),
+        (
+            ONE_PHASE,
+            f"{MODBUS}, framer: rtu, registers: {{addresses: [9], type: int16, scale: 0.1, unit: mA}}",
+            ModbusMeter(
+                host="10.0.0.4",
+                framer="rtu",
+                registers=RegisterMap(addresses=(9,), type="int16", scale=0.1, unit="mA"),
+            ),
+        ),
+    ],
+)
+def test_how_a_meter_is_reached(config: str, meter: str, link: MqttMeter | ModbusMeter) -> None:
+    assert site(config, f", meter: {{{meter}}}").modules["node"].meter_link == link
+
+
+@pytest.mark.parametrize(
+    ("meter", "fault"),
+    [
+        (f"{MQTT}", "node.meter: expected either topic, with values, or topics, one for each phase"),
+        (f"{MQTT}, topic: x, values: [a]", "node.meter.values: expected a path for each of 3 phases, got 1"),
+        (f"{MQTT}, topic: x, values: [a, b, a]", "node.meter.values: two phases have the same path"),
+        (f"{MQTT}, topic: x, values: [a, b, 'c..d']", "node.meter.values[2]: expected names and positions"),
+        (f"{MQTT}, topic: 'x/#', values: [a, b, c]", "node.meter.topic: expected a topic, at most 512 bytes"),
+        (f"{MQTT}, topics: [x, y, y]", "node.meter.topics: expected a topic for each of 3 phases, got 2"),
+        (f"{MQTT}, topics: [x, y, z], values: [a]", "node.meter.values: is for topic"),
+        (f"{MQTT}, topics: [x, y, z], unit: V", "node.meter.unit: expected A, W, kW or mA, got"),
+        (f"{MQTT}, topics: [x, y, z], unit: W", "node.meter.margin_A: must cover reactive current"),
+        (f"{MQTT}, topics: [x, y, z], ca_file: x", "node.meter.ca_file: has no effect without tls: true"),
+        (f"{MQTT}, topics: [x, y, z], tpoic: x", 'node.meter.tpoic: unknown key; did you mean "topic"?'),
+        ("driver: modbus, model: sdm630", "node.meter.host: missing: where the meter or its gateway is"),
+        (f"{MODBUS}", "node.meter: expected either a model (sdm630, abb_b23, abb_b24) or registers"),
+        (f"{MODBUS}, model: sdm360", 'node.meter.model: no model "sdm360"; known: sdm630, abb_b23'),
+        (
+            f"{MODBUS}, registers: {{}}",
+            "node.meter.registers.addresses: expected one for each phase, 3, got 0",
+        ),
+        (
+            f"{MODBUS}, registers: {{addresses: [6, 7, 8]}}",
+            "node.meter.registers.addresses: a float32 takes 2 registers: 6 and 7 overlap",
+        ),
+        (
+            f"{MODBUS}, registers: {{addresses: [6, 8, 65535]}}",
+            "node.meter.registers.addresses: a float32 at 65535 goes beyond the last register",
+        ),
+        (
+            f"{MODBUS}, registers: {{addresses: [6, 8, -1]}}",
+            "node.meter.registers.addresses: expected a list",
+        ),
+        (f"{MODBUS}, registers: {{scale: 0, addresses: [6, 8, 10]}}", "registers.scale: must not be 0"),
+        (f"{MODBUS}, registers: {{adresses: [6, 8, 10]}}", 'unknown key; did you mean "addresses"?'),
+        (f"{MODBUS}, registers: {{type: int64}}", "expected float32, int16, int32, uint16 or uint32"),
+    ],
+)
+def test_what_cannot_be_of_a_link(meter: str, fault: str) -> None:
+    assert any(fault in line for line in faults(NODE, f", meter: {{{meter}}}"))
 
 
 def test_only_a_node_has_a_meter() -> None:

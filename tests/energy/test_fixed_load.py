@@ -6,7 +6,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors.energy.fixed_load import READING_S, STEP_A, UNSTEADY_S, FixedLoad, MeterConfig, MeterReading
+from actors.energy.fixed_load import (
+    READING_S,
+    STEP_A,
+    TOGETHER_S,
+    UNSTEADY_S,
+    FixedLoad,
+    MeterConfig,
+    MeterReading,
+    MeterTrouble,
+)
 from tests.energy.builders import assert_caught, mutated
 
 METER = MeterConfig(timeout_s=10.0, frozen_s=60.0, lag_s=0.5, hold_s=15.0, margin_A=1.0)
@@ -229,3 +238,45 @@ def test_each_broken_rule_is_found(name: str, monkeypatch: pytest.MonkeyPatch) -
     method, before, after = MUTANTS[name]
     monkeypatch.setattr(FixedLoad, method, mutated(getattr(FixedLoad, method), before, after))
     assert_caught(counts_enough, CHANGES)
+
+
+def test_why_a_meter_is_not_read_is_told_while_the_declared_load_counts() -> None:
+    load = metered()
+    load.hear_trouble(MeterTrouble(why="connection refused"))
+    load.update(0.0)
+    assert (
+        load.text()
+        == "20 A are kept for its fixed load (its meter has not told enough yet: connection refused)"
+    )
+    run(load, 0.0, 10.0, 3.0)
+    assert load.text() == "4 A are kept for its fixed load (measured)"
+    load.hear_trouble(MeterTrouble(why="connection reset"))
+    load.update(10.0)
+    assert load.text() == "4 A are kept for its fixed load (measured)", "it may be over in a second"
+    load.update(10.0 + METER.timeout_s)
+    fault = "its meter is silent for 10 s or more"
+    assert (load.fault, load.counted_A) == (fault, 20.0)
+    assert load.text() == f"20 A are kept for its fixed load ({fault}: connection reset)"
+
+
+@pytest.mark.parametrize("absurd_A", [math.nan, math.inf, -math.inf, 2e6, 20 * 63.0 + 1, -2e6])
+def test_what_cannot_be_is_no_reading_and_the_declared_load_counts(absurd_A: float) -> None:
+    load = FixedLoad(20.0, METER, 0.0, fuse_A=63.0)
+    run(load, 0.0, 10.0, 3.0)
+    assert load.counted_A == 4.0
+    for k in range(40):
+        show(load, 10.0 + k / 2, 3.0, absurd_A, 3.0)
+    assert load.counted_A == 20.0
+    assert "silent" in load.text()
+    assert "it shows 3, " in load.text()
+    assert "A, which cannot be" in load.text()
+
+
+def test_a_flood_of_readings_is_judged_by_its_highest() -> None:
+    load = metered()
+    for k in range(30_000):
+        load.hear(k / 10_000, MeterReading(currents_A=(12.0 if k == 777 else 3.0,) * 3), math.inf)
+    assert len(load._readings) <= 3.0 / TOGETHER_S + 1
+    load.note_cars(3.0, (0.0,) * 3, 3.0)
+    load.update(3.0)
+    assert load.counted_A == 13.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 
 from actors.mqtt.message import PAYLOAD_MAX_B
 from tests.integration.brokers import Listener, Mosquitto, broker, needs_mosquitto
-from tests.integration.conftest import RunningSite, amptree, plugged, site_data, wait_for
+from tests.integration.conftest import ROOT, RunningSite, amptree, plugged, site_data, wait_for
 
 pytestmark = needs_mosquitto
 
@@ -91,11 +92,36 @@ def test_a_site_is_watched_limited_and_tried_over_a_broker(
         assert answer(listener, f"{OWN}/energy_root/result")["told"] == "limits of mqtt_watts are cleared"
         wait_for("22 kW hold again", lambda: power_in_force_W(site) == pytest.approx(22e3, abs=10))
 
+        solar_battery_and_reserve(site, mosquitto, listener)
         prices(site, mosquitto, listener)
         grid_operator(site, mosquitto, listener)
         garbage(site, mosquitto, listener, tmp_path)
         flood(site, mosquitto, listener)
         broker_that_dies(site, mosquitto, listener)
+
+
+def solar_battery_and_reserve(site: RunningSite, mosquitto: Mosquitto, listener: Listener) -> None:
+    """The documentation's messages, as they stand there; the most restrictive wins."""
+    text = (ROOT / "docs" / "mqtt.md").read_text()
+    shown = re.findall(
+        r"mosquitto_pub -t (\S+) -m '(.*\"uuid\": \"(solar|battery|building_reserve)\".*)'", text
+    )
+    assert [source for _, _, source in shown] == ["solar", "building_reserve", "battery"]
+    for topic, message, source in shown:
+        assert topic == "everest/SITE/energy_root/set_limits"
+        mosquitto.pub(f"{OWN}/energy_root/set_limits", message)
+        answer(
+            listener,
+            f"{OWN}/energy_root/result",
+            ok=True,
+            told=f"limits of {source} are set until they are cleared",
+        )
+    lowest_W = min(json.loads(message)["limits_root_side"]["total_power_W"] for _, message, _ in shown)
+    wait_for("the least of them holds", lambda: power_in_force_W(site) == pytest.approx(lowest_W, abs=10))
+    for _, _, source in shown:
+        mosquitto.pub(f"{OWN}/energy_root/clear_limits", source)
+        answer(listener, f"{OWN}/energy_root/result", told=f"limits of {source} are cleared")
+    wait_for("22 kW hold again", lambda: power_in_force_W(site) == pytest.approx(22e3, abs=10))
 
 
 def prices(site: RunningSite, mosquitto: Mosquitto, listener: Listener) -> None:

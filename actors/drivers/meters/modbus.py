@@ -141,7 +141,8 @@ class _Line:
         try:
             _, writer = await asyncio.open_connection(self._where.host, self._where.port)
         except OSError as error:
-            return os.strerror(error.errno) if (error.errno or 0) > 0 else error.strerror or str(error)
+            number = error.errno or 0
+            return os.strerror(number) if number > 0 else error.strerror or str(error)
         writer.close()
         return "it closes the connection"
 
@@ -163,7 +164,8 @@ class _Line:
             self._answered = True
             self._teller.trouble(job.node, str(error))
         except _SilentError as error:
-            self._due_s[job.node] = clock.steady_s() + ASK_AGAIN_S
+            if len(self._jobs) > 1:
+                self._due_s[job.node] = clock.steady_s() + ASK_AGAIN_S
             self._teller.trouble(job.node, f"unit {link.unit_id} at {link.address()}: {error}")
             return False
         else:
