@@ -17,7 +17,7 @@ import msgspec
 from msgspec.structs import replace
 
 from actors.energy.market import Memory, allocate
-from actors.energy.market.compiling import compile_tree
+from actors.energy.market.plain_tree import read_tree
 from actors.energy.types import EnergyFlowRequest
 from tools.bench.families import FAMILIES, START_US, Family
 from tools.bench.rows import Row
@@ -71,7 +71,7 @@ def medians(family: Family, runs: int) -> dict[str, float]:
 
 def _run_new(family: Family, request: EnergyFlowRequest, _: int) -> list[float]:
     begin_s = time.process_time()
-    tree = compile_tree(request)
+    tree = read_tree(request)
     read_s = time.process_time()
     allocation, _memory = allocate(request, family.config, START_US, Memory(tree=tree))
     allocated_s = time.process_time()
@@ -87,7 +87,7 @@ def _run_changed(family: Family, request: EnergyFlowRequest, number: int) -> lis
     before_results = list(before)
     changed = changed_request(request, family.changed, number)
     begin_s = time.process_time()
-    tree = compile_tree(changed, memory.tree)
+    tree = read_tree(changed, memory.tree)
     read_s = time.process_time()
     allocation, _ = allocate(changed, family.config, START_US, Memory(memory.contexts, tree))
     allocated_s = time.process_time()

@@ -38,7 +38,7 @@ class Allocation(Sequence[EnforcedLimits]):
     @cached_property
     def report(self) -> Report:
         """Why everyone got what they got."""
-        return Report(self._outcome)
+        return Report(self._run)
 
     def __len__(self) -> int:
         return len(self._tree.uuids)
@@ -59,6 +59,8 @@ class Allocation(Sequence[EnforcedLimits]):
 
     def some(self, evses: Sequence[int]) -> list[EnforcedLimits]:
         """The limits of some EVSEs, by their numbers."""
+        if isinstance(self._run, PlainRun):
+            return self._run.results(evses)
         return Results(self._outcome).of(evses)
 
     def renewed(self, before: Allocation, results: Sequence[EnforcedLimits]) -> list[EnforcedLimits]:
@@ -97,10 +99,12 @@ class Allocation(Sequence[EnforcedLimits]):
 
     def now(self, uuid: str) -> LimitsRes:
         """Only what holds now: `limits_root_side` without the forecast."""
+        if isinstance(self._run, PlainRun):
+            return self._run.results((self._tree.number_of[uuid],), forecast=False)[0].limits_root_side
         return Results(self._now, forecast=False).of((self._tree.number_of[uuid],))[0].limits_root_side
 
     def active(self, *, named: bool = True) -> tuple[EnforcedLimits, ...]:
         """What holds now for every EVSE, without the forecast; without the sources unless `named`."""
-        if isinstance(self._run, PlainRun) and not named:
-            return self._run.bare()
+        if isinstance(self._run, PlainRun):
+            return tuple(self._run.results(range(len(self)), forecast=False, named=named))
         return tuple(Results(self._now, forecast=False, named=named).of(range(len(self))))

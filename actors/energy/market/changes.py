@@ -12,21 +12,7 @@ import numpy as np
 from actors.energy.market.arrays import Bools, Counts, Ints, once
 from actors.energy.market.entries import Direction
 from actors.energy.market.outcome import USED_UP_A, USED_UP_W, Outcome
-from actors.energy.types import EnergyFlowRequest
-
-
-def same_limits(one: EnergyFlowRequest, other: EnergyFlowRequest) -> bool:
-    """Whether two nodes say the same of themselves, whatever their children say."""
-    return one is other or (
-        one.schedule_import == other.schedule_import
-        and one.schedule_export == other.schedule_export
-        and one.schedule_setpoints == other.schedule_setpoints
-        and one.fallback_A == other.fallback_A
-        and one.fallback_W == other.fallback_W
-        and one.evse_state == other.evse_state
-        and one.energy_usage_root == other.energy_usage_root
-        and one.energy_usage_leaves == other.energy_usage_leaves
-    )
+from actors.energy.market.walking import same_limits
 
 
 def changed_evses(now: Outcome, before: Outcome) -> Ints:

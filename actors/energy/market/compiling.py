@@ -14,15 +14,13 @@ from operator import attrgetter
 import numpy as np
 
 from actors.energy.market.arrays import Bools
-from actors.energy.market.changes import same_limits
 from actors.energy.market.entries import Direction, Row, fallback_of, instant
 from actors.energy.market.errors import RequestError, joined
-from actors.energy.market.plain import MOST_EVSES
 from actors.energy.market.reading import careful_rows, check_length, read, read_carefully
 from actors.energy.market.setpoints import frequency_of, target_of
 from actors.energy.market.timetables import Timetables
 from actors.energy.market.tree import Changed, CompiledTree, NodeTargets, Shape
-from actors.energy.market.walking import Nodes, changed_nodes, check_names, path_of, walk
+from actors.energy.market.walking import Nodes, changed_nodes, check_names, path_of, same_limits, walk
 from actors.energy.types import EnergyFlowRequest, EvseState
 
 LEAST_EFFICIENCY = 1e-9
@@ -31,25 +29,28 @@ DIRECTIONS: tuple[Direction, ...] = ("import", "export")
 Fallbacks = dict[int, tuple[float, float]]
 
 
-def compile_tree(request: EnergyFlowRequest, before: CompiledTree | None = None) -> CompiledTree:
+def compile_tree(
+    request: EnergyFlowRequest,
+    before: CompiledTree | None = None,
+    walked: tuple[list[EnergyFlowRequest], Shape] | None = None,
+) -> CompiledTree:
     """Validate a request and turn it into numbers; RequestError with the path of the first fault.
 
-    `before` is a tree compiled earlier: its parts serve again where they are the same objects.
+    `before` is a tree compiled earlier: its parts serve again where they are the same objects. `walked` is what
+    the walk over the request found, where that is known.
     """
-    changed = None if before is None else changed_nodes(request, before)
+    changed = None if before is None else changed_nodes(request, before.nodes, before.shape)
     tree = None
     if before is not None and changed is not None:
         tree = _renewed(request, before, changed)
-    return tree or _compiled(request)
+    return tree or _compiled(request, *(walked or walk(request)))
 
 
-def _compiled(request: EnergyFlowRequest) -> CompiledTree:
-    nodes, shape = walk(request)
+def _compiled(request: EnergyFlowRequest, nodes: list[EnergyFlowRequest], shape: Shape) -> CompiledTree:
     places = range(len(nodes))
     schedules, targets, fallbacks = _read(nodes, places, shape.parent)
     _check_efficiencies(schedules, shape)
-    if len(shape.evses) > MOST_EVSES:
-        shape.prepare()
+    shape.prepare()
     return CompiledTree(
         request=request,
         nodes=nodes,
@@ -110,7 +111,7 @@ def _read(
 ) -> tuple[dict[Direction, Timetables], list[NodeTargets], Fallbacks]:
     """Schedules, setpoints and fallbacks of some nodes, which stand at `places` in the tree."""
     schedules: dict[Direction, Timetables] = {}
-    rows: dict[Direction, list[list[Row]]] = {"import": [], "export": []}
+    rows: dict[Direction, list[list[tuple[int, Row]]]] = {"import": [], "export": []}
     for direction in DIRECTIONS:
         timetables = read(nodes, direction)
         if timetables is not None:
@@ -171,22 +172,28 @@ def _times_us(schedules: dict[Direction, Timetables], targets: list[NodeTargets]
 
 
 def _session_over(evses: Nodes) -> Bools:
-    unplugged, finished = EvseState.Unplugged, EvseState.Finished
-    states = map(attrgetter("evse_state"), evses)
-    return np.array([each is unplugged or each is finished for each in states], dtype=np.bool_)
+    return np.array(list(map(is_session_over, evses)), dtype=np.bool_)
+
+
+def is_session_over(evse: EnergyFlowRequest) -> bool:
+    """Whether an EVSE's charging session is."""
+    return evse.evse_state is EvseState.Unplugged or evse.evse_state is EvseState.Finished
 
 
 def _check_efficiencies(schedules: dict[Direction, Timetables], shape: Shape) -> None:
-    """The product of a path's worst efficiencies must still tell a watt from none."""
     for direction, timetables in schedules.items():
         efficiency = timetables["efficiency"]
-        if efficiency is None:
-            continue
-        ranges = zip(timetables.first.tolist(), timetables.count.tolist(), strict=True)
-        worst = [min(efficiency[first : first + count].tolist()) for first, count in ranges]
-        for node, above in enumerate(shape.parent):
-            if above >= 0:
-                worst[node] *= worst[above]
-            if worst[node] < LEAST_EFFICIENCY:
-                path = joined(path_of(node, shape.parent), f"schedule_{direction}")
-                raise RequestError(path, f"the efficiencies down to here multiply to {worst[node]:g}")
+        if efficiency is not None:
+            ranges = zip(timetables.first.tolist(), timetables.count.tolist(), strict=True)
+            worst = [min(efficiency[first : first + count].tolist()) for first, count in ranges]
+            check_path_efficiencies(worst, shape, direction)
+
+
+def check_path_efficiencies(worst: list[float], shape: Shape, direction: Direction) -> None:
+    """The product of a path's worst efficiencies must still tell a watt from none. Changes `worst`, of nodes."""
+    for node, above in enumerate(shape.parent):
+        if above >= 0:
+            worst[node] *= worst[above]
+        if worst[node] < LEAST_EFFICIENCY:
+            path = joined(path_of(node, shape.parent), f"schedule_{direction}")
+            raise RequestError(path, f"the efficiencies down to here multiply to {worst[node]:g}")

@@ -72,6 +72,9 @@ def row_of(entry: ScheduleReqEntry, direction: Direction) -> Row:
         efficiency = 1.0
     elif not _is_number(efficiency) or not 0.0 < efficiency <= 1.0:
         raise RequestError("conversion_efficiency", f"must be above 0 and at most 1, is {efficiency}")
+    if leaf is _NOTHING_SAID:
+        max_A, max_W, min_A, most, fewest, active, may_switch = root
+        return Row(max_A, max_W, min_A, most, fewest, efficiency, active, may_switch is not False)
     may_switch = leaf[6] if root[6] is None else root[6]
     leaf_W = leaf[1] / efficiency if direction == "import" else leaf[1] * efficiency
     return Row(
@@ -86,7 +89,14 @@ def row_of(entry: ScheduleReqEntry, direction: Direction) -> Row:
     )
 
 
-def _side(limits: LimitsReq) -> tuple[float, float, float, int, int, int, bool | None]:
+_Side = tuple[float, float, float, int, int, int, bool | None]
+_NO_LIMITS = LimitsReq()
+_NOTHING_SAID: _Side = (inf, inf, 0.0, MOST_PHASES, 0, 0, None)
+
+
+def _side(limits: LimitsReq) -> _Side:
+    if limits == _NO_LIMITS:
+        return _NOTHING_SAID
     active = limits.ac_number_of_active_phases
     if active is not None and not (_is_whole(active) and 1 <= active <= MOST_PHASES):
         raise _FaultError("ac_number_of_active_phases", f"must be 1, 2 or 3, is {active!r}")
@@ -113,6 +123,8 @@ def _limit(number: NumberWithSource | None, field: str, absent: float) -> float:
     if number is None:
         return absent
     value = number.value
+    if type(value) is float and 0.0 <= value <= HUGE:
+        return value
     if not _is_number(value) or not 0.0 <= value < inf:
         raise _FaultError(f"{field}.value", f"must be a finite number, 0 or more, is {value!r}")
     return min(float(value), HUGE)

@@ -8,29 +8,34 @@ Where the rules are: what a node allows is in limits.py, setpoints in setpoints.
 phase counts in phases.py, trading in trading.py, first_round.py and rounds.py, what is kept for
 fallbacks in fallbacks.py, limits that cannot keep them in tight.py. How requests become arrays is in
 walking.py, reading.py and columns.py, how arrays become results in naming.py and results.py, and what
-of them stays in changes.py. Small trees take the same way in plain numbers: plain.py, plain_fallbacks.py,
-plain_run.py.
+of them stays in changes.py. Small trees take the same way in plain numbers: plain_tree.py, plain.py,
+plain_phases.py, plain_fallbacks.py, plain_run.py, plain_names.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-import numpy as np
-
 from actors.energy.market import configuration
 from actors.energy.market.allocation import Allocation
 from actors.energy.market.arrays import once, repeated
-from actors.energy.market.compiling import compile_tree
 from actors.energy.market.errors import RequestError, TooMuchError
 from actors.energy.market.fallbacks import trade_imports
 from actors.energy.market.heeding import heeded_targets
 from actors.energy.market.limits import path_limits
-from actors.energy.market.memory import Context, Contexts, Memory, observe
+from actors.energy.market.memory import (
+    Context,
+    Contexts,
+    Memory,
+    observe,
+    observe_plainly,
+    wanting_single_plainly,
+)
 from actors.energy.market.outcome import Outcome
 from actors.energy.market.phases import export_choices, import_choices
-from actors.energy.market.plain import MOST_EVSES, limits_at
+from actors.energy.market.plain import limits_at
 from actors.energy.market.plain_run import PlainRun, run_plainly
+from actors.energy.market.plain_tree import PlainTree, read_tree
 from actors.energy.market.slots import Slots, active_slot_of, slots_of
 from actors.energy.market.tight import cap_at_fallbacks
 from actors.energy.market.trading import nothing_traded, trade
@@ -65,34 +70,33 @@ def allocate(
     except RequestError as error:
         raise error.below("config") from None
     memory = memory or Memory()
-    tree = memory.tree
-    if tree is None or tree.request is not request:
-        tree = compile_tree(request, tree)
-    slots = (slots_of if forecast else active_slot_of)(tree, config, start_time_us)
+    tree = read_tree(request, memory.tree)
+    slots = (slots_of if forecast else active_slot_of)(tree.times_us, config, start_time_us)
     if len(slots.times_us) * len(tree.nodes) > MOST_CELLS:
         raise TooMuchError("", f"{len(slots.times_us)} slots of {len(tree.nodes)} nodes are too many")
-    small = len(tree.uuids) <= MOST_EVSES and len(slots.columns_us) == 1 and not tree.targets
-    run = _small_run if small else _run
-    made, contexts = run(tree, slots, config, memory.contexts, start_time_us)
+    made: Outcome | PlainRun
+    contexts: Mapping[str, Context]
+    if isinstance(tree, CompiledTree):
+        made, contexts = _run(tree, slots, config, memory.contexts, start_time_us)
+    elif len(slots.columns_us) > 1:
+        made, contexts = _run(tree.compiled, slots, config, memory.contexts, start_time_us)
+    else:
+        made, contexts = _small_run(tree, slots, config, memory.contexts, start_time_us)
     return Allocation(made, trace=trace), Memory(contexts, tree)
 
 
-Made = tuple[Outcome | PlainRun, Contexts]
-
-
 def _small_run(
-    tree: CompiledTree,
+    tree: PlainTree,
     slots: Slots,
     config: EnergyManagerConfig,
     before: Mapping[str, Context],
     start_us: int,
-) -> Made:
+) -> tuple[PlainRun, Mapping[str, Context]]:
     limits = limits_at(tree, int(slots.columns_us[0]), "import")
     reported = [limits.rows[node].active_phases for node in tree.shape.evses]
-    contexts = observe(before, tree, reported, start_us)
+    contexts = observe_plainly(before, tree.uuids, tree.session_over, reported, start_us)
     made = run_plainly(tree, limits, slots, config, contexts, start_us)
-    wanted = np.array(made.bought.wants_minimum, dtype=np.bool_)
-    return made, contexts.wanting_single(wanted, start_us)
+    return made, wanting_single_plainly(contexts, tree.uuids, made.bought.wants_minimum, start_us)
 
 
 def _run(
@@ -101,7 +105,7 @@ def _run(
     config: EnergyManagerConfig,
     before: Mapping[str, Context],
     start_us: int,
-) -> Made:
+) -> tuple[Outcome, Contexts]:
     tiers = tree.shape.tiers
     heeded = heeded_targets(tree, slots.columns_us)
     imports = cap_at_fallbacks(tree, path_limits(tree, slots.columns_us, "import", heeded))

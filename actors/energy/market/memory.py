@@ -15,6 +15,7 @@ from types import MappingProxyType
 import numpy as np
 
 from actors.energy.market.arrays import Bools, Counts, Floats, Ints
+from actors.energy.market.plain_tree import AnyTree
 from actors.energy.market.tree import CompiledTree, Shape
 from actors.energy.timestamps import MICROSECONDS
 
@@ -31,6 +32,7 @@ class Context:
 
 _WAITED_OUT = np.iinfo(np.intp).min
 _EXTRA_CONTEXTS = 1000
+_OVER = Context(None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +80,7 @@ class Memory:
     """Pass what a run returned to the next one. Nothing in it changes."""
 
     contexts: Mapping[str, Context] = field(default_factory=lambda: MappingProxyType({}))
-    tree: CompiledTree | None = None
+    tree: AnyTree | None = None
 
 
 def observe(
@@ -98,6 +100,46 @@ def observe(
         switches[over] = 0
         phases[over] = 0
     return Contexts(tree.shape, single_wanted_us, switches, phases, held.missing)
+
+
+def observe_plainly(
+    before: Mapping[str, Context],
+    uuids: Sequence[str],
+    session_over: Sequence[bool],
+    reported: Sequence[int],
+    start_us: int,
+) -> Mapping[str, Context]:
+    """The same in plain numbers, of the EVSEs `uuids`; `before` itself where nothing is new."""
+    changed: dict[str, Context] = {}
+    for uuid, is_over, now in zip(uuids, session_over, reported, strict=True):
+        context = before.get(uuid)
+        if is_over:
+            if context != _OVER:
+                changed[uuid] = _OVER
+            continue
+        if context is None:
+            context = Context(start_us)
+            changed[uuid] = context
+        if context.single_wanted_us is not None and context.single_wanted_us > start_us:
+            changed[uuid] = context = replace(context, single_wanted_us=start_us)
+        if now and now != context.phases:
+            switches = context.switches + (context.phases is not None)
+            changed[uuid] = Context(context.single_wanted_us, switches, now)
+    if not changed:
+        return before
+    if len(before) > 2 * len(uuids) + _EXTRA_CONTEXTS:
+        before = {uuid: before[uuid] for uuid in uuids if uuid in before}
+    return MappingProxyType({**before, **changed})
+
+
+def wanting_single_plainly(
+    contexts: Mapping[str, Context], uuids: Sequence[str], wanted: Sequence[bool], start_us: int
+) -> Mapping[str, Context]:
+    """Note now for EVSEs whose minimum phase count is what is wanted."""
+    if not any(wanted):
+        return contexts
+    noted = {u: replace(contexts[u], single_wanted_us=start_us) for u, w in zip(uuids, wanted, strict=True) if w}
+    return MappingProxyType({**contexts, **noted})
 
 
 def _held(before: Mapping[str, Context], shape: Shape, start_us: int) -> Contexts:

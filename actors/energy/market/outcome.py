@@ -65,6 +65,11 @@ class Outcome:
         """Itself; what is worked out in plain numbers has one, too."""
         return self
 
+    @property
+    def sales(self) -> int:
+        """EVSEs that got something, counted in every column."""
+        return int(sum(((each.current_A + each.grid_W) > 0.0).sum() for each in self.trades.values()))
+
     @cached_property
     def current_A(self) -> Floats:
         """Import positive, export negative."""

@@ -17,14 +17,12 @@ from math import inf
 
 from actors.energy.market.entries import Direction, Row
 from actors.energy.market.phases import PhaseReason
-from actors.energy.market.rounds import OWN, SLACK, fill_plainly, limit_number
+from actors.energy.market.rounds import OWN, SLACK, fill_plainly
 from actors.energy.market.sale import FIXED_LOADS
-from actors.energy.market.tree import CompiledTree
+from actors.energy.market.plain_tree import PlainTree
 from actors.energy.market.turns import CRUMB, Desk, Purchase, buy_in_turn
 from actors.energy.types import EnergyManagerConfig
 
-MOST_EVSES = 40
-"""Of a small tree; beyond, arrays are about as fast."""
 FINEST_SLICE = 1e-6
 """As trading.py's."""
 
@@ -34,9 +32,9 @@ class PlainLimits:
     """What one direction allows in one slot; see limits.PathLimits. Of nodes, and of EVSEs' paths."""
 
     direction: Direction
+    held: list[int]
+    """Of each node: which of its rows holds."""
     rows: list[Row]
-    row_numbers: list[int]
-    """Of each node: which row of the timetables holds."""
     node_A: list[float]
     node_grid_W: list[float]
     to_grid: list[float]
@@ -55,49 +53,63 @@ class PlainLimits:
         return [A > 0.0 and W > 0.0 for A, W in zip(self.path_A, self.path_grid_W, strict=True)]
 
 
-def limits_at(tree: CompiledTree, time_us: int, direction: Direction) -> PlainLimits:
+def limits_at(tree: PlainTree, time_us: int, direction: Direction) -> PlainLimits:
     """What a direction allows at a time."""
-    timetables, parent = tree.schedules[direction], tree.shape.parent
-    numbers = timetables.at(time_us)
-    rows = [timetables.rows[number] for number in numbers]
+    said, parent = tree.said[direction], tree.shape.parent
+    held = [each.at(time_us) for each in said]
+    rows = [each.rows[number] for each, number in zip(said, held, strict=True)]
     node_A: list[float] = []
     node_grid_W: list[float] = []
     to_grid: list[float] = []
-    lowest: list[tuple[float, float, float, int, int]] = []
-    """Of each node's path: ampere, watt, minimum current, most and fewest phases."""
-    for row, above in zip(rows, parent, strict=True):
-        A, W, min_A, most, fewest, _, _, _ = row
+    path_A: list[float] = []
+    path_grid_W: list[float] = []
+    min_A: list[float] = []
+    max_phases: list[int] = []
+    min_phases: list[int] = []
+    for (A, W, least_A, most, fewest, _, _, _), above in zip(rows, parent, strict=True):
         factor = 1.0
         if above >= 0:
-            factor, efficiency = to_grid[above], rows[above].efficiency
+            factor, efficiency = to_grid[above], rows[above][5]
             if efficiency != 1.0:
                 factor = factor / efficiency if direction == "import" else factor * efficiency
-        W *= factor
+            if factor != 1.0:
+                W *= factor
         node_A.append(A)
         node_grid_W.append(W)
         to_grid.append(factor)
         if above >= 0:
-            up_A, up_W, up_min_A, up_most, up_fewest = lowest[above]
-            A, W = (up_A if up_A < A else A), (up_W if up_W < W else W)
-            min_A = up_min_A if up_min_A > min_A else min_A
-            most = up_most if up_most < most else most
-            fewest = up_fewest if up_fewest > fewest else fewest
-        lowest.append((A, W, min_A, most, fewest))
+            A = up if (up := path_A[above]) < A else A
+            W = up if (up := path_grid_W[above]) < W else W
+            least_A = up if (up := min_A[above]) > least_A else least_A
+            most = up if (up := max_phases[above]) < most else most
+            fewest = up if (up := min_phases[above]) > fewest else fewest
+        path_A.append(A)
+        path_grid_W.append(W)
+        min_A.append(least_A)
+        max_phases.append(most)
+        min_phases.append(fewest)
     evses = tree.shape.evses
     return PlainLimits(
         direction=direction,
+        held=held,
         rows=rows,
-        row_numbers=numbers,
         node_A=node_A,
         node_grid_W=node_grid_W,
         to_grid=to_grid,
-        path_A=[lowest[i][0] for i in evses],
-        path_grid_W=[lowest[i][1] for i in evses],
-        min_A=[lowest[i][2] for i in evses],
-        max_phases=[lowest[i][3] for i in evses],
-        min_phases=[lowest[i][4] for i in evses],
+        path_A=[path_A[i] for i in evses],
+        path_grid_W=[path_grid_W[i] for i in evses],
+        min_A=[min_A[i] for i in evses],
+        max_phases=[max_phases[i] for i in evses],
+        min_phases=[min_phases[i] for i in evses],
         evse_to_grid=[to_grid[i] for i in evses],
     )
+
+
+def nobody_exports(tree: PlainTree, time_us: int) -> bool:
+    """Whether every EVSE's own limits say so."""
+    said = tree.said["export"]
+    rows = [(each := said[node]).rows[each.at(time_us)] for node in tree.shape.evses]
+    return all(row.max_A == 0.0 or row.max_W == 0.0 for row in rows)
 
 
 @dataclass
@@ -113,7 +125,7 @@ class PlainChoices:
     """None where the power plays no part."""
 
 
-def settled_choices(tree: CompiledTree, limits: PlainLimits) -> PlainChoices:
+def settled_choices(tree: PlainTree, limits: PlainLimits) -> PlainChoices:
     """Where no phases are switched: the maximum count, or the active ones without a minimum."""
     counts, reasons = [], []
     for i, node in enumerate(tree.shape.evses):
@@ -128,7 +140,7 @@ def settled_choices(tree: CompiledTree, limits: PlainLimits) -> PlainChoices:
             counts.append(min(row.active_phases or 3, limits.max_phases[i]))
             reasons.append(int(PhaseReason.ACTIVE))
     never = [-inf] * len(counts)
-    return PlainChoices([counts] * 3, [reasons] * 3, [0] * len(counts), never, never)
+    return PlainChoices([counts] * 3, [reasons] * 3, [0] * len(counts), never, never.copy())
 
 
 @dataclass
@@ -152,6 +164,9 @@ class PlainTrades:
     watt: list[bool]
     current_A: list[float]
     grid_W: list[float]
+    sold_A: list[float] = field(init=False)
+    sold_grid_W: list[float] = field(init=False)
+    """By each node."""
     phases: list[int] = field(init=False)
     tried: list[int] = field(init=False)
     reasons: list[int] = field(init=False)
@@ -160,7 +175,8 @@ class PlainTrades:
     wants_minimum: list[bool] = field(init=False)
 
     def __post_init__(self) -> None:
-        count = len(self.ampere)
+        count, nodes = len(self.ampere), len(self.limits.node_A)
+        self.sold_A, self.sold_grid_W = [0.0] * nodes, [0.0] * nodes
         self.phases, self.tried, self.reasons = [0] * count, [1] * count, [0] * count
         self.refused, self.wants_minimum = [False] * count, [False] * count
         self.stopped_by = [OWN] * count
@@ -185,7 +201,7 @@ class Trader:
 
     def __init__(
         self,
-        tree: CompiledTree,
+        tree: PlainTree,
         limits: PlainLimits,
         takes_part: list[bool],
         choices: PlainChoices,
@@ -227,9 +243,8 @@ class Trader:
         trades.ampere, trades.watt = self._ampere, self._watt
         if sale is not None:
             trades.sale = sale
-        sold_A, sold_grid_W = [0.0] * len(limits.node_A), [0.0] * len(limits.node_A)
         for buyers, node_A, node_grid_W in self._turns(trades.sale):
-            self._sell(trades, buyers, (node_A, node_grid_W), (sold_A, sold_grid_W))
+            self._sell(trades, buyers, (node_A, node_grid_W))
         return trades
 
     def _turns(self, sale: PlainSale) -> list[tuple[list[int], list[float], list[float]]]:
@@ -254,32 +269,32 @@ class Trader:
         trades: PlainTrades,
         buyers: list[int],
         limits: tuple[list[float], list[float]],
-        sold: tuple[list[float], list[float]],
     ) -> None:
-        """One turn; `sold` of the nodes grows."""
-        paths = self._tree.shape.paths
+        """One turn; what nodes have sold grows."""
+        paths, sold = self._tree.shape.paths, (trades.sold_A, trades.sold_grid_W)
         left_A, left_grid_W = (
-            [
-                limit - taken if limit > taken else 0.0
-                for limit, taken in zip(all_limits, all_taken, strict=True)
-            ]
-            for all_limits, all_taken in zip(limits, sold, strict=True)
+            [limit - taken if limit > taken else 0.0 for limit, taken in zip(each, gone, strict=True)]
+            if gone[0]
+            else each
+            for each, gone in zip(limits, sold, strict=True)
         )
         first = buy_in_turn(self._desk, buyers, paths, left_A.copy(), left_grid_W.copy())
         caps, stopped_by = self._all_rounds(buyers, first, left_A, left_grid_W)
-        for evse, purchase, cap, stop in zip(buyers, first, caps, stopped_by, strict=True):
-            bought = 0.0 if cap < CRUMB else cap
-            ampere = self._ampere[evse]
-            trades.current_A[evse] = bought if ampere else 0.0
-            trades.grid_W[evse] = power_W = bought * purchase.per_unit_W
-            trades.tried[evse], trades.refused[evse] = purchase.phases, purchase.refused
-            if ampere and purchase.held > 0.0:
-                trades.phases[evse], trades.reasons[evse] = purchase.phases, purchase.reason
-            trades.stopped_by[evse] = stop
+        sold_A, sold_grid_W = sold
+        for evse, purchase, bought, stop in zip(buyers, first, caps, stopped_by, strict=True):
+            held, phases, reason, refused, _, unit_W = purchase
+            trades.tried[evse], trades.refused[evse], trades.stopped_by[evse] = phases, refused, stop
+            if bought < CRUMB:
+                bought = 0.0
+            power_W = bought * unit_W
+            current_A = bought if self._ampere[evse] else 0.0
+            trades.current_A[evse], trades.grid_W[evse] = current_A, power_W
+            if held > 0.0 and self._ampere[evse]:
+                trades.phases[evse], trades.reasons[evse] = phases, reason
             if bought:
                 for node in paths[evse]:
-                    sold[0][node] += trades.current_A[evse]
-                    sold[1][node] += power_W
+                    sold_A[node] += current_A
+                    sold_grid_W[node] += power_W
         if self._choices.wants_minimum is not None:
             self._note_wishes(trades, buyers, first, limits[1], sold[1])
 
@@ -298,26 +313,18 @@ class Trader:
                 own = desk.own_A[evse]
             caps.append(max(own, x) if x > 0.0 else 0.0)
         stopped_by = [OWN] * len(buyers)
-        place, place_of = 0, []
-        for evse in range(len(desk.watt) + 1):
-            place_of.append(place)
-            if place < len(buyers) and buyers[place] == evse:
-                place += 1
-        for node in range(len(left_A) - 1, -1, -1):
-            low, high = place_of[shape.first[node]], place_of[shape.end[node]]
-            if low == high:
-                continue
-            some, limit = slice(low, high), left_A[node]
-            if limit < inf and sum(caps[some]) > limit:
-                new = fill_plainly(limit, held[some], caps[some], steps[some])
+        for node, low, high in shape.reached_by(tuple(buyers)):
+            limit = left_A[node]
+            if limit < inf and (caps[low] if high - low == 1 else sum(caps[low:high])) > limit:
+                new = fill_plainly(limit, held[low:high], caps[low:high], steps[low:high])
                 _narrow(caps, stopped_by, low, new, 2 * node)
             limit = left_grid_W[node]
             if limit < inf:
-                unit = power_W[some]
-                in_W = [cap * factor for cap, factor in zip(caps[some], unit, strict=True)]
+                unit = power_W[low:high]
+                in_W = [cap * factor for cap, factor in zip(caps[low:high], unit, strict=True)]
                 if sum(in_W) > limit:
-                    held_W = [x * factor for x, factor in zip(held[some], unit, strict=True)]
-                    steps_W = [step * factor for step, factor in zip(steps[some], unit, strict=True)]
+                    held_W = [x * factor for x, factor in zip(held[low:high], unit, strict=True)]
+                    steps_W = [step * factor for step, factor in zip(steps[low:high], unit, strict=True)]
                     new = fill_plainly(limit, held_W, in_W, steps_W)
                     new = [amount / factor for amount, factor in zip(new, unit, strict=True)]
                     _narrow(caps, stopped_by, low, new, 2 * node + 1)
@@ -356,18 +363,3 @@ def _narrow(caps: list[float], stopped_by: list[int], low: int, new: list[float]
             if amount < caps[i] - SLACK:
                 stopped_by[i] = number
             caps[i] = amount
-
-
-def limit_numbers(tree: CompiledTree, stopped_by: list[int]) -> list[int]:
-    """As rounds.limit_number has them: of groups of a tier's nodes instead of nodes."""
-    numbers = [OWN] * len(stopped_by)
-    for tier in tree.shape.tiers:
-        groups: dict[int, int] = {}
-        for group, start in enumerate(tier.group_starts.tolist()):
-            nodes = tier.group_nodes[start : start + tier.group_length(group)]
-            groups.update(dict.fromkeys(nodes.tolist(), group))
-        for evse in tier.members.tolist():
-            node, is_power = divmod(stopped_by[evse], 2)
-            if stopped_by[evse] != OWN and node in groups:
-                numbers[evse] = int(limit_number(groups[node], is_power=bool(is_power)))
-    return numbers

@@ -2,31 +2,39 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from math import inf
 
 from actors.energy.market.fallbacks import FINE_PASSES, MOST_PASSES, SLACK_A, SLACK_W
 from actors.energy.market.plain import PlainLimits, PlainSale, PlainTrades, Trader
+from actors.energy.market.plain_tree import PlainTree
 from actors.energy.market.sale import FIXED_LOADS
 from actors.energy.market.tight import KEPT_SLACK
-from actors.energy.market.tree import CompiledTree
 from actors.energy.market.turns import CRUMB
 
 
-def fallbacks_of(tree: CompiledTree, limits: PlainLimits) -> tuple[list[float], list[float]]:
-    """Of all nodes, in ampere and grid watt."""
+class Fallbacks:
+    """Of all nodes in one unit: what is theirs, and what counts of those below each."""
+
+    def __init__(self, tree: PlainTree, fallbacks: list[float]) -> None:
+        self.own = fallbacks
+        self.below = counted_below(tree, [0.0] * len(fallbacks), fallbacks)
+
+
+def fallbacks_of(tree: PlainTree, limits: PlainLimits) -> tuple[Fallbacks, Fallbacks] | None:
+    """In ampere and grid watt; None where there are none."""
+    if not tree.fallbacks:
+        return None
     fallback_A, fallback_grid_W = [0.0] * len(tree.nodes), [0.0] * len(tree.nodes)
     for node, (A, W) in tree.fallbacks.items():
         fallback_A[node], fallback_grid_W[node] = A, W * limits.to_grid[node]
-    return fallback_A, fallback_grid_W
+    return Fallbacks(tree, fallback_A), Fallbacks(tree, fallback_grid_W)
 
 
-def cap_at_fallbacks(tree: CompiledTree, limits: PlainLimits) -> None:
+def cap_at_fallbacks(tree: PlainTree, limits: PlainLimits, ampere: Fallbacks, watt: Fallbacks) -> None:
     """Lower import limits to fallbacks below tight nodes, in place."""
-    if not tree.fallbacks:
-        return
-    fallback_A, fallback_grid_W = fallbacks_of(tree, limits)
-    tight_A, capped_A = _cap(tree, limits.node_A, fallback_A)
-    tight_W, capped_W = _cap(tree, limits.node_grid_W, fallback_grid_W)
+    tight_A, capped_A = _cap(tree, limits.node_A, ampere)
+    tight_W, capped_W = _cap(tree, limits.node_grid_W, watt)
     if not any(tight_A) and not any(tight_W):
         return
     limits.tight, limits.capped = (tight_A, tight_W), (capped_A, capped_W)
@@ -35,18 +43,17 @@ def cap_at_fallbacks(tree: CompiledTree, limits: PlainLimits) -> None:
         limits.path_grid_W[evse] = min(limits.path_grid_W[evse], *(limits.node_grid_W[node] for node in path))
 
 
-def _cap(tree: CompiledTree, limits: list[float], fallbacks: list[float]) -> tuple[list[bool], list[bool]]:
+def _cap(tree: PlainTree, limits: list[float], fallbacks: Fallbacks) -> tuple[list[bool], list[bool]]:
     """Lowers limits in place; where nodes are tight, and where a node's limit is its fallback."""
-    parent, count = tree.shape.parent, len(limits)
-    least = counted_below(tree, [0.0] * count, fallbacks)
-    tight = [_is_above(one, other) for one, other in zip(least, limits, strict=True)]
+    parent, count, least = tree.shape.parent, len(limits), fallbacks.below
+    tight = [one > other and _is_above(one, other) for one, other in zip(least, limits, strict=True)]
     capped, below_tight = [False] * count, [False] * count
-    if not any(tight):
+    if True not in tight:
         return tight, capped
     for node in range(1, count):
         above = parent[node]
         if tight[above]:
-            most = max(fallbacks[node], least[node])
+            most = max(fallbacks.own[node], least[node])
             if most < limits[node]:
                 limits[node], capped[node] = most, True
         below_tight[node] = below_tight[above] or tight[above]
@@ -61,21 +68,28 @@ def _is_above(value: float, other: float) -> bool:
     return value > other + KEPT_SLACK * (1.0 + (other if other < inf else 0.0))
 
 
-def counted_below(tree: CompiledTree, own: list[float], fallbacks: list[float]) -> list[float]:
+def counted_below(tree: PlainTree, own: list[float], fallbacks: list[float]) -> list[float]:
     """What each node sells: to its own EVSE (`own`, changed in place), and counts for its children."""
     parent = tree.shape.parent
     for node in range(len(own) - 1, 0, -1):
-        own[parent[node]] += max(own[node], fallbacks[node])
+        amount, fallback = own[node], fallbacks[node]
+        if fallback > amount:
+            amount = fallback
+        if amount:
+            own[parent[node]] += amount
     return own
 
 
 def trade_imports(
-    tree: CompiledTree, limits: PlainLimits, takes_part: list[bool], trader: Trader
+    tree: PlainTree,
+    limits: PlainLimits,
+    takes_part: list[bool],
+    trader: Trader,
+    ampere: Fallbacks,
+    watt: Fallbacks,
 ) -> PlainTrades:
     """Sell to all who take part, but not what is others' fallback."""
-    if not tree.fallbacks:
-        return trader.trade()
-    reserve = _Reserve(tree, limits, takes_part)
+    reserve = _Reserve(tree, limits, takes_part, ampere, watt)
     for number in range(MOST_PASSES):
         trades = trader.trade(reserve.sale())
         if not reserve.learn(trades, hurry=number >= FINE_PASSES):
@@ -89,26 +103,36 @@ class _Unit:
 
     def __init__(
         self,
-        tree: CompiledTree,
+        tree: PlainTree,
         limits: list[float],
-        fallbacks: list[float],
+        fallbacks: Fallbacks,
         tight: list[bool] | None,
         slack: float,
     ) -> None:
         self._tree = tree
         self._limits = limits
         self._slack = slack
-        self.fallbacks = fallbacks
-        least = counted_below(tree, [0.0] * len(limits), fallbacks)
-        self.most = [max(f - low, 0.0) for f, low in zip(fallbacks, least, strict=True)]
+        self._of = fallbacks
+        self.fallbacks = fallbacks.own
         self.tight = tight or [False] * len(limits)
-        self.ahead_to = [
-            max(f, low) if is_tight else f
-            for f, low, is_tight in zip(fallbacks, least, self.tight, strict=True)
-        ]
         self._matters = any_above(tree, [limit < inf for limit in limits])
-        self._plays_a_part = any(self._matters)
+        self._plays_a_part = True in self._matters
         self.fillers = [0.0] * len(limits)
+
+    @cached_property
+    def most(self) -> list[float]:
+        """That nodes may lack of their fallbacks."""
+        return [max(f - low, 0.0) for f, low in zip(self.fallbacks, self._of.below, strict=True)]
+
+    @cached_property
+    def ahead_to(self) -> list[float]:
+        """Up to what those below a node may buy ahead of others."""
+        if True not in self.tight:
+            return self.fallbacks
+        return [
+            max(f, low) if is_tight else f
+            for f, low, is_tight in zip(self.fallbacks, self._of.below, self.tight, strict=True)
+        ]
 
     def missing(self, sold: list[float]) -> list[float]:
         """What nodes lack of their fallbacks, of the sales to EVSEs."""
@@ -131,11 +155,15 @@ class _Unit:
         """What nodes have for sale in general, and for those who buy ahead."""
         if not self._plays_a_part:
             return self._limits, self._limits
-        kept = sums_below(self._tree, self.fillers)
-        general = [
-            limit if is_tight else max(limit - k, 0.0)
-            for limit, k, is_tight in zip(self._limits, kept, self.tight, strict=True)
-        ]
+        general, kept = self._limits, self.fillers
+        if any(kept):
+            kept = sums_below(self._tree, kept)
+            general = [
+                limit if is_tight else max(limit - k, 0.0)
+                for limit, k, is_tight in zip(general, kept, self.tight, strict=True)
+            ]
+        if True not in ahead:
+            return general, general
         for_ahead = [
             min(g, max(up_to - k, 0.0)) if goes and matters and up_to > 0.0 else g
             for g, goes, matters, up_to, k in zip(
@@ -148,14 +176,20 @@ class _Unit:
 class _Reserve:
     """What is kept, and who buys ahead, as far as it is known."""
 
-    def __init__(self, tree: CompiledTree, limits: PlainLimits, takes_part: list[bool]) -> None:
+    def __init__(
+        self,
+        tree: PlainTree,
+        limits: PlainLimits,
+        takes_part: list[bool],
+        ampere: Fallbacks,
+        watt: Fallbacks,
+    ) -> None:
         self._tree = tree
         self._limits = limits
         self._takes_part = takes_part
-        fallback_A, fallback_grid_W = fallbacks_of(tree, limits)
         tight_A, tight_W = limits.tight or (None, None)
-        self._ampere = _Unit(tree, limits.node_A, fallback_A, tight_A, SLACK_A)
-        self._watt = _Unit(tree, limits.node_grid_W, fallback_grid_W, tight_W, SLACK_W)
+        self._ampere = _Unit(tree, limits.node_A, ampere, tight_A, SLACK_A)
+        self._watt = _Unit(tree, limits.node_grid_W, watt, tight_W, SLACK_W)
         self._tight = [A or W for A, W in zip(self._ampere.tight, self._watt.tight, strict=True)]
         self._ahead = [False] * len(tree.nodes)
         self._may_go_ahead: list[bool] | None = None
@@ -184,7 +218,7 @@ class _Reserve:
         """As far as it is known now."""
         node_A, ahead_A = self._ampere.for_sale(self._ahead)
         node_grid_W, ahead_grid_W = self._watt.for_sale(self._ahead)
-        if not any(self._ahead):
+        if True not in self._ahead:
             return PlainSale(node_A, node_grid_W)
         # Of nested ones the inner buys first, else the outer one's others might take all of it.
         rank = [sum(self._ahead[node] for node in path) for path in self._tree.shape.paths]
@@ -195,9 +229,9 @@ class _Reserve:
         missing_A = self._ampere.missing(trades.current_A)
         missing_grid_W = self._watt.missing(trades.grid_W)
         short_A, short_W = self._ampere.is_short(missing_A), self._watt.is_short(missing_grid_W)
-        short = [A or W for A, W in zip(short_A, short_W, strict=True)]
-        if not any(short):
+        if True not in short_A and True not in short_W:
             return False
+        short = [A or W for A, W in zip(short_A, short_W, strict=True)]
         if self._may_go_ahead is None:
             self._may_go_ahead = self._can_go_ahead()
         short_below = sums_below(self._tree, [float(is_short) for is_short in short])
@@ -234,15 +268,16 @@ class _Reserve:
         self._ahead = [False] * len(self._ahead)
 
 
-def sums_below(tree: CompiledTree, values: list[float]) -> list[float]:
+def sums_below(tree: PlainTree, values: list[float]) -> list[float]:
     """The sum over all that is below each node, without itself."""
     below, parent = [0.0] * len(values), tree.shape.parent
     for node in range(len(values) - 1, 0, -1):
-        below[parent[node]] += below[node] + values[node]
+        if amount := below[node] + values[node]:
+            below[parent[node]] += amount
     return below
 
 
-def any_above(tree: CompiledTree, values: list[bool]) -> list[bool]:
+def any_above(tree: PlainTree, values: list[bool]) -> list[bool]:
     """Whether something holds at any node above, without the node itself."""
     above, parent = [False] * len(values), tree.shape.parent
     for node in range(1, len(values)):

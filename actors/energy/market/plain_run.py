@@ -1,42 +1,38 @@
-"""A run in plain numbers, from limits to results; arrays of it are made only for who asks why."""
+"""A run in plain numbers, from limits to results; arrays of it are made only for who asks for them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import inf
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from actors.energy.market.limits import OnPaths, PathLimits, TightNodes
-from actors.energy.market.memory import Contexts
+from actors.energy import timestamps
+from actors.energy.market.entries import Direction
+from actors.energy.market.memory import Context
 from actors.energy.market.outcome import Outcome
-from actors.energy.market.phases import import_choices
 from actors.energy.market.plain import (
-    PlainChoices,
     PlainLimits,
-    PlainSale,
     PlainTrades,
     Trader,
-    limit_numbers,
     limits_at,
+    nobody_exports,
     nothing_traded,
     settled_choices,
 )
-from actors.energy.market.plain_fallbacks import cap_at_fallbacks, trade_imports
-from actors.energy.market.sale import Sale
+from actors.energy.market.plain_arrays import as_outcome
+from actors.energy.market.plain_fallbacks import cap_at_fallbacks, fallbacks_of, trade_imports
+from actors.energy.market.plain_names import PlainNames
+from actors.energy.market.plain_phases import import_choices
+from actors.energy.market.plain_tree import PlainTree
 from actors.energy.market.slots import Slots
-from actors.energy.market.trading import Trades
-from actors.energy.market.tree import CompiledTree
 from actors.energy.types import (
     EnergyManagerConfig,
     EnforcedLimits,
     IntegerWithSource,
     LimitsRes,
     NumberWithSource,
+    ScheduleResEntry,
     valid_for_s,
 )
 
@@ -45,148 +41,94 @@ from actors.energy.types import (
 class PlainRun:
     """One run over one slot."""
 
-    tree: CompiledTree
+    tree: PlainTree
     slots: Slots
     config: EnergyManagerConfig
     bought: PlainTrades
-    given: PlainTrades
-    """Exports."""
+    sold_back: PlainTrades | None
+    """Exports; None where nobody does."""
     imports: list[bool]
     exports: list[bool]
     """Who may trade which way."""
 
-    def bare(self) -> tuple[EnforcedLimits, ...]:
-        """What holds now for every EVSE, without sources."""
-        valid_for, bought, given = valid_for_s(self.config), self.bought, self.given
-        found = []
-        for evse, uuid in enumerate(self.tree.shape.uuids):
-            exported_W, current, power, phases = given.power_W(evse), None, None, None
-            if bought.limits.path_A[evse] < inf or given.phases[evse]:
-                current = NumberWithSource(bought.current_A[evse] - given.current_A[evse])
+    def results(
+        self, evses: Sequence[int], *, forecast: bool = True, named: bool = True
+    ) -> list[EnforcedLimits]:
+        """Of some EVSEs, with the forecast or without, and with sources if `named`."""
+        valid_for, bought, given = valid_for_s(self.config), self.bought, self.sold_back
+        times = [timestamps.format_utc(time) for time in self.slots.times_us.tolist()] if forecast else ()
+        names, found = PlainNames(self), []
+        for evse in evses:
+            current = power = phases = None
+            exported_A = exported_W = 0.0
+            if given is not None:
+                exported_A, exported_W = given.current_A[evse], given.power_W(evse)
+            source = names.of(evse) if named else ""
+            if bought.limits.path_A[evse] < inf or (given is not None and given.phases[evse]):
+                current = NumberWithSource(bought.current_A[evse] - exported_A, source)
             if bought.limits.path_grid_W[evse] < inf or exported_W > 0.0:
-                power = NumberWithSource(bought.power_W(evse) - exported_W)
-            if count := bought.phases[evse] or given.phases[evse]:
+                power = NumberWithSource(bought.power_W(evse) - exported_W, source)
+            if named:
+                phases = names.phases_of(evse)
+            elif count := self.phases(evse):
                 phases = IntegerWithSource(count)
-            limits = LimitsRes(ac_max_current_A=current, total_power_W=power, ac_max_phase_count=phases)
-            found.append(EnforcedLimits(uuid=uuid, valid_for=valid_for, limits_root_side=limits))
-        return tuple(found)
+            limits = LimitsRes(power, current, phases)
+            schedule = tuple([ScheduleResEntry(time, limits) for time in times])
+            found.append(EnforcedLimits(self.tree.shape.uuids[evse], valid_for, limits, schedule))
+        return found
+
+    @cached_property
+    def given(self) -> PlainTrades:
+        """`sold_back`, also where nobody does."""
+        if self.sold_back is not None:
+            return self.sold_back
+        return nothing_traded(limits_at(self.tree, int(self.slots.columns_us[0]), "export"))
+
+    def trades(self, direction: Direction) -> PlainTrades:
+        """What was sold in a direction."""
+        return self.bought if direction == "import" else self.given
+
+    def phases(self, evse: int) -> int:
+        """Phases that current was bought on; 0 where none was."""
+        return self.bought.phases[evse] or (self.sold_back.phases[evse] if self.sold_back else 0)
+
+    @property
+    def sales(self) -> int:
+        """EVSEs that got something."""
+        both = (self.bought,) if self.sold_back is None else (self.bought, self.sold_back)
+        return sum(
+            A + W > 0.0 for trades in both for A, W in zip(trades.current_A, trades.grid_W, strict=True)
+        )
 
     @cached_property
     def outcome(self) -> Outcome:
         """The same as arrays of one column."""
-        return Outcome(
-            tree=self.tree,
-            slots=self.slots,
-            config=self.config,
-            heeded=[],
-            trades={
-                "import": _as_trades(self.tree, self.bought),
-                "export": _as_trades(self.tree, self.given),
-            },
-            imports=_row(self.imports, np.bool_),
-            exports=_row(self.exports, np.bool_),
-        )
+        return as_outcome(self)
 
 
 def run_plainly(
-    tree: CompiledTree,
+    tree: PlainTree,
     limits: PlainLimits,
     slots: Slots,
     config: EnergyManagerConfig,
-    contexts: Contexts,
+    contexts: Mapping[str, Context],
     start_us: int,
 ) -> PlainRun:
     """Trade in the only column of `slots`; `limits` are those of imports there."""
-    cap_at_fallbacks(tree, limits)
+    fallbacks = fallbacks_of(tree, limits)
+    if fallbacks is not None:
+        cap_at_fallbacks(tree, limits, *fallbacks)
     imports = limits.open()
-    choices = _choices(tree, limits, config, contexts, start_us)
-    bought = trade_imports(tree, limits, imports, Trader(tree, limits, imports, choices, config))
-    out = limits_at(tree, int(slots.columns_us[0]), "export")
-    exports = [may and not imported for may, imported in zip(out.open(), imports, strict=True)]
-    if any(exports):
-        given = Trader(tree, out, exports, settled_choices(tree, out), config).trade()
+    trader = Trader(tree, limits, imports, import_choices(tree, limits, config, contexts, start_us), config)
+    if fallbacks is None:
+        bought = trader.trade()
     else:
-        given = nothing_traded(out)
+        bought = trade_imports(tree, limits, imports, trader, *fallbacks)
+    at_us, given = int(slots.columns_us[0]), None
+    exports = [False] * len(imports)
+    if not nobody_exports(tree, at_us):
+        out = limits_at(tree, at_us, "export")
+        exports = [may and not imported for may, imported in zip(out.open(), imports, strict=True)]
+        if any(exports):
+            given = Trader(tree, out, exports, settled_choices(tree, out), config).trade()
     return PlainRun(tree, slots, config, bought, given, imports, exports)
-
-
-def _choices(
-    tree: CompiledTree,
-    limits: PlainLimits,
-    config: EnergyManagerConfig,
-    contexts: Contexts,
-    start_us: int,
-) -> PlainChoices:
-    if config.switch_3ph1ph_while_charging_mode == "Never":
-        return settled_choices(tree, limits)
-    found = import_choices(_as_path_limits(tree, limits), config, contexts, 0, start_us)
-    wants = [each[0].tolist() for each in found.wants_minimum] if found.depends.any() else None
-    return PlainChoices(
-        counts=[each[0].tolist() for each in found.counts],
-        reasons=[each[0].tolist() for each in found.reasons],
-        fallback=found.fallback[0].tolist(),
-        below_W=found.below_W[0].tolist(),
-        above_W=found.above_W[0].tolist(),
-        wants_minimum=wants,
-    )
-
-
-def _row(values: Sequence[float], kind: type[np.generic] = np.float64) -> NDArray[Any]:
-    return np.array([values], dtype=kind)
-
-
-def _nothing_else(field: str) -> NDArray[Any]:
-    raise KeyError(field)
-
-
-def _as_path_limits(tree: CompiledTree, limits: PlainLimits) -> PathLimits:
-    own = [limits.rows[node] for node in tree.shape.evses]
-    tight = None
-    if limits.tight is not None and limits.capped is not None:
-        tight = TightNodes(*(_row(each, np.bool_) for each in (*limits.tight, *limits.capped)))
-    on_paths = {
-        "evse_to_grid": _row(limits.evse_to_grid),
-        "min_A": _row(limits.min_A),
-        "max_phases": _row(limits.max_phases, np.int8),
-        "min_phases": _row(limits.min_phases, np.int8),
-        "own_max_phases": _row([row.max_phases for row in own], np.int8),
-        "active_phases": _row([row.active_phases for row in own], np.int8),
-        "may_switch": _row([row.may_switch for row in own], np.bool_),
-        "rows": _row(limits.row_numbers, np.intp),
-    }
-    return PathLimits(
-        direction=limits.direction,
-        node_A=_row(limits.node_A),
-        node_grid_W=_row(limits.node_grid_W),
-        to_grid=_row(limits.to_grid),
-        extras=[],
-        path_A=_row(limits.path_A),
-        path_grid_W=_row(limits.path_grid_W),
-        on_paths=OnPaths(_nothing_else, on_paths),
-        tight=tight,
-    )
-
-
-def _as_sale(sale: PlainSale) -> Sale:
-    if sale.ahead_A is None or sale.ahead_grid_W is None or sale.ahead is None:
-        return Sale(_row(sale.node_A), _row(sale.node_grid_W))
-    ahead = (_row(sale.ahead_A), _row(sale.ahead_grid_W), _row(sale.ahead, np.intp))
-    return Sale(_row(sale.node_A), _row(sale.node_grid_W), *ahead)
-
-
-def _as_trades(tree: CompiledTree, trades: PlainTrades) -> Trades:
-    return Trades(
-        limits=_as_path_limits(tree, trades.limits),
-        sale=_as_sale(trades.sale),
-        ampere=_row(trades.ampere, np.bool_),
-        watt=_row(trades.watt, np.bool_),
-        current_A=_row(trades.current_A),
-        grid_W=_row(trades.grid_W),
-        phases=_row(trades.phases, np.int8),
-        tried=_row(trades.tried, np.int8),
-        reasons=_row(trades.reasons, np.int8),
-        refused=_row(trades.refused, np.bool_),
-        stopped_by=_row(limit_numbers(tree, trades.stopped_by), np.int32),
-        wants_minimum=_row(trades.wants_minimum, np.bool_),
-        sold=True,
-    )

@@ -51,14 +51,15 @@ class _Instants(dict[str, int]):
 
 
 def read_carefully(
-    nodes: Sequence[EnergyFlowRequest], direction: Direction, rows: list[list[Row]]
+    nodes: Sequence[EnergyFlowRequest], direction: Direction, rows: list[list[tuple[int, Row]]]
 ) -> Timetables:
     """The same of what `careful_rows` accepted."""
     schedules = [getattr(node, f"schedule_{direction}") for node in nodes]
     counts = list(map(len, schedules))
     entries: list[ScheduleReqEntry] = list(chain.from_iterable(schedules))
-    times_us = [instant(entry.timestamp) for entry in entries]
-    row_by_entry = {id(entry): row for entry, row in zip(entries, chain.from_iterable(rows), strict=True)}
+    stamped = list(chain.from_iterable(rows))
+    times_us = [at_us for at_us, _ in stamped]
+    row_by_entry = {id(entry): row for entry, (_, row) in zip(entries, stamped, strict=True)}
     _sort(counts, times_us, entries)
     values = list(zip(*(row_by_entry[id(entry)] for entry in entries), strict=True))
     columns: list[Column] = [None for _ in KINDS]
@@ -68,16 +69,15 @@ def read_carefully(
     return _timetables(counts, times_us, columns, entries, said)
 
 
-def careful_rows(node: EnergyFlowRequest, direction: Direction) -> list[Row]:
-    """Entry by entry; RequestError with the path of the first fault."""
+def careful_rows(node: EnergyFlowRequest, direction: Direction) -> list[tuple[int, Row]]:
+    """Entry by entry, each with its instant; RequestError with the path of the first fault."""
     name = f"schedule_{direction}"
     schedule = getattr(node, name)
     check_length(schedule, name)
-    rows = []
+    rows: list[tuple[int, Row]] = []
     for i, entry in enumerate(schedule):
         try:
-            instant(entry.timestamp)
-            rows.append(row_of(entry, direction))
+            rows.append((instant(entry.timestamp), row_of(entry, direction)))
         except RequestError as error:
             raise error.below(f"{name}[{i}]") from None
     return rows

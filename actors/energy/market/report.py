@@ -8,6 +8,7 @@ from actors.energy.market.bounds import Bound, bounds_of, used_up_bounds
 from actors.energy.market.entries import Direction
 from actors.energy.market.outcome import Outcome
 from actors.energy.market.phases import PHASE_TEXTS, PhaseReason
+from actors.energy.market.plain_run import PlainRun
 
 
 @dataclass(frozen=True)
@@ -48,27 +49,29 @@ class Why:
 
 
 class Report:
-    """Small questions about a run, answered from its arrays."""
+    """Small questions about a run."""
 
-    def __init__(self, outcome: Outcome):
-        self._outcome = outcome
+    def __init__(self, run: Outcome | PlainRun):
+        self._run = run
+
+    @property
+    def _outcome(self) -> Outcome:
+        return self._run.outcome
 
     @property
     def slots(self) -> int:
         """Slots of the answer."""
-        return len(self._outcome.slots.times_us)
+        return len(self._run.slots.times_us)
 
     @property
     def computed_slots(self) -> int:
         """Slots that differ from the one before, so that they had to be computed."""
-        return len(self._outcome.slots.columns_us)
+        return len(self._run.slots.columns_us)
 
     @property
     def sales(self) -> int:
         """EVSEs that got something, counted in every computed slot; the slice plays no part."""
-        return int(
-            sum(((trades.current_A + trades.grid_W) > 0.0).sum() for trades in self._outcome.trades.values())
-        )
+        return self._run.sales
 
     @property
     def refusals(self) -> int:

@@ -9,6 +9,7 @@ decides differently from a forecast, as it knows the time hysteresis, so it is a
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +17,6 @@ import numpy as np
 from actors.energy import timestamps
 from actors.energy.market.arrays import Ints
 from actors.energy.market.errors import RequestError
-from actors.energy.market.tree import CompiledTree
 from actors.energy.timestamps import MICROSECONDS
 from actors.energy.types import EnergyManagerConfig
 
@@ -38,10 +38,11 @@ class Slots:
         return int(self.column_of[self.active])
 
 
-def slots_of(tree: CompiledTree, config: EnergyManagerConfig, start_us: int) -> Slots:
-    """The slots from `start_us` on; RequestError where they would be too many."""
+def slots_of(starts_us: Sequence[int], config: EnergyManagerConfig, start_us: int) -> Slots:
+    """The slots from `start_us` on, with all `starts_us` of entries; RequestError where they would be too
+    many."""
     grid = _grid(config, start_us)
-    starts = set(tree.times_us)
+    starts = set(starts_us)
     in_order = sorted(starts.union(grid.tolist()))
     if len(in_order) > MOST_SLOTS:
         raise RequestError("", f"the schedules make {len(in_order)} slots, more than {MOST_SLOTS}")
@@ -59,13 +60,13 @@ def slots_of(tree: CompiledTree, config: EnergyManagerConfig, start_us: int) -> 
     )
 
 
-def active_slot_of(tree: CompiledTree, config: EnergyManagerConfig, start_us: int) -> Slots:
+def active_slot_of(starts_us: Sequence[int], config: EnergyManagerConfig, start_us: int) -> Slots:
     """The active slot alone."""
     interval_us = config.schedule_interval_duration * 60 * MICROSECONDS
     at_us = start_us // interval_us * interval_us
-    started = bisect_right(tree.times_us, start_us)
+    started = bisect_right(starts_us, start_us)
     if started:
-        at_us = max(at_us, tree.times_us[started - 1])
+        at_us = max(at_us, starts_us[started - 1])
     alone = np.array([at_us], dtype=np.intp)
     return Slots(times_us=alone, active=0, column_of=np.zeros(1, dtype=np.intp), columns_us=alone)
 

@@ -12,7 +12,7 @@ from actors.energy.market.entries import HUGE, Direction, Unit
 from actors.energy.market.heeding import caps_of
 from actors.energy.market.outcome import Outcome
 from actors.energy.market.phases import PhaseReason
-from actors.energy.types import IntegerWithSource, LimitsReq, NumberWithSource
+from actors.energy.types import IntegerWithSource, LimitsReq, NumberWithSource, ScheduleReqEntry
 
 _FIELD: dict[Unit, str] = {"A": "ac_max_current_A", "W": "total_power_W"}
 
@@ -39,19 +39,27 @@ def limit_sources(outcome: Outcome, column: int, node: int, direction: Direction
         limit = float(limits.node_grid_W[column, node] / limits.to_grid[column, node])
     if entry is None:
         return [f"{uuid}: no schedule_{direction}"]
-    sources = []
-    efficiency = 1.0 if entry.conversion_efficiency is None else entry.conversion_efficiency
-    factor = 1.0 if unit == "A" else 1.0 / efficiency if direction == "import" else efficiency
-    for side, scale in ((entry.limits_to_root, 1.0), (entry.limits_to_leaves, factor)):
-        number: NumberWithSource | None = getattr(side, _FIELD[unit])
-        if number is not None and _same(min(number.value, HUGE) * scale, limit):
-            sources.append(number.source or f"{uuid}: {_FIELD[unit]}")
+    sources = entry_sources(entry, uuid, direction, unit, limit)
     for each in outcome.heeded:
         if each.column == column and each.node == node and each.members is None:
             cap = caps_of(each.target, direction)[0 if unit == "A" else 1]
             if _same(cap, limit):
                 sources.append(setpoint_source(outcome, column, node))
     return sources or [uuid]
+
+
+def entry_sources(
+    entry: ScheduleReqEntry, uuid: str, direction: Direction, unit: Unit, limit: float
+) -> list[str]:
+    """Which sides of a node's entry set its limit."""
+    efficiency = 1.0 if entry.conversion_efficiency is None else entry.conversion_efficiency
+    factor = 1.0 if unit == "A" else 1.0 / efficiency if direction == "import" else efficiency
+    sources = []
+    for side, scale in ((entry.limits_to_root, 1.0), (entry.limits_to_leaves, factor)):
+        number: NumberWithSource | None = getattr(side, _FIELD[unit])
+        if number is not None and _same(min(number.value, HUGE) * scale, limit):
+            sources.append(number.source or f"{uuid}: {_FIELD[unit]}")
+    return sources
 
 
 def _same(value: float, limit: float) -> bool:

@@ -8,6 +8,7 @@ object as before is not read again, and while nobody comes or goes the shape sta
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,6 +21,9 @@ from actors.energy.market.setpoints import Target
 from actors.energy.market.tiers import Tier, tiers_of
 from actors.energy.market.timetables import Timetables
 from actors.energy.types import EnergyFlowRequest, ScheduleSetpointEntry
+
+MOST_REMEMBERED = 100
+"""Groups of EVSEs for which the nodes above them are."""
 
 
 @dataclass(frozen=True)
@@ -81,14 +85,55 @@ class Shape:
         return upto[:-1], upto[np.arange(len(self.parent)) + self.size]
 
     @cached_property
+    def place_of(self) -> dict[int, int]:
+        """The number of the EVSE that a node is."""
+        return {node: number for number, node in enumerate(self.evses)}
+
+    @cached_property
     def first(self) -> list[int]:
-        """See `ranges`."""
-        return list(self.ranges[0].tolist())
+        """See `ranges`; of a small tree."""
+        upto, found = 0, []
+        for node in range(len(self.parent)):
+            found.append(upto)
+            upto += node in self.place_of
+        return found
 
     @cached_property
     def end(self) -> list[int]:
-        """See `ranges`."""
-        return list(self.ranges[1].tolist())
+        """See `ranges`; of a small tree."""
+        upto = [*self.first, len(self.evses)]
+        return [upto[node + size] for node, size in enumerate(self.size)]
+
+    def spans(self, priority: int) -> list[tuple[int, int]]:
+        """Of each node of a small tree: the EVSEs of one priority at or below it, from the first of them to
+        one past the last, as they are numbered among themselves."""
+        if priority not in self._spans:
+            members = [evse for evse, other in enumerate(self.priorities) if other == priority]
+            self._spans[priority] = [
+                (bisect_left(members, first), bisect_left(members, end))
+                for first, end in zip(self.first, self.end, strict=True)
+            ]
+        return self._spans[priority]
+
+    @cached_property
+    def _spans(self) -> dict[int, list[tuple[int, int]]]:
+        return {}
+
+    def reached_by(self, buyers: tuple[int, ...]) -> list[tuple[int, int, int]]:
+        """From the leaves of a small tree to its root, the nodes above some of its EVSEs: each with the
+        positions in `buyers` of the first that is below it, and of one past the last."""
+        found = self._reached.get(buyers)
+        if found is None:
+            if len(self._reached) >= MOST_REMEMBERED:
+                self._reached.clear()
+            ranges = list(zip(range(len(self.parent)), self.first, self.end, strict=True))
+            places = [(n, bisect_left(buyers, first), bisect_left(buyers, end)) for n, first, end in ranges]
+            found = self._reached[buyers] = [each for each in places[::-1] if each[1] < each[2]]
+        return found
+
+    @cached_property
+    def _reached(self) -> dict[tuple[int, ...], list[tuple[int, int, int]]]:
+        return {}
 
     @cached_property
     def inner(self) -> Ints:

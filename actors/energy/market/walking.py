@@ -7,7 +7,7 @@ from operator import attrgetter
 from typing import Any
 
 from actors.energy.market.errors import RequestError, joined
-from actors.energy.market.tree import CompiledTree, Shape
+from actors.energy.market.tree import Shape
 from actors.energy.types import EnergyFlowRequest, NodeType
 
 MOST_LEVELS = 200
@@ -134,9 +134,12 @@ def path_of(node: int, parent: list[int]) -> str:
     return ".".join(reversed(steps))
 
 
-def changed_nodes(request: EnergyFlowRequest, before: CompiledTree) -> dict[int, EnergyFlowRequest] | None:
-    """By their numbers, the nodes that are other objects than before; None where the shape is another."""
-    nodes, size = before.nodes, before.shape.size
+def changed_nodes(
+    request: EnergyFlowRequest, nodes: list[EnergyFlowRequest], shape: Shape
+) -> dict[int, EnergyFlowRequest] | None:
+    """By their numbers, the nodes that are other objects than before (`nodes`); None where the shape is
+    another."""
+    size = shape.size
     changed: dict[int, EnergyFlowRequest] = {}
 
     def visit(node: EnergyFlowRequest, here: int) -> bool:
@@ -162,3 +165,17 @@ def changed_nodes(request: EnergyFlowRequest, before: CompiledTree) -> dict[int,
         return changed if request is nodes[0] or visit(request, 0) else None
     except (AttributeError, TypeError):  # built in Python, of other types: the walk tells where
         return None
+
+
+def same_limits(one: EnergyFlowRequest, other: EnergyFlowRequest) -> bool:
+    """Whether two nodes say the same of themselves, whatever their children say."""
+    return one is other or (
+        one.schedule_import == other.schedule_import
+        and one.schedule_export == other.schedule_export
+        and one.schedule_setpoints == other.schedule_setpoints
+        and one.fallback_A == other.fallback_A
+        and one.fallback_W == other.fallback_W
+        and one.evse_state == other.evse_state
+        and one.energy_usage_root == other.energy_usage_root
+        and one.energy_usage_leaves == other.energy_usage_leaves
+    )

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from actors.energy.market import Memory, allocate, market
+from actors.energy.market import Memory, allocate, plain_tree
 from actors.energy.market.changes import changed_evses
 from actors.energy.types import EnergyFlowRequest, EnergyManagerConfig
 from tests.energy.market.building import NOW_US, evse, node
@@ -29,7 +29,7 @@ def mixed(one: EnergyFlowRequest, other: EnergyFlowRequest, order: random.Random
 def test_a_tree_in_which_something_changed_gets_the_answer_of_a_new_one(story: Story, seed: int) -> None:
     first, config, start_us = story.steps[0].request, story.config, story.steps[0].start_us
     second = mixed(first, story.steps[1].request, random.Random(seed))
-    with mock.patch.object(market, "MOST_EVSES", 0):
+    with mock.patch.object(plain_tree, "MOST_EVSES", 0):
         before, memory = allocate(first, config, start_us)
         again, _ = allocate(second, config, start_us, Memory(tree=memory.tree))
         fresh, _ = allocate(second, config, start_us)

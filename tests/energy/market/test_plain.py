@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.energy.market import Allocation, Bound, Memory, allocate, market
-from actors.energy.market.plain import MOST_EVSES
+from actors.energy.market import Allocation, Bound, Memory, allocate, plain_tree
+from actors.energy.market.plain_tree import MOST_EVSES, PlainTree
 from actors.energy.market.plain_run import PlainRun
 from actors.energy.market.report import Why
 from actors.energy.types import EnergyManagerConfig, LimitsRes
@@ -20,7 +20,7 @@ from tests.energy.market.worlds import Features, Story, features, story_of
 
 
 def _in_arrays(story: Story) -> list[Allocation]:
-    with mock.patch.object(market, "MOST_EVSES", 0):
+    with mock.patch.object(plain_tree, "MOST_EVSES", 0):
         return _run(story)
 
 
@@ -93,10 +93,10 @@ def test_what_is_the_same_object_is_not_read_again() -> None:
     children[2] = evse("evse_2", imports={"A": 3.0})
     second = node("root", *children, imports={"A": 20.0})
     again, later = allocate(second, EnergyManagerConfig(), NOW_US, memory)
-    assert memory.tree is not None
-    assert later.tree is not None
+    assert isinstance(memory.tree, PlainTree)
+    assert isinstance(later.tree, PlainTree)
     assert later.tree.shape is memory.tree.shape
-    before, after = memory.tree.schedules["import"], later.tree.schedules["import"]
-    assert [row < len(before.times_us) for row in after.first.tolist()] == [True, True, True, False, True]
+    before, after = memory.tree.said["import"], later.tree.said["import"]
+    assert [one is other for one, other in zip(before, after, strict=True)] == [True, True, True, False, True]
     fresh, _ = allocate(second, EnergyManagerConfig(), NOW_US)
     assert list(again) == list(fresh) != list(allocation)

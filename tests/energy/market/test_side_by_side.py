@@ -9,7 +9,7 @@ from unittest import mock
 import pytest
 from hypothesis import given, settings
 
-from actors.energy.market import first_round, lanes, market
+from actors.energy.market import first_round, lanes, market, plain_tree
 from actors.energy.market.arrays import Ints
 from tests.energy.builders import assert_caught
 from tests.energy.market.agreement import assert_agreement
@@ -19,7 +19,7 @@ from tests.energy.market.worlds import Story, stories
 @contextmanager
 def _always() -> Iterator[None]:
     """Small sites, too, are worked out in arrays, with panels side by side."""
-    with mock.patch.object(market, "MOST_EVSES", 0), mock.patch.object(lanes, "LEAST_AT_ONCE", 0):
+    with mock.patch.object(plain_tree, "MOST_EVSES", 0), mock.patch.object(lanes, "LEAST_AT_ONCE", 0):
         yield
 
 

@@ -1,0 +1,178 @@
+"""The tree of a small request in plain numbers: read node by node, and kept between runs.
+
+What each node says is read once for each object that says it. Arrays of the same request are made only
+for who asks for a forecast or a reason that plain numbers do not tell.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import pairwise
+from typing import NamedTuple
+
+from actors.energy.market.compiling import DIRECTIONS, check_path_efficiencies, compile_tree, is_session_over
+from actors.energy.market.entries import EMPTY, Direction, Row, fallback_of
+from actors.energy.market.errors import RequestError
+from actors.energy.market.reading import careful_rows
+from actors.energy.market.tree import CompiledTree, Shape
+from actors.energy.market.walking import changed_nodes, check_names, path_of, same_limits, walk
+from actors.energy.types import EnergyFlowRequest, NodeType, ScheduleReqEntry
+
+MOST_EVSES = 40
+"""Of a small tree; beyond, arrays are about as fast."""
+
+
+class Said(NamedTuple):
+    """A node's schedule in one direction, in the order of time; one row more of a node that has none."""
+
+    starts_us: tuple[int, ...]
+    rows: tuple[Row, ...]
+    entries: tuple[ScheduleReqEntry | None, ...]
+    worst: float
+    """Of the efficiencies."""
+
+    def at(self, time_us: int) -> int:
+        """Which row holds: the last that began at or before a time, else the first."""
+        if len(self.rows) == 1:
+            return 0
+        return max(bisect_right(self.starts_us, time_us) - 1, 0)
+
+
+SILENT = Said((), (EMPTY,), (None,), 1.0)
+
+
+@dataclass(frozen=True)
+class PlainTree:
+    """A small request as numbers; the attributes that CompiledTree has, too, are the same."""
+
+    request: EnergyFlowRequest
+    nodes: list[EnergyFlowRequest]
+    shape: Shape
+    said: dict[Direction, list[Said]]
+    fallbacks: dict[int, tuple[float, float]]
+    session_over: list[bool]
+    last_compiled: list[CompiledTree] = field(default_factory=list)
+    """Of it or of one before; that of the next is made of it."""
+
+    @property
+    def uuids(self) -> list[str]:
+        """Of the EVSEs."""
+        return self.shape.uuids
+
+    @property
+    def number_of(self) -> dict[str, int]:
+        """The number of each EVSE."""
+        return self.shape.number_of
+
+    @cached_property
+    def times_us(self) -> list[int]:
+        """Every timestamp of every schedule, sorted, without doubles."""
+        starts = {said.starts_us for each in self.said.values() for said in each}
+        return sorted(set().union(*starts))
+
+    @cached_property
+    def compiled(self) -> CompiledTree:
+        """The same as arrays."""
+        before = self.last_compiled[-1] if self.last_compiled else None
+        tree = compile_tree(self.request, before)
+        self.last_compiled[:] = [tree]
+        return tree
+
+
+AnyTree = CompiledTree | PlainTree
+
+
+def read_tree(request: EnergyFlowRequest, before: AnyTree | None = None) -> AnyTree:
+    """Validate a request and turn it into numbers; RequestError with the path of the first fault.
+
+    Of `before`, a tree read earlier, that serves again which is the same object. Large trees, and those with
+    setpoints, are compiled to arrays at once.
+    """
+    if before is None:
+        return _read(request)
+    if before.request is request:
+        return before
+    if isinstance(before, CompiledTree):
+        tree = compile_tree(request, before)
+        return tree if tree.targets or len(tree.uuids) > MOST_EVSES else _read(request)
+    return _renewed(request, before) or _read(request)
+
+
+def _read(request: EnergyFlowRequest) -> AnyTree:
+    nodes, shape = walk(request)
+    if len(shape.evses) > MOST_EVSES or any(node.schedule_setpoints for node in nodes):
+        return compile_tree(request, walked=(nodes, shape))
+    said: dict[Direction, list[Said]] = {direction: [SILENT] * len(nodes) for direction in DIRECTIONS}
+    tree = PlainTree(request, nodes, shape, said, {}, [False] * len(shape.evses))
+    _read_into(tree, range(len(nodes)))
+    return tree
+
+
+def _renewed(request: EnergyFlowRequest, before: PlainTree) -> PlainTree | None:
+    """The tree before, with some nodes changed; None where its shape has, or setpoints came."""
+    changed = changed_nodes(request, before.nodes, before.shape)
+    if changed is None or any(node.schedule_setpoints for node in changed.values()):
+        return None
+    nodes = before.nodes.copy()
+    for i, node in changed.items():
+        nodes[i] = node
+    said = {direction: each.copy() for direction, each in before.said.items()}
+    tree = replace(
+        before,
+        request=request,
+        nodes=nodes,
+        said=said,
+        fallbacks=before.fallbacks.copy(),
+        session_over=before.session_over.copy(),
+    )
+    places = [i for i, node in changed.items() if not same_limits(node, before.nodes[i])]
+    if places:
+        check_names([nodes[i] for i in places], places, before.shape.parent)
+        _read_into(tree, places, before.nodes)
+    return tree
+
+
+def _read_into(tree: PlainTree, places: Iterable[int], before: list[EnergyFlowRequest] | None = None) -> None:
+    """What some nodes say; `before` are the nodes whose sayings are there already."""
+    shape, nodes = tree.shape, tree.nodes
+    imports, exports = tree.said["import"], tree.said["export"]
+    for i in places:
+        node = nodes[i]
+        try:
+            if before is None or node.schedule_import != before[i].schedule_import:
+                imports[i] = _said(node, "import")
+            if before is None or node.schedule_export != before[i].schedule_export:
+                exports[i] = _said(node, "export")
+            fallback_A, fallback_W = fallback_of(node)
+        except RequestError as error:
+            raise error.below(path_of(i, shape.parent)) from None
+        except (AttributeError, TypeError) as error:  # built in Python, of other types
+            raise RequestError(path_of(i, shape.parent), f"is malformed: {error}") from None
+        if fallback_A or fallback_W:
+            tree.fallbacks[i] = fallback_A, fallback_W
+        else:
+            tree.fallbacks.pop(i, None)
+        if node.node_type is NodeType.Evse:
+            tree.session_over[shape.place_of[i]] = is_session_over(node)
+    for direction, said in tree.said.items():
+        if any(each.worst < 1.0 for each in said):
+            check_path_efficiencies([each.worst for each in said], shape, direction)
+
+
+def _said(node: EnergyFlowRequest, direction: Direction) -> Said:
+    schedule = node.schedule_import if direction == "import" else node.schedule_export
+    if type(schedule) in (tuple, list) and not schedule:
+        return SILENT
+    found = careful_rows(node, direction)
+    entries = tuple(schedule)
+    if len(found) == 1:
+        at_us, row = found[0]
+        return Said((at_us,), (row,), entries, row.efficiency)
+    if any(one[0] > other[0] for one, other in pairwise(found)):
+        order = sorted(range(len(found)), key=lambda i: found[i][0])
+        found, entries = [found[i] for i in order], tuple([entries[i] for i in order])
+    rows = tuple([row for _, row in found])
+    return Said(tuple([at_us for at_us, _ in found]), rows, entries, min(row.efficiency for row in rows))
