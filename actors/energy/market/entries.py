@@ -100,12 +100,15 @@ def _side(limits: LimitsReq) -> _Side:
     active = limits.ac_number_of_active_phases
     if active is not None and not (_is_whole(active) and 1 <= active <= MOST_PHASES):
         raise _FaultError("ac_number_of_active_phases", f"must be 1, 2 or 3, is {active!r}")
+    # Most are None, and a call costs more than to ask.
+    max_A, max_W, min_A = limits.ac_max_current_A, limits.total_power_W, limits.ac_min_current_A
+    most, fewest = limits.ac_max_phase_count, limits.ac_min_phase_count
     return (
-        _limit(limits.ac_max_current_A, "ac_max_current_A", inf),
-        _limit(limits.total_power_W, "total_power_W", inf),
-        _limit(limits.ac_min_current_A, "ac_min_current_A", 0.0),
-        _count(limits.ac_max_phase_count, "ac_max_phase_count", MOST_PHASES),
-        _count(limits.ac_min_phase_count, "ac_min_phase_count", 0),
+        inf if max_A is None else _limit(max_A, "ac_max_current_A"),
+        inf if max_W is None else _limit(max_W, "total_power_W"),
+        0.0 if min_A is None else _limit(min_A, "ac_min_current_A"),
+        MOST_PHASES if most is None else _count(most, "ac_max_phase_count"),
+        0 if fewest is None else _count(fewest, "ac_min_phase_count"),
         active or 0,
         limits.ac_supports_changing_phases_during_charging,
     )
@@ -119,9 +122,7 @@ def _is_whole(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _limit(number: NumberWithSource | None, field: str, absent: float) -> float:
-    if number is None:
-        return absent
+def _limit(number: NumberWithSource, field: str) -> float:
     value = number.value
     if type(value) is float and 0.0 <= value <= HUGE:
         return value
@@ -130,10 +131,10 @@ def _limit(number: NumberWithSource | None, field: str, absent: float) -> float:
     return min(float(value), HUGE)
 
 
-def _count(number: IntegerWithSource | None, field: str, absent: int) -> int:
-    if number is None:
-        return absent
+def _count(number: IntegerWithSource, field: str) -> int:
     value = number.value
+    if type(value) is int and 1 <= value <= MOST_PHASES:
+        return value
     if not _is_whole(value) or not 1 <= value <= MOST_PHASES:
         raise _FaultError(f"{field}.value", f"must be 1, 2 or 3, is {value!r}")
     return value
