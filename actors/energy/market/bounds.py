@@ -180,6 +180,34 @@ def _short_of_minimum(
     return found + [each for each in extras if each.left < (least_A if each.unit == "A" else least_W)]
 
 
+class LimitsAbove:
+    """The limits above the EVSEs of one node, in a column: which have less left than one of them needs."""
+
+    def __init__(self, outcome: Outcome, column: int, evse: int, direction: Direction) -> None:
+        limits = outcome.trades[direction].limits
+        node = int(outcome.tree.evse_node[evse])
+        path = list(outcome.tree.path(outcome.tree.shape.parent[node]))[::-1]
+        self._limits: list[tuple[Unit, float, float, str]] = []
+        """Unit, what is left, watts there for each at the EVSE, and the source."""
+        for above in path:
+            scale = float(limits.evse_to_grid[column, evse] / limits.to_grid[column, above])
+            self._limits += [
+                (each.unit, each.left, scale, each.source)
+                for each in _bounds(outcome, column, [above], direction, UNITS, lambda *_: True)
+            ]
+        self._names: dict[tuple[str, ...], str] = {}
+
+    def short_of(self, least_A: float, least_W: float) -> str:
+        """The sources of all with less left, the root's first."""
+        found = tuple(
+            [s for unit, left, scale, s in self._limits if left < (least_A if unit == "A" else least_W * scale)]
+        )
+        name = self._names.get(found)
+        if name is None:
+            name = self._names[found] = joined(found)
+        return name
+
+
 def _extras(outcome: Outcome, column: int, evse: int, direction: Direction) -> list[Bound]:
     """The setpoints, heeded by only some EVSEs of their node, that bind this one."""
     return [

@@ -14,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actors.energy.market.arrays import Bools, Floats, Ints, once
-from actors.energy.market.bounds import bounds_of, shared_bounds_of
+from actors.energy.market.bounds import UNITS, LimitsAbove, bounds_of, shared_bounds_of
 from actors.energy.market.entries import Direction, Unit
 from actors.energy.market.outcome import USED_UP_A, USED_UP_W, Outcome
 from actors.energy.market.rounds import OWN
 from actors.energy.market.sources import Above, joined, phases_source
+from actors.energy.market.turns import CRUMB
 from actors.energy.types import IntegerWithSource, NumberWithSource
 
 Objects = NDArray[np.object_]
@@ -31,6 +32,7 @@ def names_of(outcome: Outcome, evses: Ints) -> Objects:
     for direction in outcome.trades:
         naming.name_own(direction)
         naming.name_shared(direction)
+        naming.name_refused(direction)
     naming.name_closed()
     for column, i in np.argwhere(naming.missing).tolist():
         bounds = bounds_of(outcome, column, int(evses[i]))
@@ -102,6 +104,30 @@ class _Naming:
             which,
             lambda column, evse: shared_bounds_of(outcome, column, evse, direction),
         )
+
+    def name_refused(self, direction: Direction) -> None:
+        """Whose minimum was refused: what is left above an EVSE is the same for all below its parent, only what
+        each would have needed of it differs."""
+        outcome, evses = self._outcome, self._evses
+        trades = outcome.trades[direction]
+        here = outcome.taking_part(direction)[:, evses] & trades.refused[:, evses]
+        if not here.any() or trades.limits.extras:
+            return
+        columns, places = np.nonzero(here)
+        cells = columns, evses[places]
+        least_A = trades.limits.min_A[cells] - CRUMB
+        least_W = least_A * trades.tried[cells] * outcome.config.nominal_ac_voltage
+        node = self._node[places]
+        own_A, own_W = (outcome.left(direction, unit, self._node)[columns, places] for unit in UNITS)
+        alone = (own_A < least_A) | (own_W < least_W)
+        above: dict[tuple[int, int], LimitsAbove] = {}
+        numbers = (columns, places, outcome.tree.shape.parent_array[node], least_A, least_W)
+        for column, place, parent, A, W in zip(*(each[~alone].tolist() for each in numbers), strict=True):
+            if (column, parent) not in above:
+                above[column, parent] = LimitsAbove(outcome, column, int(evses[place]), direction)
+            if name := above[column, parent].short_of(A, W):
+                self.names[column, place] = name
+                self.missing[column, place] = False
 
     def name_closed(self) -> None:
         """Those who may not trade: their own limit is 0, or one of those above them."""
