@@ -126,6 +126,10 @@ class Actuator:
         if self._measured is not None and self._measured.until_s <= now_s:
             self._measured, self._same_until_s = None, -math.inf
 
+    def _not_settled(self) -> tuple[_Past, ...]:
+        """What may still flow although it is not in force."""
+        return self._past if self._measured is None else (*self._past, self._measured)
+
     def committed(self, now_s: float) -> Amount | None:
         """The most that may flow now; None while that is not known."""
         if now_s < self._known_s:
@@ -136,7 +140,7 @@ class Actuator:
         most, same_until_s = self._fallback, math.inf
         for told in self._told:
             most, same_until_s = largest(most, told.amount), min(same_until_s, told.until_s)
-        for past in self._past if self._measured is None else (*self._past, self._measured):
+        for past in self._not_settled():
             most, same_until_s = largest(most, past.amount), min(same_until_s, past.until_s)
         self._most, self._same_until_s = most, same_until_s
         return most
@@ -144,7 +148,7 @@ class Actuator:
     def due_s(self, now_s: float) -> float | None:
         """When `committed` changes by itself; None when it does not."""
         due_s = self._known_s if now_s < self._known_s else math.inf
-        for past in self._past if self._measured is None else (*self._past, self._measured):
+        for past in self._not_settled():
             if now_s < past.until_s < due_s:
                 due_s = past.until_s
         return due_s if due_s < math.inf else None

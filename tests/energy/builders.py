@@ -97,7 +97,7 @@ def reading(t_hardware_s: float, **changes: Any) -> Reading:
 
 def unplugged(t_hardware_s: float) -> Reading:
     """Of hardware without a car."""
-    return reading(t_hardware_s, plugged_in=False, car_asks=False)
+    return reading(t_hardware_s, plugged_in=False, car_asks=False, contactor_closed=False)
 
 
 def evse(

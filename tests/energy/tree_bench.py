@@ -66,6 +66,7 @@ class Hardware:
             limit_A=limit_A,
             limit_ends_in_s=ends_in_s,
             mark=self._mark if ends_in_s else "",
+            contactor_closed=self.car,
         )
 
 

@@ -200,7 +200,11 @@ class LimitsAbove:
     def short_of(self, least_A: float, least_W: float) -> str:
         """The sources of all with less left, the root's first."""
         found = tuple(
-            [s for unit, left, scale, s in self._limits if left < (least_A if unit == "A" else least_W * scale)]
+            [
+                s
+                for unit, left, scale, s in self._limits
+                if left < (least_A if unit == "A" else least_W * scale)
+            ]
         )
         name = self._names.get(found)
         if name is None:

@@ -36,8 +36,8 @@ def compile_tree(
 ) -> CompiledTree:
     """Validate a request and turn it into numbers; RequestError with the path of the first fault.
 
-    `before` is a tree compiled earlier: its parts serve again where they are the same objects. `walked` is what
-    the walk over the request found, where that is known.
+    `before` is a tree compiled earlier: its parts serve again where they are the same objects. `walked` is
+    what the walk over the request found, where that is known.
     """
     changed = None if before is None else changed_nodes(request, before.nodes, before.shape)
     tree = None
@@ -192,7 +192,8 @@ def _check_efficiencies(schedules: dict[Direction, Timetables], shape: Shape) ->
 
 
 def check_path_efficiencies(worst: list[float], shape: Shape, direction: Direction) -> None:
-    """The product of a path's worst efficiencies must still tell a watt from none. Changes `worst`, of nodes."""
+    """The product of a path's worst efficiencies must still tell a watt from none. Changes `worst`, of
+    nodes."""
     for node, above in enumerate(shape.parent):
         if above >= 0:
             worst[node] *= worst[above]

@@ -138,7 +138,9 @@ def wanting_single_plainly(
     """Note now for EVSEs whose minimum phase count is what is wanted."""
     if not any(wanted):
         return contexts
-    noted = {u: replace(contexts[u], single_wanted_us=start_us) for u, w in zip(uuids, wanted, strict=True) if w}
+    noted = {
+        u: replace(contexts[u], single_wanted_us=start_us) for u, w in zip(uuids, wanted, strict=True) if w
+    }
     return MappingProxyType({**contexts, **noted})
 
 

@@ -106,8 +106,8 @@ class _Naming:
         )
 
     def name_refused(self, direction: Direction) -> None:
-        """Whose minimum was refused: what is left above an EVSE is the same for all below its parent, only what
-        each would have needed of it differs."""
+        """Whose minimum was refused: what is left above an EVSE is the same for all below its parent, only
+        what each would have needed of it differs."""
         outcome, evses = self._outcome, self._evses
         trades = outcome.trades[direction]
         here = outcome.taking_part(direction)[:, evses] & trades.refused[:, evses]

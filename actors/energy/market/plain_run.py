@@ -120,10 +120,7 @@ def run_plainly(
         cap_at_fallbacks(tree, limits, *fallbacks)
     imports = limits.open()
     trader = Trader(tree, limits, imports, import_choices(tree, limits, config, contexts, start_us), config)
-    if fallbacks is None:
-        bought = trader.trade()
-    else:
-        bought = trade_imports(tree, limits, imports, trader, *fallbacks)
+    bought = trade_imports(tree, limits, imports, trader, *fallbacks) if fallbacks else trader.trade()
     at_us, given = int(slots.columns_us[0]), None
     exports = [False] * len(imports)
     if not nobody_exports(tree, at_us):

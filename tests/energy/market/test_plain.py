@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.energy.market import Allocation, Bound, Memory, allocate, plain_tree
-from actors.energy.market.plain_tree import MOST_EVSES, PlainTree
 from actors.energy.market.plain_run import PlainRun
+from actors.energy.market.plain_tree import MOST_EVSES, PlainTree
 from actors.energy.market.report import Why
 from actors.energy.types import EnergyManagerConfig, LimitsRes
 from tests.energy.market.agreement import TOLERANCE_A, TOLERANCE_W

@@ -9,7 +9,7 @@ from unittest import mock
 import pytest
 from hypothesis import given, settings
 
-from actors.energy.market import first_round, lanes, market, plain_tree
+from actors.energy.market import first_round, lanes, plain_tree
 from actors.energy.market.arrays import Ints
 from tests.energy.builders import assert_caught
 from tests.energy.market.agreement import assert_agreement

@@ -476,8 +476,9 @@ def a_car_that_takes_little_may_take_all_that_it_was_offered() -> None:
 
 @shows("lost memory is zero")
 def an_evse_that_restarts_right_after_it_was_lowered_does_not_know_what_flows() -> None:
+    car = Car(max_current_A=32.0, reaction_s=11.0, meter=0.5)  # a right one would tell
     stage = Stage(TWO)
-    stage.plug("a")
+    stage.plug("a", car)
     stage.go(20.0)
     stage.plug("b")
     hardware = stage.world.evses["a"].hardware
