@@ -123,7 +123,8 @@ class Controller:
         self._drivers: list[Driver] = list(dict.fromkeys(board.drivers.values()))
         self._meters: list[MeterDriver] = meter_drivers(site, name, self._handles, board.from_meter)
         below = Below(site, name, self._handles)
-        self._gateways = [HostedGateway(site.gateways[g], below) for g in site.controllers[name].gateways]
+        gateways = (site.gateways[g] for g in site.controllers[name].gateways)
+        self._gateways = [HostedGateway(gateway, below, self._state) for gateway in gateways]
         # A thread for all EVSEs, and one for each node: what a market or a disk holds up is then no EVSE.
         self._evses = Loop(f"{name}-evses")
         self._loops = {m: self._evses if self._is_evse(m) else Loop(m) for m in self._handles}

@@ -32,6 +32,9 @@ __all__ = [
     "Module",
     "ModuleConfig",
     "MqttGatewayConfig",
+    "MqttLink",
+    "OcppGatewayConfig",
+    "OcppLink",
     "PlantConfig",
     "Site",
     "SourceConfig",
@@ -70,12 +73,58 @@ class MqttGatewayConfig(BrokerConfig, frozen=True, kw_only=True, forbid_unknown_
     discovery_prefix: str = "homeassistant"
 
 
-class Gateway(Struct, frozen=True, kw_only=True):
-    """Links the site with the outside world; no part of the tree."""
+class OcppGatewayConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A connection to a CSMS, to which the site is one charge point."""
+
+    RequestCompositeScheduleUnit: Literal["A", "W"] = "A"
+    """In which unit the limits of charging profiles go into the tree."""
+    url: str | None = None
+    """Of the CSMS; the charge point's id is put behind it. Without one there is no connection."""
+    protocol: Literal["ocpp1.6", "ocpp2.0.1"] = "ocpp1.6"
+    charge_point_id: str | None = None
+    """How the CSMS knows the site; by default the site's name."""
+    password_file: str | None = None
+    """Its first line is the password of basic authentication; the login is the charge point's id."""
+    ca_file: str | None = None
+    """Certificates of authorities that may vouch for the CSMS; by default those of the system."""
+    cert_file: str | None = None
+    key_file: str | None = None
+    """Of a client certificate, where the CSMS wants one."""
+    ping_interval_s: Annotated[float, Meta(ge=1, le=3600)] = 20.0
+    """Between two pings; one that is not answered in that time ends the connection."""
+    meter_interval_s: Annotated[float, Meta(ge=1, le=86400)] = 60.0
+    id_tag: str = "amptree"
+    """1.6: whom transactions are begun for."""
+    source: str = "ocpp"
+    """The external source at its modules that charging profiles set."""
+    offline_source: str = "ocpp_offline"
+    """The source that hears whether the CSMS is there, at those of its modules that declare it."""
+    grid_operator_source: str | None = None
+    """A source with `lpc:` that ChargingStationExternalConstraints drive (2.0.1)."""
+
+
+class MqttLink(Struct, frozen=True, kw_only=True):
+    """A gateway to an MQTT broker."""
 
     id: str
-    kind: Literal["MqttGateway"]
     config: MqttGatewayConfig
+    kind: Literal["MqttGateway"] = "MqttGateway"
+
+
+class OcppLink(Struct, frozen=True, kw_only=True):
+    """A gateway to a CSMS."""
+
+    id: str
+    config: OcppGatewayConfig
+    kind: Literal["OCPP"] = "OCPP"
+    station: str = ""
+    """The module that is EVSE 0."""
+    evses: tuple[str, ...] = ()
+    """The modules that are EVSE 1, 2, …"""
+
+
+Gateway = MqttLink | OcppLink
+"""Links the site with the outside world; no part of the tree."""
 
 
 class Controller(Struct, frozen=True, kw_only=True):

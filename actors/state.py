@@ -3,6 +3,7 @@
 - External limits. A file that cannot be read is said and left aside; the module goes on.
 - Epochs (actors/energy/ledger.py). One that cannot be read counts as lost; one that cannot be written
   is not used, and without one nothing is granted.
+- What gateways must know.
 - What the market keeps of each session (actors/market_runner.py). Where that cannot be read,
   switches of phases are counted anew.
 
@@ -15,7 +16,7 @@ import logging
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 
@@ -23,6 +24,8 @@ from actors.energy.external import SavedSources
 from actors.market_runner import KeptSession, Sessions
 
 LOG = logging.getLogger("amptree.state")
+
+Kept = TypeVar("Kept", bound=msgspec.Struct)
 
 REMEDY = "free the disk, make the folder writable, or choose another with --state"
 
@@ -83,6 +86,18 @@ class StateFolder:
         content = msgspec.json.encode(sessions)
         without = "switches of phases are counted anew after a restart"
         return self._replace(self._path(module_id, "sessions"), content, without) is None
+
+    # --- gateways ----------------------------------------------------------------------------------
+
+    def load_kept(self, module_id: str, what: str, type_: type[Kept], without: str) -> Kept | None:
+        """What was kept last under this name; None when there is nothing usable: if something was there,
+        `without` is said."""
+        kept: Kept | None = self._read(self._path(module_id, what), type_, without)
+        return kept
+
+    def keep(self, module_id: str, what: str, content: msgspec.Struct, without: str) -> bool:
+        """Replace what is kept under this name; whether it is on the disk now."""
+        return self._replace(self._path(module_id, what), msgspec.json.encode(content), without) is None
 
     # --- files -------------------------------------------------------------------------------------
 

@@ -22,6 +22,7 @@ from actors.site import (
     EvseManagerConfig,
     Gateway,
     Module,
+    OcppLink,
     Site,
     SourceConfig,
 )
@@ -189,6 +190,8 @@ def _described(site: Site, module: Module) -> str:
 
 
 def _gateway(gateway: Gateway) -> str:
+    if isinstance(gateway, OcppLink):
+        return _csms(gateway)
     config = gateway.config
     parts = [
         f"{config.host}:{config.port_in_use()}{' with TLS' if config.tls else ''}",
@@ -209,6 +212,21 @@ def _chargers(chargers: Chargers) -> str:
                 f"limits of {config.min_lease_s} s or more",
             ]
     return ", ".join(parts)
+
+
+def _csms(link: OcppLink) -> str:
+    """With the numbers by which the CSMS knows the modules."""
+    config = link.config
+    numbered = ", ".join(f"{number} {name}" for number, name in enumerate((link.station, *link.evses)))
+    return ", ".join(
+        [
+            config.url or "no url: no CSMS",
+            f"{config.protocol} in {config.RequestCompositeScheduleUnit}",
+            f"sets the source {config.source}",
+            *([f"grid operator {config.grid_operator_source}"] if config.grid_operator_source else []),
+            f"EVSEs: {numbered}",
+        ]
+    )
 
 
 def _source(source: SourceConfig) -> str:

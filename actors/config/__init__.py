@@ -24,6 +24,7 @@ from actors.config.grammar import Modules, read_modules
 from actors.config.hosting import check_address, host_all, read_controllers
 from actors.config.links import Tree, build_tree
 from actors.config.serving import check_leases, host_chargers
+from actors.config.sinks import place_gateways
 from actors.site import Controller, Ignored, Module, PlantConfig, Site
 
 __all__ = ["ConfigError", "Fault", "load_site", "parse_site"]
@@ -72,6 +73,7 @@ def parse_site(text: str, name: str, path: str = "<text>") -> Site:
     faults.raise_if_any()
     assert tree is not None  # else there are faults
     controllers = host_chargers(host_all(declared, tree, modules), modules, faults)
+    gateways = place_gateways(modules, tree, controllers, faults)
     faults.raise_if_any()
     members = _members(tree, modules)
     site = Site(
@@ -81,7 +83,7 @@ def parse_site(text: str, name: str, path: str = "<text>") -> Site:
         modules=members,
         controllers=controllers,
         plant=plant,
-        gateways=modules.gateways,
+        gateways=gateways,
         chargers=modules.chargers,
         ignored=tuple(notes),
         digest=site_digest(members.values(), controllers.values()),

@@ -3,39 +3,50 @@
 mqtt:
   module: MqttGateway
   config: {host: broker.example, tls: true, username: garage, password_file: /etc/amptree/mqtt}
+
+Those of a CSMS: see ocpp.py.
 """
 
 from __future__ import annotations
 
 import re
-from typing import Any, Literal
+from typing import Any
 
+from actors.config import ocpp
 from actors.config.faults import Faults, Path, did_you_mean, shown
 from actors.config.fields import check_name, mapping, values
 from actors.mqtt.config import BrokerConfig
-from actors.site import Gateway, MqttGatewayConfig
+from actors.site import Gateway, MqttGatewayConfig, MqttLink
 
-MQTT: Literal["MqttGateway"] = "MqttGateway"
-KINDS = (MQTT,)
+MQTT = "MqttGateway"
+KINDS = (MQTT, ocpp.OCPP)
 MAX_PREFIX = 64
 MAX_TOPIC = 512
 
-_KEYS = ("module", "config")
+_KEYS = {MQTT: ("module", "config"), ocpp.OCPP: ("module", "config", "connections")}
 _TOPIC = re.compile(r"[^+#$\x00-\x1f\x7f/][^+#\x00-\x1f\x7f]*")
 _HOST = re.compile(r"[^\s/]{1,255}")
 
 
-def read_gateway(module_id: str, raw: dict[str, Any], path: Path, faults: Faults) -> Gateway:
+def is_gateway(name: str, raw: dict[str, Any]) -> bool:
+    """Whether a module is a gateway of ours. EVerest has an OCPP module of its own, configured in its own
+    way."""
+    return name in KINDS and not (name == ocpp.OCPP and "config_module" in raw and "config" not in raw)
+
+
+def read_gateway(module_id: str, name: str, raw: dict[str, Any], path: Path, faults: Faults) -> Gateway:
     """One gateway; what is wrong with it becomes faults."""
     check_name(module_id, path, faults)
     for key in raw:
-        if key not in _KEYS:
-            faults.add((*path, key), f"unknown key{did_you_mean(key, _KEYS)}")
+        if key not in _KEYS[name]:
+            faults.add((*path, key), f"unknown key{did_you_mean(key, _KEYS[name])}")
     place = (*path, "config")
     given = mapping(raw.get("config"), place, faults)
+    if name == ocpp.OCPP:
+        return ocpp.read_link(module_id, given, place, faults)
     config = MqttGatewayConfig(**values(MqttGatewayConfig, given, place, faults))
     _check(config, place, faults)
-    return Gateway(id=module_id, kind=MQTT, config=config)
+    return MqttLink(id=module_id, config=config)
 
 
 def _check(config: MqttGatewayConfig, path: Path, faults: Faults) -> None:

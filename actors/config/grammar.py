@@ -80,6 +80,7 @@ EVEREST_MANAGER_KEYS: dict[str, Any] = {
 _KINDS = f"{', '.join(CONFIGS)} or another module's name"
 _DOWN = ("energy_trunk", "energy_consumer")
 _UP = "energy_grid"
+_SINK = "evse_energy_sink"
 _NEAR_MISS = 0.85  # below it are EVerest's own names, such as connector_type beside connector_id
 _VOLTAGE_V = 230.0
 
@@ -114,11 +115,13 @@ class Modules(Struct, frozen=True, kw_only=True):
     strangers: dict[str, str]
     gateways: dict[str, Gateway]
     chargers: dict[str, Chargers]
+    sinks: dict[str, tuple[Link, ...]] = {}
+    """By gateway: the modules that it names in its connections."""
 
 
 def read_modules(raw: dict[str, Any], path: Path, faults: Faults, notes: list[Ignored]) -> Modules:
     """All modules under `path`; what is not ours is noted, what is wrong becomes faults."""
-    modules = Modules(path=path, ours={}, strangers={}, gateways={}, chargers={})
+    modules = Modules(path=path, ours={}, strangers={}, gateways={}, chargers={}, sinks={})
     if len(raw) > MAX_MODULES:
         faults.add(path, f"at most {MAX_MODULES} modules, got {len(raw)}")
         faults.raise_if_any()
@@ -129,12 +132,14 @@ def read_modules(raw: dict[str, Any], path: Path, faults: Faults, notes: list[Ig
         elif (name := _module_name(module, module_path, faults, notes)) in CONFIGS:
             kind = next(kind for kind in CONFIGS if kind == name)
             modules.ours[module_id] = _read_module(module_id, kind, module, module_path, faults, notes)
-        elif name in gateways.KINDS:
-            modules.gateways[module_id] = gateways.read_gateway(module_id, module, module_path, faults)
+        elif name is not None and gateways.is_gateway(name, module):
+            gateway = gateways.read_gateway(module_id, name, module, module_path, faults)
+            modules.gateways[module_id] = gateway
+            modules.sinks[module_id] = tuple(_sinks(module, module_path, faults))
         elif name in CHARGERS:
             modules.chargers[module_id] = read_chargers(module_id, name, module, module_path, faults)
         elif name is not None:
-            remedy = misspelled_kind(name)
+            remedy = "" if name in gateways.KINDS else misspelled_kind(name)
             connections = module.get("connections")
             of_tree = isinstance(connections, dict) and not connections.keys().isdisjoint((*_DOWN, _UP))
             if remedy and (of_tree or nearest(name, (*gateways.KINDS, *CHARGERS), _NEAR_MISS)):
@@ -272,7 +277,17 @@ def _links(
     return down, up
 
 
-def _targets(value: Any, path: Path, faults: Faults) -> Iterator[Link]:
+def _sinks(gateway: dict[str, Any], path: Path, faults: Faults) -> Iterator[Link]:
+    """The modules that a gateway sets limits at."""
+    path = (*path, "connections")
+    for key, value in mapping(gateway.get("connections"), path, faults).items():
+        if key == _SINK:
+            yield from _targets(value, (*path, key), faults, "external_limits")
+        else:
+            faults.add((*path, key), f"unknown connection{did_you_mean(key, (_SINK,))}")
+
+
+def _targets(value: Any, path: Path, faults: Faults, wanted: str = _UP) -> Iterator[Link]:
     if isinstance(value, list):
         places = [((*path, index), target) for index, target in enumerate(value)]
     else:
@@ -283,9 +298,9 @@ def _targets(value: Any, path: Path, faults: Faults) -> Iterator[Link]:
                 if key not in ("module_id", "implementation_id"):
                     remedy = did_you_mean(key, ("module_id", "implementation_id"))
                     faults.add((*place, key), f"unknown key{remedy}")
-            implementation = target.get("implementation_id", _UP)
-            if implementation != _UP:
-                faults.add((*place, "implementation_id"), f'expected "{_UP}", got {shown(implementation)}')
+            implementation = target.get("implementation_id", wanted)
+            if implementation != wanted:
+                faults.add((*place, "implementation_id"), f'expected "{wanted}", got {shown(implementation)}')
             target = target.get("module_id")
         if isinstance(target, str):
             yield Link(target, place)

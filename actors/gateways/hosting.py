@@ -9,12 +9,16 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+import pykka
+
 from actors.energy.messages import Outcome
 from actors.gateways.gathering import Below
 from actors.gateways.mqtt.actor import MqttGateway
+from actors.gateways.ocpp.actor import OcppGateway
 from actors.handle import Handle
 from actors.loop import Loop
-from actors.site import Gateway
+from actors.site import Gateway, MqttLink, OcppLink
+from actors.state import StateFolder
 from actors.tree_actor import Tick
 from actors.wiring import GatewayStatus
 
@@ -28,9 +32,10 @@ TICK_S = 0.1
 class HostedGateway:
     """One gateway, through all its lives. `tick` and `end` are the controller's; the rest is for any."""
 
-    def __init__(self, gateway: Gateway, below: Below) -> None:
+    def __init__(self, gateway: Gateway, below: Below, state: StateFolder) -> None:
         self._gateway = gateway
         self._below = below
+        self._state = state
         self._handle = Handle(gateway.id)
         self._loop = Loop(gateway.id)
         self._tick_due_s = self._begin_due_s = 0.0
@@ -56,11 +61,16 @@ class HostedGateway:
             self._loop = Loop(self._gateway.id)
             self._loop.start()
         try:
-            self._handle.attach(
-                MqttGateway.start(self._loop, self._gateway, self._below, self._handle, self._show)
-            )
+            self._handle.attach(self._actor())
         except Exception:  # whatever is wrong with it, the site goes on; it is tried again
             LOG.exception("gateway %s cannot be begun; the site goes on without it", self._gateway.id)
+
+    def _actor(self) -> pykka.ActorRef[Any]:
+        match self._gateway:
+            case MqttLink() as link:
+                return MqttGateway.start(self._loop, link, self._below, self._handle, self._show)
+            case OcppLink() as link:
+                return OcppGateway.start(self._loop, link, self._below, self._handle, self._show, self._state)
 
     def _show(self, status: GatewayStatus) -> None:
         self.status = status

@@ -7,7 +7,7 @@ from textwrap import dedent
 import pytest
 
 from actors.config import parse_site
-from actors.site import EnergyManagerConfig, EnergyNodeConfig, EvseManagerConfig, Site
+from actors.site import EnergyManagerConfig, EnergyNodeConfig, EvseManagerConfig, OcppLink, Site
 
 
 def parse(text: str) -> Site:
@@ -222,7 +222,7 @@ def test_priorities_load() -> None:
     assert priorities == {"evse_vip": 1, "evse_regular": 5}
 
 
-def test_ocpp_example_loads_and_names_what_it_ignores() -> None:
+def test_ocpp_example_loads() -> None:
     site = parse(
         """
         ocpp:
@@ -244,8 +244,11 @@ def test_ocpp_example_loads_and_names_what_it_ignores() -> None:
     )
     assert list(site.modules) == ["energy_mgmt", "evse_manager"]
     assert site.manager_config().debug
+    ocpp = site.gateways["ocpp"]
+    assert isinstance(ocpp, OcppLink)
+    assert ocpp.config.RequestCompositeScheduleUnit == "A"
+    assert (ocpp.station, ocpp.evses) == ("energy_mgmt", ("evse_manager",))
     assert [(i.path, i.what) for i in site.ignored] == [
-        ("ocpp", "OCPP"),
         ("evse_manager", 'no key "module"; taken as EvseManager'),
         ("energy_mgmt", 'no key "module"; taken as EnergyManager'),
     ]

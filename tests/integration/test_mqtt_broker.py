@@ -19,6 +19,7 @@ from actors.gateways.hosting import REVIVE_S, HostedGateway
 from actors.mqtt.broker import Broker, BrokerError
 from actors.mqtt.message import Arrived
 from actors.site import MqttGatewayConfig
+from actors.state import StateFolder
 from tests.gateways.mqtt_sites import site
 from tests.integration.brokers import broker, needs_mosquitto
 from tests.integration.conftest import free_ports, wait_for
@@ -186,10 +187,12 @@ def test_without_paho_one_line_names_the_remedy(tmp_path: Path, monkeypatch: pyt
         client(MqttGatewayConfig(), tmp_path, Ends())
 
 
-def test_a_gateway_that_dies_is_begun_again_and_not_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gateway_that_dies_is_begun_again_and_not_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, "paho.mqtt", None)
     told = site()
-    hosted = HostedGateway(told.gateways["mqtt"], Below(told, "energy_root", {}))
+    hosted = HostedGateway(told.gateways["mqtt"], Below(told, "energy_root", {}), StateFolder(tmp_path))
     hosted.tick(now_s := steady_s())
     hosted.tick(now_s + 1.0)
     wait_for("it says what it lacks", lambda: "amptree[mqtt]" in hosted.status.told)

@@ -27,7 +27,7 @@ from actors.handle import WAKE, Handle
 from actors.loop import Loop, LoopActor
 from actors.mqtt.broker import Broker, BrokerError
 from actors.mqtt.message import Arrived
-from actors.site import Gateway
+from actors.site import MqttLink
 from actors.tree_actor import Tick
 from actors.wiring import GatewayStatus
 
@@ -63,7 +63,7 @@ class MqttGateway(LoopActor):
     def __init__(
         self,
         loop: Loop,
-        gateway: Gateway,
+        gateway: MqttLink,
         below: Below,
         handle: Handle,
         show: Callable[[GatewayStatus], None],

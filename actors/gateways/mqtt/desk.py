@@ -21,7 +21,7 @@ from actors.gateways.mqtt.intake import Intake
 from actors.gateways.mqtt.requests import AskError, Nothing, Reader, Renew, Reply, Tell
 from actors.gateways.mqtt.topics import Topics, Way
 from actors.mqtt.message import Arrived
-from actors.site import Gateway
+from actors.site import MqttLink
 
 COMMANDS_EACH_S = 50.0
 """Commands to the tree, on average; and at once after a pause."""
@@ -48,7 +48,7 @@ class Desk:
 
     def __init__(
         self,
-        gateway: Gateway,
+        gateway: MqttLink,
         below: Below,
         topics: Topics,
         answer: Answer,

@@ -10,7 +10,7 @@ from actors.gateways.gathering import Below
 from actors.gateways.mqtt import topics as names
 from actors.gateways.mqtt.requests import EVEREST_API
 from actors.gateways.mqtt.telemetry import capabilities
-from actors.site import Gateway
+from actors.site import MqttLink
 
 HEARTBEAT_S = 1.0
 """Between two heartbeats."""
@@ -18,7 +18,7 @@ COMMUNICATION_CHECK_S = 5
 """How often clients say that they are there, where nothing else is declared."""
 
 
-def reply(below: Below, gateway: Gateway, what: str, name: str) -> bytes | None:
+def reply(below: Below, gateway: MqttLink, what: str, name: str) -> bytes | None:
     """The answer to a question; None: there is nothing to tell."""
     if what == names.GET_CAPABILITIES:
         return msgspec.json.encode(capabilities(below.site, name))
@@ -28,7 +28,7 @@ def reply(below: Below, gateway: Gateway, what: str, name: str) -> bytes | None:
     return msgspec.json.encode({"apis": apis}) if apis else None
 
 
-def _apis(below: Below, gateway: Gateway, module_id: str) -> list[dict[str, Any]]:
+def _apis(below: Below, gateway: MqttLink, module_id: str) -> list[dict[str, Any]]:
     module = below.site.modules[module_id]
     declared = next((s for s in module.sources if s.name == EVEREST_API), None)
     check_s = None if declared is None else declared.heartbeat_timeout_s

@@ -13,7 +13,7 @@ import msgspec
 from actors.energy.types import EvseState
 from actors.gateways.mqtt.requests import CLEAR
 from actors.gateways.mqtt.topics import Topics
-from actors.site import EvseManagerConfig, Gateway, Site
+from actors.site import EvseManagerConfig, MqttLink, Site
 
 ORIGIN = {"name": "amptree"}
 LIMIT_MAX_W = 1_000_000
@@ -24,7 +24,7 @@ _CURRENT = {"device_class": "current", "unit_of_measurement": "A", "state_class"
 
 
 def announcements(
-    site: Site, gateway: Gateway, topics: Topics, modules: list[str]
+    site: Site, gateway: MqttLink, topics: Topics, modules: list[str]
 ) -> Iterator[tuple[str, bytes]]:
     """A topic and its content for each device."""
     for module_id in modules:
@@ -52,7 +52,7 @@ def _device(site: Site, module_id: str) -> str:
 
 
 def _components(
-    site: Site, gateway: Gateway, topics: Topics, module_id: str
+    site: Site, gateway: MqttLink, topics: Topics, module_id: str
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     def part(key: str, platform: str, name: str, **more: Any) -> tuple[str, dict[str, Any]]:
         unique_id = f"{_device(site, module_id)}_{key}"
