@@ -100,19 +100,18 @@ class _Placing:
 
     def _check_sources(self, station: str, sinks: list[str]) -> None:
         config = self._link.config
-        for module_id in sinks:
-            entry = self._modules.ours[module_id]
-            place = (*entry.path, "external_limits")
+        for entry in self._modules.ours.values():
             for source in entry.sources:
+                path = (*entry.path, "external_limits", source.name)
                 watched = source.heartbeat_timeout_s is not None or source.grid is not None
-                if source.name == config.source and watched:
+                if source.name == config.source and watched and entry.id in sinks:
                     told = f"profiles hold also without a CSMS; let {config.offline_source} watch it instead"
-                    self._faults.add((*place, source.name), told)
+                    self._faults.add(path, told)
                 if source.name == config.offline_source and source.heartbeat_timeout_s is None:
                     told = "needs heartbeat_timeout_s and failsafe: it only hears that the CSMS is there"
-                    self._faults.add((*place, source.name), told)
+                    self._faults.add(path, told)
                 timeouts_s = (source.heartbeat_timeout_s, source.grid and source.grid.heartbeat_timeout_s)
-                self._check_timeout((*place, source.name), source.name, [t for t in timeouts_s if t])
+                self._check_timeout(path, source.name, [t for t in timeouts_s if t])
         declared = {source.name: source for source in self._modules.ours[station].sources}
         grid = config.grid_operator_source
         if grid is not None and (grid not in declared or declared[grid].grid is None):

@@ -110,7 +110,8 @@ class Session:
             self._waiting = call.id, answer
             try:
                 await self._send(write_call(call))
-                got = await asyncio.wait_for(answer, self._call_timeout_s)
+                async with asyncio.timeout(self._call_timeout_s):
+                    got = await answer
             except TimeoutError:
                 why = f"no answer to {action} within {self._call_timeout_s:g} s"
                 raise CallFailedError("Timeout", why) from None
@@ -125,7 +126,8 @@ class Session:
 
     async def ping(self, timeout_s: float) -> None:
         """Raises TimeoutError where no pong comes, ConnectionClosed where there is nobody."""
-        await asyncio.wait_for(await self._socket.ping(), timeout_s)
+        async with asyncio.timeout(timeout_s):  # wait_for may swallow that its task is cancelled
+            await (await self._socket.ping())
         self._heard()
 
     # --- in ------------------------------------------------------------------------------------------
@@ -155,7 +157,8 @@ class Session:
             answer = fault
         else:
             try:
-                answer = await asyncio.wait_for(self._asked(call), self._answer_timeout_s)
+                async with asyncio.timeout(self._answer_timeout_s):
+                    answer = await self._asked(call)
             except TimeoutError:
                 answer = Fault("InternalError", f"no answer within {self._answer_timeout_s:g} s")
         if isinstance(answer, dict):

@@ -13,6 +13,7 @@ from actors.gateways.mqtt.intake import QUEUE_MAX
 from actors.gateways.mqtt.topics import Topics
 from actors.handle import Handle
 from actors.mqtt.message import arrived
+from actors.site import MqttLink
 from tests.gateways.mqtt_sites import TEXT, site
 
 AT = "everest/garage"
@@ -51,7 +52,9 @@ class Office:
         self.announced = 0
         names = Topics(made, "", "mqtt", "homeassistant")
         below = Below(made, "energy_root", dict.fromkeys(made.modules, self.root))
-        self.desk = Desk(made.gateways["mqtt"], below, names, self._answer, self._announce, 0.0)
+        gateway = made.gateways["mqtt"]
+        assert isinstance(gateway, MqttLink)
+        self.desk = Desk(gateway, below, names, self._answer, self._announce, 0.0)
 
     def _answer(self, topic: str, content: bytes, correlation: bytes | None) -> bool:
         self.sent.append((topic, json.loads(content)))

@@ -15,6 +15,7 @@ from actors.energy.types import LimitsRes, NumberWithSource
 from actors.gateways.mqtt.home_assistant import announcements
 from actors.gateways.mqtt.telemetry import capabilities, telemetry
 from actors.gateways.mqtt.topics import Topics
+from actors.site import MqttLink
 from tests.gateways.mqtt_sites import TEXT, site
 
 SITE = site()
@@ -129,7 +130,9 @@ def test_a_node_without_a_fuse_can_do_what_those_below_it_can() -> None:
 def devices(text: str = TEXT) -> dict[str, Any]:
     told_site = site(text)
     names = Topics(told_site, "", "mqtt", "homeassistant")
-    made = announcements(told_site, told_site.gateways["mqtt"], names, list(told_site.modules))
+    gateway = told_site.gateways["mqtt"]
+    assert isinstance(gateway, MqttLink)
+    made = announcements(told_site, gateway, names, list(told_site.modules))
     return {topic: json.loads(content) for topic, content in made}
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import queue
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from actors.mqtt.broker import Broker, BrokerError
 from actors.mqtt.message import Arrived
 from actors.site import MqttGatewayConfig
 from actors.state import StateFolder
+from tests.certificates import make_certificate
 from tests.gateways.mqtt_sites import site
 from tests.integration.brokers import broker, needs_mosquitto
 from tests.integration.conftest import free_ports, wait_for
@@ -61,15 +61,6 @@ def connected(config: MqttGatewayConfig, folder: Path, ends: Ends) -> Iterator[B
     finally:
         one.stop()
         wait_for("its thread has ended", lambda: not one.running())
-
-
-def make_certificate(folder: Path) -> None:
-    if shutil.which("openssl") is None:
-        pytest.skip("needs openssl: apt-get install openssl")
-    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 1"
-    names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
-    files = ["-keyout", str(folder / "key.pem"), "-out", str(folder / "cert.pem")]
-    subprocess.run([*command.split(), *names, *files], check=True, capture_output=True)
 
 
 @needs_mosquitto

@@ -1,8 +1,10 @@
 """What the market is given: the steps of profiles as limits of an external source.
 
-`RequestCompositeScheduleUnit` A: amperes per phase, watts converted. W: watts in all, amperes converted;
-beside them the amperes that profiles name themselves, since a car on one phase must not draw on it what was
-meant for three."""
+`RequestCompositeScheduleUnit` A: amperes per phase, watts converted; beside them watts where fewer phases are
+allowed than are wired, since hardware that cannot change phases goes on with all of them. W: watts in all,
+amperes converted; beside them the amperes that profiles name themselves, since a car on one phase must not
+draw on it what was meant for three.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +46,8 @@ def grid_limits(steps: Sequence[Step], wiring: Wiring, source: str) -> ExternalL
 
 def _side(held: Held, unit: Unit, wiring: Wiring, source: str) -> LimitsReq:
     if unit == "A":
-        current_A, power_W = held.amperes(wiring), None
+        fewer = held.used(wiring) < wiring.phases
+        current_A, power_W = held.amperes(wiring), held.watts(wiring) if fewer else None
     else:
         current_A, power_W = held.limit_A, held.watts(wiring)
     return LimitsReq(

@@ -15,8 +15,9 @@ from msgspec import Struct
 from actors import clock
 from actors.energy.messages import ModuleStatus, Outcome
 from actors.gateways.gathering import Below, Gathering
-from actors.gateways.ocpp.charge_point import ChargePoint, KeptStation
+from actors.gateways.ocpp.charge_point import ChargePoint
 from actors.gateways.ocpp.delivery import Delivery
+from actors.gateways.ocpp.desk import KeptStation, seconds
 from actors.gateways.ocpp.layout import layout
 from actors.gateways.ocpp.link import Answered, Asked, Down, Event, Heard, Link, Up
 from actors.handle import WAKE, Handle
@@ -67,10 +68,10 @@ class OcppGateway(LoopActor):
         now = clock.now()
         kept = state.load_kept(gateway.id, "ocpp", KeptStation, "charging profiles set before are not known")
         self._point = ChargePoint(self._layout, kept or KeptStation(), now)
-        self._delivery = Delivery(gateway.id, below)
-        for evse in self._layout.evses:
-            if evse.offline_source:
-                self._delivery.listen(evse.module_id, gateway.config.offline_source)
+        self._delivery = Delivery(gateway.id, below, heard_for_s=2 * gateway.config.ping_interval_s)
+        for module_id in below.modules:
+            if any(s.name == gateway.config.offline_source for s in below.site.modules[module_id].sources):
+                self._delivery.listen(module_id, gateway.config.offline_source)
         if gateway.config.grid_operator_source is not None:
             self._delivery.listen(self._layout.station.module_id, gateway.config.grid_operator_source)
         self._link: Link | None = None
@@ -197,7 +198,7 @@ class OcppGateway(LoopActor):
 
     def _answer(self, asked: Asked) -> None:
         answer = self._point.asked(asked.call, clock.now())
-        if self._point.unkept:
+        if self._point.desk.unkept:
             self._keep()  # what is accepted stays, whatever happens next
         if self._link is not None:
             self._link.answer(asked, answer)
@@ -208,12 +209,12 @@ class OcppGateway(LoopActor):
 
     def _go_on(self) -> None:
         """Whatever has happened: let the CSMS and the modules have what is due."""
-        if self._point.unkept:
+        if self._point.desk.unkept:
             self._keep()
         now = clock.now()
         if self._link is not None and (said := self._point.next(now)) is not None:
             self._link.say(said)
-        now_s, smart = now.wall_us // 1_000_000, self._point.smart
+        now_s, smart = seconds(now), self._point.smart
         due, running = smart.due(now_s), self._point.transactions.running()
         for number in due:
             evse = self._layout.evses[number]
@@ -227,6 +228,6 @@ class OcppGateway(LoopActor):
 
     def _keep(self) -> None:
         """On the disk. What cannot be written is in the log, and holds all the same."""
-        self._point.unkept = False
+        self._point.desk.unkept = False
         without = "charging profiles will not outlive a restart"
-        self._state.keep(self.gateway.id, "ocpp", self._point.kept(), without)
+        self._state.keep(self.gateway.id, "ocpp", self._point.desk.kept(), without)

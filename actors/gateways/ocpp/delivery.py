@@ -22,8 +22,8 @@ ANSWER_TIMEOUT_S = 10.0
 """For a module to carry out a command."""
 AGAIN_S = 5.0
 """After a command that failed, and after one that was carried out until its module is believed to lack it."""
-HEARTBEAT_S = 10.0
-"""Between two signs of life that a source is told, at most."""
+LISTEN_S = 2.5
+"""Between two signs of life that a source is told, at least."""
 COMMANDS_MAX = 50
 """Under way at a time."""
 
@@ -45,7 +45,9 @@ class _Told(Struct):
 class Delivery:
     """Of one life of a gateway. Times are monotonic seconds unless said otherwise."""
 
-    def __init__(self, gateway: str, below: Below) -> None:
+    def __init__(self, gateway: str, below: Below, heard_for_s: float) -> None:
+        """After a sign of life the CSMS counts as being there for so long."""
+        self._heard_for_s = heard_for_s
         self._gateway = gateway
         self._below = below
         self._sources: dict[tuple[str, str], _Told] = {}
@@ -106,7 +108,7 @@ class Delivery:
         """Tell what is due."""
         now_s = now.mono_s
         for (module_id, source), last_s in self._listeners.items():
-            if self._heard_s > last_s and now_s >= last_s + HEARTBEAT_S / 4:
+            if self._heard_s > last_s and now_s >= last_s + LISTEN_S:
                 self._listeners[module_id, source] = now_s
                 self._tell(module_id, Heartbeat(source=source))
                 seen = self._seen.get((module_id, source))
@@ -136,7 +138,7 @@ class Delivery:
         return (None if seen is None else seen.limits) != told.wanted.limits
 
     def _is_heard(self, now_s: float) -> bool:
-        return now_s < self._heard_s + HEARTBEAT_S
+        return now_s < self._heard_s + self._heard_for_s
 
     def _tell(self, module_id: str, event: SourceEvent) -> str:
         found = self._below.top_of(module_id)

@@ -18,8 +18,6 @@ class Evse(Struct, frozen=True, kw_only=True):
     rating_A: float
     """Per phase: what hardware and fuses allow."""
     dc: bool = False
-    offline_source: bool = False
-    """Whether its module has to hear that the CSMS is there."""
 
     def rating(self, unit: Unit) -> float:
         """In that unit."""
@@ -51,13 +49,12 @@ def layout(site: Site, link: OcppLink) -> Layout:
         identity=config.charge_point_id or site.name,
         version="1.6" if config.protocol == "ocpp1.6" else "2.0.1",
         evses=tuple(
-            _evse(site, config, number, module_id)
-            for number, module_id in enumerate((link.station, *link.evses))
+            _evse(site, number, module_id) for number, module_id in enumerate((link.station, *link.evses))
         ),
     )
 
 
-def _evse(site: Site, config: OcppGatewayConfig, number: int, module_id: str) -> Evse:
+def _evse(site: Site, number: int, module_id: str) -> Evse:
     module = site.modules[module_id]
     return Evse(
         number=number,
@@ -65,7 +62,6 @@ def _evse(site: Site, config: OcppGatewayConfig, number: int, module_id: str) ->
         wiring=_wiring(site, module_id),
         rating_A=_rating_A(site, module_id),
         dc=isinstance(module.config, EvseManagerConfig) and module.config.charge_mode == "DC",
-        offline_source=any(source.name == config.offline_source for source in module.sources),
     )
 
 

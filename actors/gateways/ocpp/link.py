@@ -9,6 +9,7 @@ import asyncio
 import base64
 import contextlib
 import logging
+import os
 import random
 import ssl
 from collections.abc import Callable
@@ -243,7 +244,7 @@ def _words(error: Exception) -> str:
         return f"{told.get(status, 'it refuses the connection')} (HTTP {status})"
     if isinstance(error, TimeoutError):
         return "it does not answer"
-    text = str(
-        (isinstance(error, OSError) and not isinstance(error, ssl.SSLError) and error.strerror) or error
-    )
+    text = str(error)
+    if isinstance(error, ConnectionError) and error.errno is not None:
+        text = os.strerror(error.errno)  # and not at which address
     return "".join(c if c.isprintable() else "?" for c in text)[:200] or type(error).__name__

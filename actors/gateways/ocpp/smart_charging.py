@@ -111,9 +111,13 @@ class SmartCharging:
         return due
 
     def wanted(self, evse: int, running: Running, now_s: int) -> Wanted:
-        """What the profiles' source shall set at an EVSE's module."""
+        """What the profiles' source shall set at an EVSE's module.
+
+        Without a car nothing flows, so there what a car would be allowed that came now is set already: the
+        default profiles hold from its first second on.
+        """
         own = self._layout.evses[evse]
-        place = at_evse(self.profiles, evse, running.get(evse))
+        place = at_evse(self.profiles, evse, running.get(evse, Transaction(None, now_s)))
         if evse == 0:
             place = at_station(self.profiles, self._purposes)
         found, until_s = steps(place, now_s, now_s + HORIZON_S, STEPS_MAX)
@@ -140,7 +144,10 @@ class SmartCharging:
         return Wanted(grid_limits(held, self._layout.station.wiring, source), ends_s)
 
     def _now_are(self, profiles: tuple[Profile, ...]) -> None:
-        changed = set(self.profiles) ^ set(profiles)
+        before, after = ({id(profile): profile for profile in all_of} for all_of in (self.profiles, profiles))
+        changed = [
+            profile for name, profile in (before | after).items() if name not in before or name not in after
+        ]
         self.profiles = profiles
         self.grid_spoken |= any(profile.purpose == EXTERNAL for profile in changed)
         for profile in changed:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from contextlib import suppress
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -154,12 +155,13 @@ def test_the_composite_schedule_is_what_the_market_is_given(
         most = None if held.ac_max_phase_count is None else held.ac_max_phase_count.value
         used = wired if most is None else min(most, wired)
         if unit == "A":
-            assert power_W is None
-            limit = RATING_A if current_A is None else min(RATING_A, current_A)
+            assert power_W is None or most is not None
+            by_power_A = RATING_A if power_W is None else min(RATING_A, power_W / (V * used))
+            limit = by_power_A if current_A is None else min(by_power_A, current_A)
         else:
             by_current_W = rating if current_A is None else min(rating, current_A * V * used)
             limit = by_current_W if power_W is None else min(by_current_W, power_W)
-        assert composed.limit == limit
+        assert composed.limit == pytest.approx(limit, rel=1e-12)
         assert composed.phases == (None if most is None else used)
 
 
