@@ -245,8 +245,8 @@ def test_a_csms_speaks_for_the_grid_operator_and_its_silence_is_safe(begin: Begi
             "ocpp_offline": {"heartbeat_timeout_s": 4, "failsafe": {"ac_max_current_A": 20}},
         }
         site = begin.data(data, "ocpp")  # type: ignore[attr-defined]
-        (gateway,) = wait_for("status", site.try_status).gateways
-        assert "it refuses the login (HTTP 401)" in gateway.told
+        refused = "it refuses the login (HTTP 401)"
+        wait_for(refused, lambda: refused in wait_for("status", site.try_status).gateways[0].told)
         assert power_W(site) <= 4200
 
         (Path(site.file.parent) / "password").write_text("secret\n")
