@@ -15,13 +15,23 @@ from typing import Any
 
 from actors.config.faults import Faults, Path, did_you_mean, shown
 from actors.config.fields import check_name, mapping, values
-from actors.drivers.kinds import CHARGERS, Chargers, ChargersConfig, OcppChargersConfig
+from actors.config.gateways import check_broker
+from actors.drivers.kinds import (
+    CHARGERS,
+    Chargers,
+    ChargersConfig,
+    EverestChargersConfig,
+    OcppChargersConfig,
+)
 from actors.energy.modules import EvseManagerConfig
 
 DRIVERS = ("plant", *(driver for driver, _ in CHARGERS.values()))
 
 _HOST = re.compile(r"[^\s/]{1,255}")
 _IDENTITY = re.compile(r"[A-Za-z0-9*=+|@._-]{1,48}")
+_PREFIX = re.compile(r"[^+#$\x00-\x1f\x7f/][^+#\x00-\x1f\x7f]{0,99}")
+_MODULE = re.compile(r"[A-Za-z0-9_.{}-]{1,64}")
+_NO_TOPIC = frozenset("*=+|@")
 _KEYS = ("module", "config")
 
 
@@ -43,6 +53,27 @@ def _check_config(config: ChargersConfig, path: Path, faults: Faults) -> None:
     match config:
         case OcppChargersConfig():
             _check_ocpp(config, path, faults)
+        case EverestChargersConfig():
+            _check_everest(config, path, faults)
+
+
+def _check_everest(config: EverestChargersConfig, path: Path, faults: Faults) -> None:
+    check_broker(config, path, faults)
+    if config.topic_prefix and not _PREFIX.fullmatch(config.topic_prefix):
+        told = "expected the begin of a topic, at most 100 characters, without wildcards"
+        faults.add((*path, "topic_prefix"), f"{told}; got {shown(config.topic_prefix)}")
+    for key in ("evse_module", "limits_module"):
+        name = getattr(config, key)
+        if not _MODULE.fullmatch(name):
+            told = "expected a module's name, in which {charger} may stand"
+            faults.add((*path, key), f"{told}; got {shown(name)}")
+    if config.reaction_s > config.min_lease_s / 4:
+        most_s = config.min_lease_s / 4
+        faults.add(
+            (*path, "reaction_s"),
+            f"{config.reaction_s:g} s are too long: a limit must be renewed before it; at most a quarter of "
+            f"min_lease_s, {most_s:g} s",
+        )
 
 
 def _check_ocpp(config: OcppChargersConfig, path: Path, faults: Faults) -> None:
@@ -87,3 +118,7 @@ def check_driver(evse_id: str, config: EvseManagerConfig, path: Path, faults: Fa
             f"expected a charger's identity, 1 to 48 letters, digits or any of * = + | @ . _ -, got "
             f"{shown(config.charger or evse_id)}",
         )
+    elif config.driver == "everest" and _NO_TOPIC.intersection(config.charger or evse_id):
+        where = path if config.charger is None else (*path, "charger")
+        told = "a charger's name stands in topics, without any of * = + | @"
+        faults.add(where, f"{told}; got {shown(config.charger)}")

@@ -214,6 +214,14 @@ class Account:
         if self._under_way is not None:
             self._under_way, self._retry_s = None, now_s + RETRY_S
 
+    def under_way(self, number: int) -> bool:
+        """Whether an answer to this is awaited."""
+        return self._under_way == number
+
+    def wanted(self) -> Limit | None:
+        """What the EVSE wants it told; None before anything was."""
+        return None if self._wanted is None else self._wanted.limit
+
     def forget_held(self) -> None:
         """The charger began anew, and may have lost what it held; it may also have kept it."""
         self._held = None

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from actors.drivers import Driver, DriverError
 from actors.drivers.account import Limit
+from actors.drivers.kinds import Chargers, EverestChargersConfig
 from actors.energy.lease import longest_grant_s
 from actors.energy.messages import Reading
 from actors.energy.modules import EvseManagerConfig
@@ -65,10 +66,19 @@ def charger_drivers(
         chargers = site.chargers[module_id]
         served = served_by(site, controller, chargers.driver)
         folder = Path(site.path).parent
-        driver = _make(chargers.driver, folder)
+        driver = _make(chargers, served, folder, on_reading)
         drivers |= dict.fromkeys((one.evse_id for one in served), driver)
     return drivers
 
 
-def _make(driver: str, folder: Path) -> Driver:
-    raise DriverError(f"driver {driver} is not in this version yet")
+def _make(
+    chargers: Chargers, served: tuple[Served, ...], folder: Path, on_reading: Callable[[str, Reading], None]
+) -> Driver:
+    match chargers.config:
+        case EverestChargersConfig() as config:
+            # Here, as it needs what is defined above.
+            from actors.drivers.everest.driver import EverestDriver
+
+            return EverestDriver(chargers.id, config, served, folder, on_reading)
+        case _:
+            raise DriverError(f"driver {chargers.driver} is not in this version yet")

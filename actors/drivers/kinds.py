@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from actors.mqtt.config import BrokerConfig
+
 Seconds = Annotated[float, Meta(ge=1, le=3600)]
 
 
@@ -37,9 +39,29 @@ class OcppChargersConfig(Struct, frozen=True, kw_only=True, forbid_unknown_field
     """After so long without an answer a message to them counts as not answered."""
 
 
-ChargersConfig = OcppChargersConfig
+class EverestChargersConfig(BrokerConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The broker at which chargers that run EVerest are, and by which names. `{charger}` stands for what the
+    EVSE says as its `charger`."""
 
-CHARGERS: dict[str, tuple[str, type[ChargersConfig]]] = {"OcppChargers": ("ocpp", OcppChargersConfig)}
+    topic_prefix: str = ""
+    """Goes before all topics: `{charger}/` makes evse_1/everest_api/…"""
+    evse_module: str = "{charger}"
+    """The charger's module evse_manager_consumer_API."""
+    limits_module: str = "{charger}_limits"
+    """Its module external_energy_limits_consumer_API."""
+    min_lease_s: Annotated[int, Meta(ge=5, le=3600)] = 20
+    """The shortest time for which a limit can be told to them."""
+    reaction_s: Annotated[float, Meta(ge=0.5, le=60)] = 3.0
+    """A charger has lowered its limit so long after an entry of its schedule is over: its energy manager's
+    update_interval, and a little."""
+
+
+ChargersConfig = OcppChargersConfig | EverestChargersConfig
+
+CHARGERS: dict[str, tuple[str, type[OcppChargersConfig] | type[EverestChargersConfig]]] = {
+    "OcppChargers": ("ocpp", OcppChargersConfig),
+    "EverestChargers": ("everest", EverestChargersConfig),
+}
 """Kind of module -> what an EVSE calls it in `driver`, and its configuration."""
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from actors.config import ConfigError, parse_site
-from actors.drivers.kinds import OcppChargersConfig
+from actors.drivers import DriverError
+from actors.drivers.chargers import charger_drivers
+from actors.drivers.kinds import EverestChargersConfig, OcppChargersConfig
 from actors.site import EvseManagerConfig, Site
 
 TREE = """
@@ -120,7 +122,7 @@ def test_what_is_wrong_with_it_is_told(text: str, told: str) -> None:
 @pytest.mark.parametrize(
     ("evse", "told"),
     [
-        ("driver: ocp", 'evse.config.driver: no driver "ocp"; known: plant, ocpp; did you mean "ocpp"?'),
+        ("driver: ocp", 'evse.config.driver: no driver "ocp"; known: plant, ocpp, everest; did you mean "ocpp"?'),
         ("charger: CP1", "evse.config.charger: has no effect with the driver plant"),
         (
             'driver: ocpp, charger: "a:b"',
@@ -145,3 +147,52 @@ def test_limits_must_last_as_long_as_chargers_need() -> None:
         "none of less than 60 s; set update_interval to 6"
     ]
     assert load(CHARGERS.replace("true", "true, min_lease_s: 50, call_timeout_s: 25"), tree)
+
+
+EVEREST_TREE = TREE.replace("ocpp", "everest")
+EVEREST = "chargers: {module: EverestChargers, config: {host: broker}}\n"
+
+
+def test_chargers_that_run_everest_are_at_a_broker() -> None:
+    site = load(EVEREST, EVEREST_TREE)
+    assert site.chargers["chargers"].config == EverestChargersConfig(host="broker")
+    assert site.chargers["chargers"].driver == "everest"
+
+
+@pytest.mark.parametrize(
+    ("config", "fault"),
+    [
+        ("ca_file: x", "chargers.config.ca_file: has no effect without tls: true"),
+        ("topic_prefix: 'a/#'", "chargers.config.topic_prefix: expected the begin of a topic"),
+        (
+            "evse_module: a/b",
+            "chargers.config.evse_module: expected a module's name, in which {charger} may stand",
+        ),
+        ("reaction_s: 6", "chargers.config.reaction_s: 6 s are too long: a limit must be renewed before it"),
+        (
+            "min_lease_s: 90",
+            "root: a limit lasts 60 s, ten update intervals, and chargers can tell its chargers none",
+        ),
+        ("hots: x", 'chargers.config.hots: unknown key; did you mean "host"?'),
+    ],
+)
+def test_what_cannot_be_of_everest(config: str, fault: str) -> None:
+    told = faults(EVEREST.replace("host: broker", config), EVEREST_TREE)
+    assert any(fault.split(": ", 1)[1] in line for line in told), told
+
+
+def test_a_chargers_name_stands_in_topics() -> None:
+    tree = EVEREST_TREE.replace("driver: everest", "driver: everest, charger: DE*1")
+    assert "a charger's name stands in topics, without any of * = + | @" in faults(EVEREST, tree)[0]
+
+
+def test_two_evses_need_topics_of_their_own() -> None:
+    tree = EVEREST_TREE.replace(
+        "other: {module: EvseManager,", "other: {module: EvseManager, config: {driver: everest},"
+    )
+    listed = "controllers: {main: {modules: [root, chargers]}}"
+    charger_drivers(load(EVEREST + listed, tree), "main", lambda *_: None)
+    for key in ("evse_module", "limits_module"):
+        site = load(EVEREST.replace("host: broker", f"{key}: same") + listed, tree)
+        with pytest.raises(DriverError, match="have the same"):
+            charger_drivers(site, "main", lambda *_: None)

@@ -1,0 +1,1 @@
+"""Chargers that run EVerest, over its MQTT API."""
