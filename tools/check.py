@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from actors.config import ConfigError, load_site
-from actors.drivers.kinds import OcppChargersConfig
+from actors.drivers.kinds import EverestChargersConfig, OcppChargersConfig
 from actors.site import (
     Chargers,
     Controller,
@@ -209,6 +209,12 @@ def _chargers(chargers: Chargers) -> str:
             parts = [
                 f"{config.host}:{config.port}{' with TLS' if config.cert_file else ''}",
                 "without passwords" if config.without_passwords else "chargers are known",
+                f"limits of {config.min_lease_s} s or more",
+            ]
+        case EverestChargersConfig():
+            parts = [
+                f"{config.address()}{' with TLS' if config.tls else ''}",
+                f"MQTT {config.mqtt_version}",
                 f"limits of {config.min_lease_s} s or more",
             ]
     return ", ".join(parts)

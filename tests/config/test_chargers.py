@@ -122,7 +122,10 @@ def test_what_is_wrong_with_it_is_told(text: str, told: str) -> None:
 @pytest.mark.parametrize(
     ("evse", "told"),
     [
-        ("driver: ocp", 'evse.config.driver: no driver "ocp"; known: plant, ocpp, everest; did you mean "ocpp"?'),
+        (
+            "driver: ocp",
+            'evse.config.driver: no driver "ocp"; known: plant, ocpp, everest; did you mean "ocpp"?',
+        ),
         ("charger: CP1", "evse.config.charger: has no effect with the driver plant"),
         (
             'driver: ocpp, charger: "a:b"',

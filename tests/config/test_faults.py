@@ -87,7 +87,7 @@ VALUES = {
         ("switch_3ph1ph_cp_state: G", 'switch_3ph1ph_cp_state: expected E, F or X1, got "G"'),
         ("min_current_A: 10, max_current_A: 8", "min_current_A: 10 A is above max_current_A, 8 A"),
         ("fallback_limit_A: 33", "fallback_limit_A: 33 A is above max_current_A, 32 A"),
-        ("driver: plnt", 'driver: no driver "plnt"; known: plant, ocpp; did you mean "plant"?'),
+        ("driver: plnt", 'driver: no driver "plnt"; known: plant, ocpp, everest; did you mean "plant"?'),
         ("driver: 7", "driver: expected text, got 7"),
     ],
 }
