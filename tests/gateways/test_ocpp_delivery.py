@@ -81,6 +81,18 @@ def test_a_module_that_has_lost_its_limits_is_told_again() -> None:
     assert len(bench.work(1)) == 1
 
 
+def test_nothing_is_cleared_where_nothing_is_set_and_what_an_earlier_life_left_is() -> None:
+    bench = Bench()
+    bench.delivery.want("one", "ocpp", NOTHING)
+    assert bench.work() == []
+    assert not bench.delivery.settled()
+    bench.delivery.see([ModuleStatus(id="one", kind="x", controller="x")])
+    assert bench.work(1) == []
+    assert bench.delivery.settled()
+    bench.see("ocpp", "set", TEN)
+    assert [c.event for c in bench.work(60)] == [ClearLimits(source="ocpp")]
+
+
 def test_a_module_that_is_silent_is_not_taken_to_have_lost_them() -> None:
     bench = Bench()
     bench.delivery.want("one", "ocpp", TEN)

@@ -13,13 +13,19 @@ from typing import Any
 import msgspec
 import pytest
 
+from actors.clock import steady_s
 from actors.event_loop import EventLoop
+from actors.gateways.gathering import Below
+from actors.gateways.hosting import HostedGateway
+from actors.gateways.ocpp.desk import KeptStation
 from actors.gateways.ocpp.link import Answered, Asked, Down, Event, Heard, Link, Up
 from actors.gateways.ocpp.transactions import Outgoing
 from actors.ocpp.frames import Fault
 from actors.ocpp.library import OcppError, server_tls
+from actors.state import StateFolder
 from tests.certificates import make_certificate
-from tests.gateways.ocpp_sites import a_layout
+from tests.gateways.ocpp_sites import a_layout, site
+from tests.integration.conftest import wait_for
 from tests.integration.csms import Csms, csms
 
 WAIT_S = 15.0
@@ -169,6 +175,39 @@ def frozen_csms() -> Iterator[int]:
     finally:
         loop.soon(server.close)
         loop.stop()
+
+
+def test_a_gateway_that_dies_is_begun_again_and_ends_in_good_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "ocpp.messages", None)
+    told = site("1.6")
+    hosted = HostedGateway(told.gateways["ocpp"], Below(told, "root", {}), StateFolder(tmp_path))
+    hosted.tick(now_s := steady_s())
+    hosted.tick(now_s + 1.0)
+    wait_for("it says what it lacks", lambda: "amptree[ocpp]" in hosted.status.told)
+    first = hosted._handle._ref
+    assert first is not None
+    first.tell("nothing that it takes")
+    wait_for("it has died", lambda: not first.is_alive())
+    hosted.tick(now_s + 2.0)
+    assert hosted._handle._ref is first
+    hosted.tick(now_s + 6.0)
+    assert hosted._handle.alive()
+    hosted.end()(WAIT_S)
+
+
+def test_what_is_kept_outlives_a_life_and_garbage_in_its_place_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder, kept = StateFolder(tmp_path), KeptStation(settings={"meter_s": 5})
+    assert folder.load_kept("ocpp", "ocpp", KeptStation, "nothing is known") is None
+    assert caplog.text == ""
+    assert folder.keep("ocpp", "ocpp", kept, "nothing is kept")
+    assert StateFolder(tmp_path).load_kept("ocpp", "ocpp", KeptStation, "nothing is known") == kept
+    (tmp_path / "ocpp.ocpp.json").write_text('{"profiles": [{}]}')
+    assert folder.load_kept("ocpp", "ocpp", KeptStation, "nothing is known") is None
+    assert "nothing is known" in caplog.text
 
 
 @pytest.mark.parametrize("missing", ["websockets.asyncio.client", "ocpp.messages"])

@@ -50,8 +50,8 @@ def take(installed: tuple[Profile, ...], new: Profile, version: Version, now_s: 
         others = tuple(profile for profile in others if not is_over(profile, now_s))
     if len(others) >= MAX_PROFILES:
         raise ProfileRefusedError("TooManyElements", f"{MAX_PROFILES} profiles are installed; clear some")
-    clash = next((profile for profile in others if _conflicts(profile, new)), None)
-    if version != "1.6" and clash is not None:
+    clashes = (profile for profile in others if _conflicts(profile, new))
+    if version != "1.6" and (clash := next(clashes, None)) is not None:
         why = f"profile {clash.id} of EVSE {clash.evse} has this purpose and stack level"
         raise ProfileRefusedError("DuplicateProfile", why)
     return (*others, new)
@@ -80,7 +80,7 @@ def is_over(profile: Profile, now_s: int) -> bool:
 
 
 def _same_place(one: Profile, other: Profile) -> bool:
-    return (one.evse, one.purpose, one.stack_level) == (other.evse, other.purpose, other.stack_level)
+    return one.stack_level == other.stack_level and one.evse == other.evse and one.purpose == other.purpose
 
 
 def _conflicts(one: Profile, other: Profile) -> bool:

@@ -126,11 +126,16 @@ class Delivery:
                 told.command = self._tell(module_id, _event(source, told.wanted, now))
 
     def _needs(self, module_id: str, source: str, told: _Told, now: Instant) -> bool:
+        seen = self._seen.get((module_id, source))
+        if told.asked is None and told.wanted.limits is None and seen is None and not told.listens:
+            # Nothing was told in this life. Whether an earlier one left something shows when the module is
+            # heard.
+            told.has = told.wanted if module_id in self._alive else None
+            return False
         if told.has != told.wanted:
             return told.asked != told.wanted or now.mono_s >= told.again_s
         if now.mono_s < told.again_s or module_id not in self._alive:
             return False
-        seen = self._seen.get((module_id, source))
         if told.listens:
             ends_s = told.wanted.ends_s
             over = ends_s is not None and now.wall_us >= ends_s * timestamps.MICROSECONDS

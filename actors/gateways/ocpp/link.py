@@ -187,8 +187,8 @@ class Link:
             if pings.done() and not reads.done():
                 return f"no answer to a ping within {self._layout.config.ping_interval_s:g} s"
             reads.result()
-            reason = socket.close_reason
-            return f"it closed the connection ({socket.close_code}{f': {reason}' if reason else ''})"
+            code, reason = socket.protocol.close_code, socket.protocol.close_reason
+            return f"it closed the connection ({code}{f': {reason}' if reason else ''})"
         finally:
             for task in (reads, pings):
                 task.cancel()
@@ -216,6 +216,9 @@ class Link:
             self._tell(Answered(message, await session.call(message.action, message.payload)))
         except CallFailedError as error:
             self._tell(Answered(message, None, error.code, str(error)))
+        except Exception as error:  # nobody else would end the wait for an answer
+            LOG.exception("%s could not be said", message.action)
+            self._tell(Answered(message, None, "InternalError", str(error)))
 
 
 def _settle(future: asyncio.Future[Answer], answer: Answer) -> None:

@@ -114,7 +114,7 @@ MUTANTS = [
     (checks, "any phases", "phases <= set(PHASES)", "True"),
     (installed, "the same id stands twice", "if profile.id != new.id", "if True"),
     (installed, "1.6 keeps both", "if not _same_place(profile, new)", "if True"),
-    (installed, "2.0.1 knows no conflict", 'if version != "1.6" and clash', "if False and clash"),
+    (installed, "2.0.1 knows no conflict", 'if version != "1.6" and (clash', "if False and (clash"),
     (
         installed,
         "any validity conflicts",
