@@ -20,7 +20,7 @@ MAXIMUM = {"1.6": "ChargePointMaxProfile", "2.0.1": "ChargingStationMaxProfile"}
 
 
 def with_csms(csms: Csms, cars: list[dict[str, Any]], *, grid: bool = False, **config: Any) -> dict[str, Any]:
-    data = site_data("ocpp.yaml", cars, settle_time_s=1)
+    data = site_data("ocpp.yaml", cars)
     modules = data["active_modules"]
     settings = modules["ocpp"]["config"]
     settings |= {
