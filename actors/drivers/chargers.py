@@ -7,9 +7,9 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from actors.drivers import Driver, DriverError
+from actors.drivers import Driver
 from actors.drivers.account import Limit
-from actors.drivers.kinds import Chargers, EverestChargersConfig
+from actors.drivers.kinds import Chargers, EverestChargersConfig, OcppChargersConfig
 from actors.energy.lease import longest_grant_s
 from actors.energy.messages import Reading
 from actors.energy.modules import EvseManagerConfig
@@ -80,5 +80,7 @@ def _make(
             from actors.drivers.everest.driver import EverestDriver
 
             return EverestDriver(chargers.id, config, served, folder, on_reading)
-        case _:
-            raise DriverError(f"driver {chargers.driver} is not in this version yet")
+        case OcppChargersConfig() as config:
+            from actors.drivers.ocpp.driver import OcppDriver
+
+            return OcppDriver(chargers.id, config, served, folder, on_reading)

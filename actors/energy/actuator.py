@@ -53,8 +53,11 @@ class Actuator:
         self._settle_s = settle_time_s * (1 + RHO)
         self._told: tuple[_Told, ...] = ()
         self._past: tuple[_Past, ...] = ()
-        self._measured: _Past | None = None
-        """More than may flow by all that stands here, as it was read last."""
+        self._flow: Reading | None = None
+        self._flow_until_s = -math.inf
+        """Until when what was read to flow may go on."""
+        self._exceeds = False
+        """It was more than may flow by all else that stands here."""
         self._known_s = math.inf
         """From when on what stands here bounds what flows."""
         self._most = fallback
@@ -88,14 +91,8 @@ class Actuator:
 
     def _note_flow(self, now_s: float, reading: Reading) -> None:
         """What flows may go on flowing for a settle time, also if it should not."""
-        flows_A = max(reading.currents_A)
-        if self._measured is None and flows_A <= SLACK_A:
-            return
-        if self._measured is not None:
-            self._measured, self._same_until_s = None, -math.inf
-        most = self.committed(now_s)
-        if most is not None and flows_A > most.import_A * (1 + SLACK_PART) + SLACK_A:
-            self._measured = _Past(Amount(flows_A, reading.power_W), now_s + self._settle_s, replaced=True)
+        self._flow, self._flow_until_s = reading, now_s + self._settle_s
+        if self._exceeds or _is_more(reading, self._most):
             self._same_until_s = -math.inf
 
     def _confirm(self, now_s: float, own: int) -> None:
@@ -123,12 +120,6 @@ class Actuator:
         if self._past and min([past.until_s for past in self._past]) <= now_s:
             self._past = tuple([past for past in self._past if past.until_s > now_s])
             self._same_until_s = -math.inf
-        if self._measured is not None and self._measured.until_s <= now_s:
-            self._measured, self._same_until_s = None, -math.inf
-
-    def _not_settled(self) -> tuple[_Past, ...]:
-        """What may still flow although it is not in force."""
-        return self._past if self._measured is None else (*self._past, self._measured)
 
     def committed(self, now_s: float) -> Amount | None:
         """The most that may flow now; None while that is not known."""
@@ -140,15 +131,27 @@ class Actuator:
         most, same_until_s = self._fallback, math.inf
         for told in self._told:
             most, same_until_s = largest(most, told.amount), min(same_until_s, told.until_s)
-        for past in self._not_settled():
+        for past in self._past:
             most, same_until_s = largest(most, past.amount), min(same_until_s, past.until_s)
+        flow = self._flow if now_s < self._flow_until_s else None
+        self._exceeds = flow is not None and _is_more(flow, most)
+        if flow is not None and self._exceeds:
+            most = largest(most, Amount(max(flow.currents_A), flow.power_W))
+            same_until_s = min(same_until_s, self._flow_until_s)
         self._most, self._same_until_s = most, same_until_s
         return most
 
     def due_s(self, now_s: float) -> float | None:
         """When `committed` changes by itself; None when it does not."""
         due_s = self._known_s if now_s < self._known_s else math.inf
-        for past in self._not_settled():
+        for past in self._past:
             if now_s < past.until_s < due_s:
                 due_s = past.until_s
+        if self._exceeds and now_s < self._flow_until_s < due_s:
+            due_s = self._flow_until_s
         return due_s if due_s < math.inf else None
+
+
+def _is_more(reading: Reading, amount: Amount) -> bool:
+    """Whether more is measured than an amount, and than a meter may be wrong by."""
+    return max(reading.currents_A) > amount.import_A * (1 + SLACK_PART) + SLACK_A

@@ -9,7 +9,7 @@ import asyncio
 import itertools
 import logging
 import secrets
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from msgspec import Struct
@@ -38,9 +38,11 @@ ANSWER_TIMEOUT_S = 10.0
 CALLS_EACH_S = 100.0
 """Frames that are read, on average; a flood has to wait, and whoever else works here has time to."""
 BURST = 200.0
+LATE_MAX = 16
+"""Calls that were given up and whose late answers are waited for."""
 
 Answer = dict[str, Any] | Fault
-Asked = Callable[[Call], "asyncio.Future[Answer]"]
+Asked = Callable[[Call], Awaitable[Answer]]
 
 
 class CallFailedError(Exception):
@@ -81,6 +83,7 @@ class Session:
         self._call_timeout_s, self._answer_timeout_s = call_timeout_s, answer_timeout_s
         self._lock = asyncio.Lock()
         self._waiting: tuple[str, asyncio.Future[Result | Error]] | None = None
+        self._late: dict[str, Callable[[dict[str, Any] | None], None]] = {}
         self._life = secrets.token_hex(8)
         self._numbers = itertools.count(1)
         self._tokens, self._tokens_s = BURST, 0.0
@@ -100,8 +103,14 @@ class Session:
         finally:
             self._fail("the connection has ended")
 
-    async def call(self, action: str, payload: dict[str, Any]) -> dict[str, Any]:
-        """Ask the other side. Raises CallFailedError."""
+    async def call(
+        self,
+        action: str,
+        payload: dict[str, Any],
+        late: Callable[[dict[str, Any] | None], None] | None = None,
+    ) -> dict[str, Any]:
+        """Ask the other side. Raises CallFailedError. `late` is told what comes after all: an answer, or None
+        for a CALLERROR."""
         if (fault := fault_of(self.version, action, payload)) is not None:
             raise CallFailedError(fault.code, f"{action} of our own: {fault.why}")
         async with self._lock:
@@ -113,6 +122,10 @@ class Session:
                 async with asyncio.timeout(self._call_timeout_s):
                     got = await answer
             except TimeoutError:
+                if late is not None:
+                    self._late[call.id] = late
+                    for oldest in list(self._late)[:-LATE_MAX]:
+                        del self._late[oldest]
                 why = f"no answer to {action} within {self._call_timeout_s:g} s"
                 raise CallFailedError("Timeout", why) from None
             finally:
@@ -141,6 +154,8 @@ class Session:
                 if self._waiting is not None and self._waiting[0] == frame.id:
                     if not self._waiting[1].done():
                         self._waiting[1].set_result(frame)
+                elif (late := self._late.pop(frame.id, None)) is not None:
+                    late(frame.payload if isinstance(frame, Result) else None)
                 else:  # late, or to nothing that was asked
                     self.counts.refused += 1
             case Garbage(call_id, fault):

@@ -446,7 +446,7 @@ BREAKS = (
         breaks="An EVSE tells as committed what it told its hardware last, before that is in force.",
         edits=(
             Edit(f"{ACTUATOR}.Actuator.committed", "for told in self._told:", "for told in self._told[-1:]:"),
-            Edit(f"{ACTUATOR}.Actuator.committed", "for past in self._not_settled():", "for past in ():"),
+            Edit(f"{ACTUATOR}.Actuator.committed", "for past in self._past:", "for past in ():"),
         ),
     ),
     Break(

@@ -1,0 +1,279 @@
+"""One connection of a charger: it is set up, and then told what its EVSEs may let through.
+
+    connected ──it has spoken, or a while──► set up ──its default is accepted──► ready ──► told limits
+
+Setting up: how it can be told (units, stack levels); its default, which must be accepted; how often it shall
+measure; and how its connectors are. What a former master left is taken away once, while no car is there: some
+chargers take away more than they are asked to, and then have no limit for a moment. All that is asked of a
+charger is asked here, one thing at a time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+from actors.drivers.account import Order
+from actors.drivers.kinds import OcppChargersConfig
+from actors.drivers.ocpp import profiles
+from actors.drivers.ocpp.abilities import Abilities, read_abilities, set_meters
+from actors.drivers.ocpp.charger_clock import AHEAD_S, ChargerClock, SiteClock
+from actors.drivers.ocpp.desk import Desk
+from actors.drivers.ocpp.evse import ChargerEvse
+from actors.drivers.ocpp.profiles import Terms
+from actors.energy.charging_profiles.profile import Version
+from actors.energy.messages import Instant
+from actors.ocpp.frames import Call
+from actors.ocpp.session import Answer, CallFailedError, Session
+
+LOG = logging.getLogger("amptree.chargers")
+
+BOOT_WAIT_S = 5.0
+"""For a charger that has connected to speak first: some listen only then."""
+DEFAULT_RETRY_S = 10.0
+"""Between two tries to tell a charger its default."""
+STOP_RETRY_S = 60.0
+"""Between two tries to stop the transaction of one that ignores its limit."""
+WAKE_S = 1.0
+CANCEL_S = 0.1
+
+
+class Link:
+    """Of one charger, over one websocket; `evses` by connector. On the driver's loop."""
+
+    def __init__(
+        self,
+        charger: str,
+        socket: Any,
+        version: Version,
+        config: OcppChargersConfig,
+        evses: Mapping[int, ChargerEvse],
+        now: Callable[[], Instant],
+        site_clock: SiteClock,
+        on_news: Callable[[ChargerEvse], None],
+    ) -> None:
+        self.charger = charger
+        self._config = config
+        self._evses = evses
+        self._now = now
+        self._site_clock, self._clock = site_clock, ChargerClock()
+        self._on_news = on_news
+        self._spoken, self._news = asyncio.Event(), asyncio.Event()
+        self._booted = False
+        self.ended = asyncio.Event()
+        self._chores: deque[Callable[[], Awaitable[None]]] = deque()
+        """Left of setting up; limits come first."""
+        self._terms: dict[int, Terms] = {}
+        self._stop_due_s = self._set_up_due_s = 0.0
+        self._warned = False
+        self._desk = Desk(
+            version,
+            config,
+            evses,
+            now,
+            (site_clock, self._clock),
+            on_boot=self._on_boot,
+            on_news=on_news,
+        )
+        self._session = Session(
+            socket, version, self._answer, self._spoken.set, call_timeout_s=config.call_timeout_s
+        )
+
+    def wake(self) -> None:
+        """There may be something to tell."""
+        self._news.set()
+
+    async def run(self) -> None:
+        """Until the connection ends."""
+        for evse in self._evses.values():
+            evse.begin()
+        work = asyncio.create_task(self._work(), name=f"charger {self.charger}")
+        try:
+            await self._session.run()
+        finally:
+            while not work.done():  # a wait that ends at that very moment loses what cancels it
+                work.cancel()
+                await asyncio.wait([work], timeout=CANCEL_S)
+            now_s = self._now().mono_s
+            for evse in self._evses.values():
+                evse.lose(now_s)
+            if not work.cancelled() and (error := work.exception()) is not None:
+                LOG.error("charger %s is not served any more", self.charger, exc_info=error)
+
+    async def _answer(self, call: Call) -> Answer:
+        answer = self._desk.answer(call)
+        self._news.set()
+        return answer
+
+    def _on_boot(self) -> None:
+        self._booted = True
+        for evse in self._evses.values():
+            evse.begin()
+
+    async def _work(self) -> None:
+        try:
+            async with asyncio.timeout(BOOT_WAIT_S):
+                await self._spoken.wait()
+        except TimeoutError:
+            LOG.info("charger %s has connected and says nothing; it is asked", self.charger)
+        while True:
+            self._news.clear()
+            ready = all(evse.ready for evse in self._evses.values())
+            if not ready and (self._booted or self._now().mono_s >= self._set_up_due_s):
+                await self._set_up()
+            for number, evse in self._evses.items():
+                if evse.ready:
+                    await self._serve(evse, self._terms[number])
+            if self._chores:
+                await self._chores.popleft()()
+                continue
+            if ready and not all(evse.cleared for evse in self._evses.values()):
+                await self._clear_others()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(WAKE_S):
+                    await self._news.wait()
+
+    # --- setting up -----------------------------------------------------------------------------------
+
+    async def _set_up(self) -> None:
+        self._booted = False
+        abilities = await read_abilities(self._ask, self._session.version)
+        for number, evse in self._evses.items():
+            self._terms[number] = self._terms_of(number, evse, abilities)
+        troubles = await self._give_defaults(abilities)
+        if self._booted:
+            return  # anew
+        for number, evse in self._evses.items():
+            evse.trouble, evse.ready = troubles[number], troubles[number] is None
+            self._on_news(evse)
+        self._chores = deque([self._set_meters, *(partial(self._trigger, number) for number in self._evses)])
+        if found := [trouble for trouble in troubles.values() if trouble]:
+            LOG.warning("charger %s: %s", self.charger, "; ".join(found))
+            self._set_up_due_s = self._now().mono_s + DEFAULT_RETRY_S
+        else:
+            LOG.info("charger %s is ready (OCPP %s)", self.charger, self._session.version)
+
+    def _terms_of(self, number: int, evse: ChargerEvse, abilities: Abilities) -> Terms:
+        return Terms(
+            version=self._session.version,
+            unit="W" if evse.is_dc or not abilities.takes_A else "A",
+            level=abilities.level,
+            purpose=self._config.limit_profile,
+            voltage_V=evse.served.voltage_V,
+            connector=number,
+        )
+
+    async def _give_defaults(self, abilities: Abilities) -> dict[int, str | None]:
+        """Of each connector why it has none; None where it has."""
+        troubles: dict[int, str | None] = {}
+        for number, evse in self._evses.items():
+            if evse.is_dc and not abilities.takes_W:
+                troubles[number] = "takes no limits in watt, as DC needs"
+            else:
+                troubles[number] = await self._give_default(evse, self._terms[number])
+        return troubles
+
+    async def _give_default(self, evse: ChargerEvse, terms: Terms) -> str | None:
+        why = ""
+        for absolute in (False, True):
+            message = profiles.default_of(evse.served.default, terms, absolute=absolute)
+            answer = await self._ask("SetChargingProfile", message)
+            why = "no answer" if answer is None else str(answer.get("status"))
+            if why == "Accepted":
+                return None
+            if terms.version != "1.6":  # another's profile may be in its place, under another id
+                for level in (terms.level, terms.level - 1):
+                    former = profiles.clear(terms, terms.purpose, terms.place, level)
+                    await self._ask("ClearChargingProfile", former)
+        return f"does not take its default limit, to which it would fall back ({why})"
+
+    async def _clear_others(self) -> None:
+        if not all(evse.connector.is_empty for evse in self._evses.values()):
+            return
+        for number, evse in self._evses.items():
+            evse.ready, evse.cleared = False, True  # and all is told anew
+            evse.account.forget_held()
+            for message in profiles.clear_others(self._terms[number]):
+                await self._ask("ClearChargingProfile", message)
+        self._set_up_due_s = 0.0
+        self._news.set()
+
+    async def _set_meters(self) -> None:
+        await set_meters(self._ask, self._session.version, self._config.meter_interval_s)
+
+    async def _trigger(self, number: int) -> None:
+        one_six = self._session.version == "1.6"
+        place: dict[str, Any] = (
+            {"connectorId": number} if one_six else {"evse": {"id": number, "connectorId": 1}}
+        )
+        await self._ask("TriggerMessage", {"requestedMessage": "StatusNotification", **place})
+        place = place if one_six else {"evse": {"id": number}}
+        await self._ask("TriggerMessage", {"requestedMessage": "MeterValues", **place})
+
+    # --- telling --------------------------------------------------------------------------------------
+
+    async def _serve(self, evse: ChargerEvse, terms: Terms) -> None:
+        now = self._now()
+        order = evse.account.order(now.mono_s)
+        if order is not None:
+            await self._send(evse, terms, order)
+            self._on_news(evse)
+        elif evse.ignores(now.mono_s) and now.mono_s >= self._stop_due_s:
+            self._stop_due_s = now.mono_s + STOP_RETRY_S
+            await self._stop_transaction(evse)
+
+    async def _send(self, evse: ChargerEvse, terms: Terms, order: Order) -> None:
+        now, account = self._now(), evse.account
+        site_us = self._site_clock.now_us(now.mono_s, now.wall_us)
+        self._look_at_clock(now.mono_s)
+        begin_us = self._clock.begin_us(now.mono_s, site_us)
+        message = profiles.limit_for(order.limit, int(order.duration_s), begin_us, terms)
+
+        def late(answer: dict[str, Any] | None) -> None:
+            accepted = answer is not None and answer.get("status") == "Accepted"
+            LOG.info("charger %s answered late: %s", self.charger, answer)
+            account.answer(self._now().mono_s, order.number, accepted=accepted)
+            self._news.set()
+
+        try:
+            answer = await self._session.call("SetChargingProfile", message, late)
+        except CallFailedError as error:
+            LOG.warning("charger %s, %s: %g A: %s", self.charger, evse.id, order.limit.limit_A, error)
+            if error.code in ("Timeout", "ConnectionLost"):
+                account.no_answer(self._now().mono_s)
+            else:
+                account.answer(self._now().mono_s, order.number, accepted=False)
+            return
+        accepted = answer.get("status") == "Accepted"
+        account.answer(self._now().mono_s, order.number, accepted=accepted)
+        if not accepted:
+            told = "charger %s, %s: %g A refused: %s"
+            LOG.warning(told, self.charger, evse.id, order.limit.limit_A, answer.get("status"))
+
+    def _look_at_clock(self, now_s: float) -> None:
+        ahead_s = self._clock.ahead_s(now_s)
+        if ahead_s is not None and ahead_s > AHEAD_S and not self._warned:
+            self._warned = True
+            told = "the clock of charger %s is %.0f s ahead: its limits are over as much sooner; set it right"
+            LOG.warning(told, self.charger, ahead_s)
+
+    async def _stop_transaction(self, evse: ChargerEvse) -> None:
+        transaction = evse.connector.transaction
+        LOG.error("charger %s, %s ignores its limit; its transaction is stopped", self.charger, evse.id)
+        if isinstance(transaction, int):
+            await self._ask("RemoteStopTransaction", {"transactionId": transaction})
+        elif transaction is not None:
+            await self._ask("RequestStopTransaction", {"transactionId": transaction})
+
+    async def _ask(self, action: str, payload: dict[str, Any]) -> dict[str, Any] | None:
+        """What is no matter of safety; None where there is no answer."""
+        try:
+            return await self._session.call(action, payload)
+        except CallFailedError as error:
+            LOG.info("charger %s: %s: %s", self.charger, action, error)
+            return None
