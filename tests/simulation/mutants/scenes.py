@@ -454,8 +454,9 @@ def a_panel_that_is_cut_off_hands_out_its_fallback() -> None:
 
 @shows("early acknowledgement by an EVSE", "no settling at the EVSE")
 def a_car_that_is_lowered_takes_its_time() -> None:
+    car = Car(max_current_A=32.0, reaction_s=11.0, meter=0.5)  # a right one would tell
     stage = Stage(TWO)
-    stage.plug("a")
+    stage.plug("a", car)
     stage.go(20.0)
     assert stage.flows_A("a") == 32.0
     stage.plug("b")
