@@ -55,6 +55,10 @@ def _check_hosted(controller: Controller, hosted: list[str], modules: Modules, f
             told = f"serves nobody: controller {controller.name} hosts no EVSE with driver: {driver}"
             faults.add((*modules.path, own[0]), told)
         taken: dict[tuple[str, int], str] = {}
+        whole = (
+            own and getattr(modules.chargers[own[0]].config, "limit_profile", "") == "ChargePointMaxProfile"
+        )
+        chargers = [config.charger or entry.id for entry, config in evses]
         for entry, config in evses:
             if not own and not any(c.kind == kind for c in modules.chargers.values()):
                 faults.add(
@@ -67,6 +71,12 @@ def _check_hosted(controller: Controller, hosted: list[str], modules: Modules, f
                     "controllers",
                 )
             place = (config.charger or entry.id, config.connector_id)
+            if whole and chargers.count(place[0]) > 1:
+                faults.add(
+                    entry.config_path,
+                    f"charger {place[0]} has several EVSEs, and limit_profile: ChargePointMaxProfile of "
+                    f"{own[0]} limits them together; use TxDefaultProfile",
+                )
             if (first := taken.setdefault(place, entry.id)) != entry.id:
                 faults.add(
                     entry.config_path,

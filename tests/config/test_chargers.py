@@ -143,6 +143,18 @@ def test_a_connector_belongs_to_one_evse() -> None:
     assert faults(CHARGERS + twin) == ["twin.config: connector 1 of charger evse is that of evse already"]
 
 
+def test_a_limit_of_a_whole_charger_is_for_those_with_one_connector() -> None:
+    twin = "twin: {module: EvseManager, config: {driver: ocpp, charger: evse, connector_id: 2}, connections: {energy_grid: floor}}"
+    assert load(CHARGERS + twin)
+    whole = CHARGERS.replace("true", "true, limit_profile: ChargePointMaxProfile")
+    assert load(whole)
+    told = (
+        "charger evse has several EVSEs, and limit_profile: ChargePointMaxProfile of chargers limits them together; "
+        "use TxDefaultProfile"
+    )
+    assert faults(whole + twin) == [f"evse.config: {told}", f"twin.config: {told}"]
+
+
 def test_limits_must_last_as_long_as_chargers_need() -> None:
     tree = TREE.replace("update_interval: 6", "update_interval: 5")
     assert faults(CHARGERS, tree) == [
