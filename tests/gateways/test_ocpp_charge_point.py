@@ -150,6 +150,47 @@ def test_events_of_2_0_1_are_numbered_without_a_gap() -> None:
     assert sum(e["triggerReason"] == "MeterValuePeriodic" for e in events) >= 5
 
 
+def test_events_after_a_restart_have_numbers_of_their_own() -> None:
+    bench = Bench("2.0.1")
+    bench.up()
+    bench.see(one="Charging", two="Unplugged")
+    bench.run()
+    kept = bench.point.desk.kept()
+    bench.run(600)  # and nothing of this was written down
+    later = Bench("2.0.1", kept)
+    later.see(one="Charging", two="Unplugged")
+    later.up()
+    later.run(70)
+
+    def numbers(of: Bench) -> list[int]:
+        return [m.payload["seqNo"] for m in of.told if m.action == "TransactionEvent"]
+
+    assert len(numbers(bench)) > 5
+    assert min(numbers(later)) > max(numbers(bench))
+
+
+def test_nothing_is_tried_on_a_connection_that_is_gone() -> None:
+    bench = Bench("2.0.1")
+    bench.see(one="Charging", two="Unplugged")
+    bench.point.connected(bench.now())
+    said = bench.point.next(bench.now())
+    assert said is not None
+    bench.point.answered(said, None, "ConnectionLost", bench.now())
+    assert bench.point.next(bench.now()) is None
+    assert actions(bench.up())[0] == "BootNotification"
+
+
+def test_a_transaction_id_that_is_no_integer_of_ocpp_is_none() -> None:
+    bench = Bench("1.6")
+    bench.transactions = 2**40
+    bench.up()
+    bench.see(one="Charging", two="Unplugged")
+    bench.run()
+    bench.see(one="Unplugged", two="Unplugged")
+    assert "StopTransaction" not in actions(bench.run())
+    assert bench.point.transactions.outbox == []
+
+
 @BOTH
 @pytest.mark.parametrize(
     ("code", "tries"), [("GenericError", TRIES_MAX), ("Timeout", 40), ("ConnectionLost", 40)]
@@ -166,6 +207,8 @@ def test_what_the_csms_refuses_is_dropped_and_what_it_does_not_answer_is_not(
         assert said is not None
         assert said.local
         bench.answer(said)
+        if code == "ConnectionLost":
+            bench.point.connected(bench.now())
     waits = bench.point.transactions.outbox
     assert len(waits) == (0 if code == "GenericError" else 1)
 

@@ -130,6 +130,8 @@ class OcppGateway(LoopActor):
         told = [self._told]
         told += [self._point.told] if self._point.up and self._point.told else []
         told += [self._delivery.trouble] if self._delivery.trouble else []
+        lost = self._point.transactions.lost
+        told += [f"{lost} begins or ends of transactions could not wait for it"] if lost else []
         return GatewayStatus(
             id=self.gateway.id,
             kind=self.gateway.kind,

@@ -34,7 +34,8 @@ BOOT_AGAIN_S = 10.0
 TRIES_MAX = 3
 """Of a message about a transaction that the CSMS answers with an error; then it is dropped."""
 
-LOST = ("ConnectionLost", "Timeout")
+GONE = "ConnectionLost"
+LOST = (GONE, "Timeout")
 """Not answered: it may be said again."""
 
 
@@ -99,6 +100,7 @@ class ChargePoint:
         if said is not self._busy:
             return  # of a former connection
         self._busy = None
+        self.up = code != GONE  # then nothing else is tried on it
         if said.action == "BootNotification":
             self._booted(None if payload is None else self.dialect.booted(payload), code, now)
         elif said.local:

@@ -10,7 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from actors.energy import timestamps
-from actors.energy.charging_profiles.installed import Criteria
+from actors.energy.charging_profiles.installed import MAX_PROFILES, Criteria
 from actors.energy.charging_profiles.profile import Profile, ProfileRefusedError, Unit, Version
 from actors.energy.messages import Instant
 from actors.gateways.ocpp.dialect import Composite, Taken
@@ -23,7 +23,8 @@ HEARTBEAT_S = 300
 """Where the CSMS names no interval."""
 TRIGGERED_MAX = 100
 """Messages that a CSMS wants to have at a time; all EVSEs of one kind of them at least."""
-REPORTS_MAX = 200
+REPORTS_MAX = 2 * MAX_PROFILES
+"""Messages about profiles that wait; twice all profiles at least."""
 
 
 class KeptStation(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -133,9 +134,12 @@ class StationDesk:
         self.triggered.extend((what, e) for e in evses)
         return True
 
-    def report(self, messages: list[Outgoing]) -> None:
-        """Say all of these, in place of what is left of the last report."""
-        self.reports = deque(messages, maxlen=REPORTS_MAX)
+    def report(self, messages: list[Outgoing]) -> bool:
+        """Say all of these; whether it will be said."""
+        if len(self.reports) + len(messages) > REPORTS_MAX:
+            return False
+        self.reports.extend(messages)
+        return True
 
     def setting(self, name: str) -> int:
         """Of heartbeat_s and meter_s."""

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import Any, Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from actors.energy.charging_profiles.profile import Transaction
 from actors.energy.messages import ModuleStatus
@@ -21,6 +22,9 @@ Charging = Literal["EVConnected", "Charging", "SuspendedEV", "SuspendedEVSE"]
 
 OUTBOX_MAX = 500
 """Begins and ends of transactions that the CSMS has not taken yet; then the oldest are lost."""
+SEQ_JUMP = 1_000
+"""Events of a transaction that may not have been written down before a restart: their numbers are passed
+over, since a number that comes again is taken for a message that comes again."""
 GAP_MAX_S = 10.0
 """Between two looks at the power; what flowed in a longer one is not counted."""
 
@@ -95,7 +99,9 @@ class Transactions:
         count = len(layout.evses)
         self._layout = layout
         self._number = {evse.module_id: evse.number for evse in layout.evses}
-        self.runs = {evse: run for evse, run in kept.runs.items() if 0 < evse < count}
+        self.runs = {
+            evse: replace(run, seq=run.seq + SEQ_JUMP) for evse, run in kept.runs.items() if 0 < evse < count
+        }
         self.outbox: list[Outgoing] = list(kept.outbox)
         self.lost = 0
         """Begins and ends that there was no room for."""
@@ -145,19 +151,14 @@ class Transactions:
     def named(self, local: str, transaction_id: int) -> int | None:
         """1.6: the CSMS has given a transaction its id; returns the EVSE where it still runs."""
         self.outbox = [
-            Outgoing(
-                action=m.action,
-                payload={**m.payload, "transactionId": transaction_id},
-                evse=m.evse,
-                local=m.local,
-            )
+            replace(m, payload={**m.payload, "transactionId": transaction_id})
             if m.local == local and m.action == "StopTransaction"
             else m
             for m in self.outbox
         ]
         for evse, run in self.runs.items():
             if run.local == local:
-                self.runs[evse] = Run(local=local, id=str(transaction_id), started_s=run.started_s)
+                self.runs[evse] = replace(run, id=str(transaction_id))
                 return evse
         return None
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from actors.energy import timestamps
-from actors.energy.charging_profiles.checks import MAX_PERIODS, MAX_STACK_LEVEL
+from actors.energy.charging_profiles.checks import MAX_ID, MAX_PERIODS, MAX_STACK_LEVEL
 from actors.energy.charging_profiles.installed import MAX_PROFILES, Criteria
 from actors.energy.charging_profiles.wire import MAX_16, stamp
 from actors.energy.messages import Instant
@@ -118,7 +118,9 @@ class Dialect16:
         return Outgoing(action="StopTransaction", payload=payload, evse=evse, local=run.local)
 
     def transaction_id(self, payload: dict[str, Any]) -> int | None:
-        return payload.get("transactionId")
+        """One that fits into OCPP's integers."""
+        number: int | None = payload.get("transactionId")
+        return None if number is None or abs(number) > MAX_ID else number
 
     def answer(self, call: Call, desk: Desk, now: Instant) -> Answer:
         if call.action in self._answers:

@@ -186,7 +186,8 @@ def _get_profiles(asked: dict[str, Any], desk: Desk, _: Instant) -> Answer:
         for at in range(0, len(profiles), REPORTED_EACH)
     ]
     reports[-1] = replace(reports[-1], payload={**reports[-1].payload, "tbc": False})
-    desk.report(reports)
+    if not desk.report(reports):
+        return Fault("GenericError", "the reports that were asked for before have not been told yet")
     return {"status": "Accepted"}
 
 
