@@ -63,7 +63,9 @@ def bound_by(site: RunningSite, evse: str) -> str:
 def test_a_csms_drives_a_site(begin: Begin, version: str) -> None:
     with csms(version) as one:
         cars = [plugged("evse_1"), plugged("evse_2")]
-        site = begin.data(with_csms(one, cars), "ocpp")  # type: ignore[attr-defined]
+        unit = "A" if version == "1.6" else "W"
+        data = with_csms(one, cars, RequestCompositeScheduleUnit=unit)
+        site = begin.data(data, "ocpp")  # type: ignore[attr-defined]
         for step in (
             is_told_how_the_site_is,
             limits_by_profiles,
@@ -108,10 +110,11 @@ def transaction(one: Csms, evse: int) -> Any:
 
 def composite(one: Csms, evse: int) -> list[tuple[int, float]]:
     """Of the next ten minutes."""
+    asked: dict[str, Any] = {"duration": 600, "charging_rate_unit": "A"}
     if one.version == "1.6":
-        schedule = one.ask("GetCompositeSchedule", connector_id=evse, duration=600).charging_schedule
+        schedule = one.ask("GetCompositeSchedule", connector_id=evse, **asked).charging_schedule
     else:
-        schedule = one.ask("GetCompositeSchedule", evse_id=evse, duration=600).schedule
+        schedule = one.ask("GetCompositeSchedule", evse_id=evse, **asked).schedule
     assert schedule["charging_rate_unit"] == "A"
     return [(p["start_period"], p["limit"]) for p in schedule["charging_schedule_period"]]
 
