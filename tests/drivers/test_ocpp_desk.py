@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from actors.drivers.chargers import Served
 from actors.drivers.kinds import OcppChargersConfig
@@ -12,6 +14,7 @@ from actors.drivers.ocpp.charger_clock import ChargerClock, SiteClock
 from actors.drivers.ocpp.desk import NOTED, Desk
 from actors.drivers.ocpp.evse import ChargerEvse
 from actors.drivers.ocpp.meter_values import Flow, flow
+from actors.energy import timestamps
 from actors.energy.charging_profiles.profile import Version
 from actors.energy.messages import Actuate, Instant, Reading
 from actors.energy.modules import EvseManagerConfig
@@ -257,3 +260,99 @@ def test_a_charger_that_lets_more_through_than_it_may_is_told_of_after_a_while()
     assert desk.reading().fault is None
     desk.now_s = 115.1
     assert desk.reading().fault == "draws 16.0 A, told 8 A: ignores its limit"
+
+
+# --- anything -----------------------------------------------------------------------------------------
+
+SAMPLE: dict[str, Any] = {
+    "measurand": "Current.Import",
+    "phase": "L1",
+    "location": "Outlet",
+    "context": "Trigger",
+}
+OLD_VALUES = [
+    {"timestamp": STAMP, "sampledValue": [SAMPLE | {"value": "16.0", "unit": "A", "format": "Raw"}]}
+]
+UNIT = {"unit": "A", "multiplier": 0}
+NEW_VALUES = [{"timestamp": STAMP, "sampledValue": [SAMPLE | {"value": 16.0, "unitOfMeasure": UNIT}]}]
+MESSAGES: list[tuple[Version, str, dict[str, Any]]] = [
+    (
+        "1.6",
+        "StatusNotification",
+        {"connectorId": 1, "errorCode": "NoError", "status": "Charging", "info": "x"},
+    ),
+    ("1.6", "MeterValues", {"connectorId": 1, "transactionId": 1, "meterValue": OLD_VALUES}),
+    ("1.6", "StartTransaction", {"connectorId": 1, "idTag": "x", "meterStart": 0, "timestamp": STAMP}),
+    ("1.6", "StopTransaction", {"meterStop": 0, "timestamp": STAMP, "transactionId": 1, "idTag": "x"}),
+    ("1.6", "Authorize", {"idTag": "x"}),
+    (
+        "2.0.1",
+        "StatusNotification",
+        {"timestamp": STAMP, "connectorStatus": "Occupied", "evseId": 1, "connectorId": 1},
+    ),
+    ("2.0.1", "MeterValues", {"evseId": 1, "meterValue": NEW_VALUES}),
+    (
+        "2.0.1",
+        "TransactionEvent",
+        {
+            "eventType": "Updated",
+            "timestamp": STAMP,
+            "triggerReason": "Trigger",
+            "seqNo": 1,
+            "offline": False,
+            "transactionInfo": {"transactionId": "a", "chargingState": "Charging"},
+            "evse": {"id": 1, "connectorId": 1},
+            "idToken": {"idToken": "card", "type": "Central"},
+            "meterValue": NEW_VALUES,
+        },
+    ),
+]
+ODD: st.SearchStrategy[Any] = st.sampled_from(
+    [
+        *(
+            0,
+            1,
+            -1,
+            2**63,
+            10**400,
+            1e300,
+            0.1,
+            "",
+            "A",
+            "L2",
+            "1e999",
+            "-5",
+            "Infinity",
+            "Faulted",
+            "Available",
+        ),
+        *("Ended", "Started", "SuspendedEV", "kW", "Power.Active.Import", "0001-01-01T00:00:00Z"),
+        *("9999-12-31T23:59:59-23:59", "2026-13-01T00:00:00Z", [], {}, True, None),
+    ]
+)
+
+
+def spoiled(value: Any, pick: st.DataObject) -> Any:
+    """With odd things in some places, and some left out."""
+    if isinstance(value, dict):
+        return {k: spoiled(v, pick) for k, v in value.items() if pick.draw(st.integers(0, 9)) > 0}
+    if isinstance(value, list):
+        return [spoiled(v, pick) for v in value] * pick.draw(st.sampled_from([1, 1, 1, 0, 2]))
+    return pick.draw(ODD) if pick.draw(st.integers(0, 4)) == 0 else value
+
+
+@given(st.lists(st.sampled_from(MESSAGES), min_size=1, max_size=4), st.data())
+def test_anything_that_the_schemas_allow_is_answered_and_readings_stay_sound(
+    messages: list[tuple[Version, str, dict[str, Any]]], pick: st.DataObject
+) -> None:
+    version = messages[0][0]
+    desk = Counter(version)
+    for of, action, payload in messages:
+        told = spoiled(payload, pick)
+        if of == version and fault_of(version, action, told) is None:
+            desk.tell(action, **told)
+    reading = desk.reading()
+    assert all(0.0 <= current_A <= 1e6 for current_A in reading.currents_A)
+    assert 0.0 <= reading.power_W < 1e9
+    begin_us = desk.clock.begin_us(desk.now_s, 1_800_000_000_000_000)
+    assert timestamps.parse(timestamps.format_utc(begin_us)) == begin_us

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
+import shutil
+import ssl
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -38,12 +41,13 @@ SERVED = Served(
 class Running:
     """A driver with one charger, and what it told."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, tls: ssl.SSLContext | None = None, **more: Any) -> None:
         (self.port,) = free_ports(1)
         (folder / "passwords").write_text("CP-1 secret\n")
         self.readings: list[Reading] = []
+        self._tls = tls
         config = OcppChargersConfig(
-            host="127.0.0.1", port=self.port, passwords_file="passwords", call_timeout_s=5
+            host="127.0.0.1", port=self.port, passwords_file="passwords", call_timeout_s=1, **more
         )
         self.driver = OcppDriver("chargers", config, (SERVED,), folder, lambda _, r: self.readings.append(r))
         wait_for("it listens", self._listens)
@@ -60,7 +64,8 @@ class Running:
         pair = base64.b64encode(f"{identity}:{password}".encode()).decode()
         headers = {} if password is None else {"Authorization": f"Basic {pair}"}
         return connect(
-            f"ws://127.0.0.1:{self.port}/any/{identity}",
+            f"{'ws' if self._tls is None else 'wss'}://127.0.0.1:{self.port}/any/{identity}",
+            ssl=self._tls,
             subprotocols=[Subprotocol(protocol)],
             additional_headers=headers,
             proxy=None,
@@ -188,47 +193,126 @@ def test_a_new_connection_of_a_charger_takes_the_place_of_the_old(running: Runni
                 old.recv(WAIT_S)
 
 
-def test_a_charger_is_set_up_told_its_limit_and_missed(running: Running) -> None:
-    def wish(mark: str, limit_A: float) -> None:
-        now_s = steady_s()
-        running.driver.actuate(
-            "evse", Actuate(t_echo_s=now_s, duration_s=60.0, mark=mark, limit_A=limit_A, phase_count=3)
+def become_ready(running: Running, socket: ClientConnection) -> dict[str, Any]:
+    """Take the default, which is returned."""
+    ask(socket, BOOT)
+    told = hear(socket, is_told("SetChargingProfile"))
+    default: dict[str, Any] = told[3]["csChargingProfiles"]
+    accept(socket, told)
+    for _ in range(4):  # two keys of configuration, status and values
+        told = hear(
+            socket, lambda frame: is_told("ChangeConfiguration")(frame) or is_told("TriggerMessage")(frame)
         )
+        accept(socket, told)
+    wait_for("it is ready", lambda: running.readings)
+    return default
 
+
+def accept(socket: ClientConnection, told: list[Any]) -> None:
+    socket.send(json.dumps([3, told[1], {"status": "Accepted"}]))
+
+
+def wish(running: Running, mark: str, limit_A: float) -> None:
+    command = Actuate(t_echo_s=steady_s(), duration_s=60.0, mark=mark, limit_A=limit_A, phase_count=3)
+    assert running.driver.actuate("evse", command)
+
+
+def limit_of(told: list[Any]) -> float:
+    (period,) = told[3]["csChargingProfiles"]["chargingSchedule"]["chargingSchedulePeriod"]
+    return float(period["limit"])
+
+
+def test_a_charger_is_set_up_told_its_limit_and_missed(running: Running) -> None:
     with running.connect() as socket:
-        ask(socket, BOOT)
-        told = hear(socket, is_told("SetChargingProfile"))
-        default = told[3]["csChargingProfiles"]
+        default = become_ready(running, socket)
         assert default["chargingSchedule"]["chargingSchedulePeriod"] == [{"startPeriod": 0, "limit": 6.0}]
         assert "duration" not in default["chargingSchedule"]
-        socket.send(json.dumps([3, told[1], {"status": "Accepted"}]))
-        told = hear(socket, is_told("ChangeConfiguration"), "Accepted")
-        socket.send(json.dumps([3, told[1], {"status": "NotSupported"}]))
-        wait_for("it is ready", lambda: running.readings)
         assert running.readings[-1].limit_A == 6.0
 
-        wish("a:1", 16.0)
-        told = hear(socket, is_told("SetChargingProfile"), "Accepted")
+        wish(running, "a:1", 16.0)
+        told = hear(socket, is_told("SetChargingProfile"))
         profile = told[3]["csChargingProfiles"]
         assert profile["stackLevel"] == default["stackLevel"] + 1
         assert 55 <= profile["chargingSchedule"]["duration"] <= 60
-        wish("a:2", 8.0)
+        wish(running, "a:2", 8.0)
         running.driver.tick()
         assert running.readings[-1].limit_A == 6.0, "it has not been answered yet"
-        socket.send(json.dumps([3, told[1], {"status": "Accepted"}]))
-        told = hear(socket, is_told("SetChargingProfile"), "Accepted")
-        assert running.readings[-1].limit_A == 16.0
-        assert running.readings[-1].mark == "a:1"
-        socket.send(json.dumps([3, told[1], {"status": "Accepted"}]))
+        accept(socket, told)
+        told = hear(socket, is_told("SetChargingProfile"))
+        assert (running.readings[-1].limit_A, running.readings[-1].mark) == (16.0, "a:1")
+        accept(socket, told)
         wait_for("it holds less", lambda: running.readings[-1].mark == "a:2")
         assert running.readings[-1].limit_A == 8.0
+    wait_for("it is missed", lambda: not running.driver._links)
     count = len(running.readings)
     running.driver.tick()
-    wait_for("it is missed", lambda: running.driver._links == {})
-    running.driver.tick()
-    with running.connect("CP-1"):
+    with running.connect():
         pass
-    assert len(running.readings) <= count + 1, "no readings of a charger that is not there"
+    assert len(running.readings) == count, "no readings of a charger that is not there"
+
+
+def test_a_late_answer_is_set_right(running: Running) -> None:
+    with running.connect() as socket:
+        become_ready(running, socket)
+        wish(running, "a:1", 16.0)
+        much = hear(socket, is_told("SetChargingProfile"))
+        wish(running, "a:2", 8.0)
+        little = hear(socket, is_told("SetChargingProfile"))
+        assert (limit_of(much), limit_of(little)) == (16.0, 8.0)
+        accept(socket, little)
+        wait_for("it holds less", lambda: running.readings[-1].limit_A == 8.0)
+        assert running.readings[-1].mark == "a:1", "what was not answered may yet be carried out"
+        accept(socket, much)
+        again = hear(socket, is_told("SetChargingProfile"))
+        assert limit_of(again) == 8.0
+        accept(socket, again)
+        wait_for("nothing else is in force", lambda: running.readings[-1].mark == "a:2")
+
+
+def test_a_charger_that_begins_anew_gets_its_default_and_its_limit_anew(running: Running) -> None:
+    with running.connect() as socket:
+        become_ready(running, socket)
+        wish(running, "a:1", 16.0)
+        accept(socket, hear(socket, is_told("SetChargingProfile")))
+        wait_for("it holds it", lambda: running.readings[-1].limit_A == 16.0)
+        assert "duration" not in become_ready(running, socket)["chargingSchedule"]
+        told = hear(socket, is_told("SetChargingProfile"))
+        assert limit_of(told) == 16.0
+
+
+def make_certificate(folder: Path, name: str) -> None:
+    if shutil.which("openssl") is None:
+        pytest.skip("needs openssl: apt-get install openssl")
+    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 1"
+    files = f"-keyout {name}.key -out {name}.crt -subj /CN={name} -addext subjectAltName=IP:127.0.0.1"
+    subprocess.run([*command.split(), *files.split()], cwd=folder, check=True, capture_output=True)
+
+
+def test_with_tls_a_charger_shows_its_own_certificate(tmp_path: Path) -> None:
+    for name in ("server", "CP-1", "CP-2"):
+        make_certificate(tmp_path, name)
+    both = tmp_path / "chargers.crt"
+    both.write_text((tmp_path / "CP-1.crt").read_text() + (tmp_path / "CP-2.crt").read_text())
+
+    def client(name: str) -> ssl.SSLContext:
+        context = ssl.create_default_context(cafile=tmp_path / "server.crt")
+        context.load_cert_chain(tmp_path / f"{name}.crt", tmp_path / f"{name}.key")
+        return context
+
+    files = {"cert_file": "server.crt", "key_file": "server.key", "client_ca_file": "chargers.crt"}
+    running = Running(tmp_path, client("CP-1"), **files)
+    try:
+        with running.connect() as socket:
+            assert ask(socket, BOOT)[2]["status"] == "Accepted"
+        with pytest.raises(InvalidStatus) as caught:
+            running.connect(password="wrong")
+        assert caught.value.response.status_code == 401
+        running._tls = client("CP-2")
+        with pytest.raises(InvalidStatus) as caught:
+            running.connect()
+        assert caught.value.response.status_code == 403
+    finally:
+        running.driver.stop()
 
 
 def test_a_charger_that_takes_no_default_is_told_of_and_gets_no_limit(running: Running) -> None:

@@ -139,6 +139,8 @@ def test_the_time_that_chargers_are_told_never_goes_back() -> None:
         ([-3600.0], -3600.0),
         ([-7.0, -3.0, -90.0], -3.0),  # the others were held up
         ([+3600.0], 0.0),  # it may be set right at any moment
+        ([-1.7e9], -1.7e9),  # it has never been set
+        ([-1e11, +1e12], -GUARD_S),  # no clock
     ],
 )
 def test_a_limit_begins_no_later_than_now_on_the_chargers_clock(

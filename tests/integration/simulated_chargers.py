@@ -166,7 +166,7 @@ class Charger:
         done, left = await asyncio.wait([reading, working], return_when=asyncio.FIRST_COMPLETED)
         for task in left:
             task.cancel()
-        await asyncio.wait(left)
+        await asyncio.gather(*left, return_exceptions=True)
         for task in done:
             task.result()
 

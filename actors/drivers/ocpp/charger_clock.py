@@ -24,6 +24,8 @@ GUARD_S = 2.0
 BELIEVED_S = 300.0
 """How long a time that it has shown counts."""
 SHOWN_MAX = 16
+FAR_S = 100 * 365 * 86_400.0
+"""Further away is no time of a clock's."""
 AHEAD_S = 10.0
 """More is told to whoever keeps the site running."""
 
@@ -49,7 +51,9 @@ class ChargerClock:
 
     def shows(self, mono_s: float, charger_us: int, site_us: int) -> None:
         """A message that came in now bears this time."""
-        self._shown.append((mono_s, (charger_us - site_us) / 1e6))
+        ahead_s = (charger_us - site_us) / 1e6
+        if abs(ahead_s) < FAR_S:
+            self._shown.append((mono_s, ahead_s))
 
     def ahead_s(self, mono_s: float) -> float | None:
         """At least so much it is ahead of ours; None where it has shown no time lately."""

@@ -89,21 +89,23 @@ class Link:
         self._news.set()
 
     async def run(self) -> None:
-        """Until the connection ends."""
+        """Until the connection ends, or something here is broken."""
         for evse in self._evses.values():
             evse.begin()
-        work = asyncio.create_task(self._work(), name=f"charger {self.charger}")
+        tasks = [asyncio.create_task(work, name=self.charger) for work in (self._session.run(), self._work())]
         try:
-            await self._session.run()
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            while not work.done():  # a wait that ends at that very moment loses what cancels it
-                work.cancel()
-                await asyncio.wait([work], timeout=CANCEL_S)
+            while left := [task for task in tasks if not task.done()]:
+                for task in left:
+                    task.cancel()
+                await asyncio.wait(left, timeout=CANCEL_S)  # one may have lost what cancels it
             now_s = self._now().mono_s
             for evse in self._evses.values():
                 evse.lose(now_s)
-            if not work.cancelled() and (error := work.exception()) is not None:
-                LOG.error("charger %s is not served any more", self.charger, exc_info=error)
+            for task in tasks:
+                if not task.cancelled() and (error := task.exception()) is not None:
+                    LOG.error("charger %s is cut off", self.charger, exc_info=error)
 
     async def _answer(self, call: Call) -> Answer:
         answer = self._desk.answer(call)
