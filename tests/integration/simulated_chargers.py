@@ -68,7 +68,7 @@ class Charger:
         self.refuses = self.ignores = self.hangs = self.offline = False
         self.ignored_A: float | None = None
         self.stopped = False
-        self._socket: Any = None
+        self.socket: Any = None
         self._point: Any = None
         self._sequence = 0
 
@@ -150,7 +150,11 @@ class Charger:
                 try:
                     protocol = Subprotocol("ocpp1.6" if self.version == "1.6" else "ocpp2.0.1")
                     async with connect(
-                        self._url, subprotocols=[protocol], additional_headers=self._headers, proxy=None
+                        self._url,
+                        subprotocols=[protocol],
+                        additional_headers=self._headers,
+                        proxy=None,
+                        close_timeout=0.5,
                     ) as socket:
                         await self._converse(socket)
                 except (OSError, ConnectionClosed, InvalidHandshake, TimeoutError):
@@ -158,7 +162,7 @@ class Charger:
             await asyncio.sleep(RECONNECT_S)
 
     async def _converse(self, socket: Any) -> None:
-        self._socket = socket
+        self.socket = socket
         kind = Point16 if self.version == "1.6" else Point201
         self._point = kind(self, socket)
         reading = asyncio.create_task(self._point.start())
@@ -411,6 +415,16 @@ class Bench:
             raise AssertionError(f"{error}; shares are {self.share()}") from error
 
     def end(self) -> None:
-        for task in self._tasks:
-            task.cancel()
+        self._loop.task(self._close()).result(10.0)
         self._loop.stop()
+
+    async def _close(self) -> None:
+        """Until all is closed, sockets too."""
+        tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for charger in self.chargers:
+            if charger.socket is not None:
+                charger.socket.transport.abort()
+        await asyncio.sleep(0.05)
