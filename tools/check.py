@@ -14,6 +14,7 @@ import msgspec
 
 from actors.config import ConfigError, load_site
 from actors.drivers.kinds import EverestChargersConfig, OcppChargersConfig
+from actors.drivers.meters.links import ModbusMeter, MqttMeter
 from actors.site import (
     Chargers,
     Controller,
@@ -83,6 +84,10 @@ def as_text(site: Site) -> Iterator[str]:
         yield from _wrapped(head, indent, _described(site, module))
         for source in module.sources:
             yield from _wrapped(indent, indent, f"source {source.name}: {_source(source)}")
+        if module.meter is not None:
+            yield from _wrapped(
+                indent, indent, f"meter {_meter(module)}; {site.fixed_load_A(module_id):g} A without it"
+            )
     if site.chargers:
         yield ""
         for chargers in site.chargers.values():
@@ -187,6 +192,16 @@ def _described(site: Site, module: Module) -> str:
                 fallback,
             ]
     return ", ".join(parts)
+
+
+def _meter(module: Module) -> str:
+    match module.meter_link:
+        case MqttMeter() as link:
+            return f"{link.address()} {', '.join(dict.fromkeys(topic for topic, _ in link.places()))}"
+        case ModbusMeter() as link:
+            return f"{link.address()} unit {link.unit_id} {link.model or ''}".rstrip()
+        case None:
+            return "of the plant"
 
 
 def _gateway(gateway: Gateway) -> str:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors.drivers.account import Account
+from actors.drivers.account import Account, Limit
 from actors.drivers.chargers import Served
 from actors.drivers.everest import evse as module
 from actors.drivers.everest.charger_clock import FRESH_S, ChargerClock
@@ -228,7 +228,7 @@ def test_nothing_is_told_nor_a_mark_borne_before_the_charger_has_its_default() -
     reading = bench.evse.reading(bench.now_s)
     assert reading is not None
     assert reading.fault == "it has not confirmed its fallback yet"
-    bench.now_s += module.CONFIRM_S
+    bench.now_s += module.CONFIRM_S + REACTION_S
     bench.hear("heartbeat", b"7")
     bench.begin()
     assert bench.tell()
@@ -389,4 +389,5 @@ def test_mutants_are_caught(
 def test_the_account_tells_what_is_wanted() -> None:
     account = Account(0.0, served().default, LONGEST_S)
     assert account.wanted() is None
-    assert module.CONFIRM_S < LONGEST_S
+    account.want(1.0, Actuate(t_echo_s=0.5, duration_s=9.0, limit_A=7.0, phase_count=3))
+    assert account.wanted() == Limit(7.0, None, 3)

@@ -272,7 +272,7 @@ def test_what_cannot_be_is_no_reading_and_the_declared_load_counts(absurd_A: flo
     assert "A, which cannot be" in load.text()
 
 
-def test_a_flood_of_readings_is_judged_by_its_highest() -> None:
+def flooded() -> None:
     load = metered()
     for k in range(30_000):
         load.hear(k / 10_000, MeterReading(currents_A=(12.0 if k == 777 else 3.0,) * 3), math.inf)
@@ -280,3 +280,18 @@ def test_a_flood_of_readings_is_judged_by_its_highest() -> None:
     load.note_cars(3.0, (0.0,) * 3, 3.0)
     load.update(3.0)
     assert load.counted_A == 13.0
+
+
+def test_a_flood_of_readings_is_judged_by_its_highest() -> None:
+    flooded()
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [("_highest(others_A, reading.currents_A)", "others_A"), ("+ TOGETHER_S", "+ 0.0")],
+    ids=["the first of a flood counts", "a flood is remembered whole"],
+)
+def test_a_flood_is_neither_cut_nor_kept(before: str, after: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FixedLoad, "hear", mutated(FixedLoad.hear, before, after))
+    with pytest.raises(AssertionError):
+        flooded()

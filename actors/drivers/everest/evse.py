@@ -31,8 +31,8 @@ HEARD_S = 3.5
 """A charger that says nothing for longer is not there."""
 NO_SESSION_S = 5.0
 """A powermeter that was heard for so long and no session with it: there is none."""
-CONFIRM_S = 5.0
-"""An order that is not enforced within this counts as not answered."""
+CONFIRM_S = 2.0
+"""An order that is not enforced within this and the charger's reaction counts as not answered."""
 SLACK_A, SLACK_W = 0.1, 50.0
 """So much more than an order allows is rounding."""
 STAMPS_KEPT = 200
@@ -56,6 +56,7 @@ class EverestEvse:
         self.served = served
         self.account = Account(now_s, served.default, served.longest_s)
         self._reaction_s = reaction_s
+        self._confirm_s = CONFIRM_S + reaction_s
         self._clock = ChargerClock()
         self._sent: dict[int, _Sent] = {}
         self._stamps: deque[int] = deque(maxlen=STAMPS_KEPT)
@@ -86,7 +87,7 @@ class EverestEvse:
         """Its default, if it is to be told that now."""
         if self._ready or now_s < self._default_due_s:
             return None
-        self._default_due_s = now_s + CONFIRM_S
+        self._default_due_s = now_s + self._confirm_s
         self._defaults.append(self._stamp(wall_ms))
         return words.limits_message([(self._defaults[-1], self.served.default)], with_phases=False)
 
@@ -134,7 +135,11 @@ class EverestEvse:
 
     def _give_up(self, now_s: float) -> None:
         for number, sent in list(self._sent.items()):
-            if self._confirmed != number and now_s > sent.at_s + CONFIRM_S and self.account.under_way(number):
+            if (
+                self._confirmed != number
+                and now_s > sent.at_s + self._confirm_s
+                and self.account.under_way(number)
+            ):
                 self.account.no_answer(now_s)
             if now_s > sent.order.over_s:
                 del self._sent[number]
@@ -258,7 +263,7 @@ class EverestEvse:
             return DELAYED
         if not self._ready:
             return self._exceeds or NOT_READY
-        patience_s = self.served.config.settle_time_s + CONFIRM_S
+        patience_s = self.served.config.settle_time_s + self._confirm_s
         if self.account.exceeds_s(now_s) > patience_s:
             most_A = self.account.most(now_s).limit_A
             return f"draws {max(self._currents_A):.1f} A, told {most_A:g} A: ignores its limit"
