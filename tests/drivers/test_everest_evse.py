@@ -16,6 +16,7 @@ from actors.drivers.everest import evse as module
 from actors.drivers.everest.charger_clock import FRESH_S, ChargerClock
 from actors.drivers.everest.evse import EverestEvse
 from actors.drivers.everest.messages import HEARD, MessageError, written
+from actors.energy.ledger import RHO
 from actors.energy.messages import Actuate
 from actors.energy.modules import EvseManagerConfig
 from tests.energy.builders import assert_caught, mutated
@@ -373,7 +374,7 @@ def test_it_never_allows_more_than_what_is_counted_with(steps: list[tuple[str, f
 @pytest.mark.parametrize(
     ("owner", "method", "before", "after"),
     [
-        (EverestEvse, "order", "order.ends_s - self._reaction_s", "order.ends_s + 10.0"),
+        (EverestEvse, "order", "order.ends_s - now_s", "order.ends_s + 10.0 - now_s"),
         (EverestEvse, "_enforces", "if sent.stamp_ms in stamps", "if True"),
         (ChargerClock, "shows", "self._known = stamp_s", "self._known = max(stamp_s, expected_s)"),
     ],
@@ -391,3 +392,21 @@ def test_the_account_tells_what_is_wanted() -> None:
     assert account.wanted() is None
     account.want(1.0, Actuate(t_echo_s=0.5, duration_s=9.0, limit_A=7.0, phase_count=3))
     assert account.wanted() == Limit(7.0, None, 3)
+
+
+@given(
+    rate=st.floats((1 - RHO) / (1 + RHO), (1 + RHO) / (1 - RHO)),
+    under_way_s=st.floats(0.0, 5.0),
+    age_s=st.floats(0.0, FRESH_S),
+    offset_s=st.floats(-1e8, 1e8),
+)
+def test_a_clock_never_shows_less_than_what_is_taken_for_it(
+    rate: float, under_way_s: float, age_s: float, offset_s: float
+) -> None:
+    clock = ChargerClock()
+    assert clock.shown_s(0.0) is None
+    clock.shows(100.0, 1.8e9 + offset_s - under_way_s * rate)
+    shown_s = clock.shown_s(100.0 + age_s)
+    assert shown_s is not None
+    assert shown_s <= 1.8e9 + offset_s + age_s * rate + 1e-3
+    assert clock.shown_s(100.0 + FRESH_S + 0.1) is None

@@ -73,6 +73,10 @@ class EverestCharger:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """It is gone; idempotent."""
         self._stop.set()
         self._thread.join()
         self._end()

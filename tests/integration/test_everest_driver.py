@@ -18,7 +18,8 @@ from tests.integration.brokers import Mosquitto, broker, needs_mosquitto
 from tests.integration.conftest import wait_for
 from tests.integration.everest_charger import EverestCharger
 
-pytestmark = needs_mosquitto
+DURATION_S = 6.0
+"""Of a limit."""
 
 
 class Evse:
@@ -42,7 +43,9 @@ class Evse:
         mark = str(len(self._marks))
         self._marks[mark] = self.limit_A
         echo_s = reading.t_hardware_s
-        command = Actuate(t_echo_s=echo_s, duration_s=8.0, mark=mark, limit_A=self.limit_A, phase_count=3)
+        command = Actuate(
+            t_echo_s=echo_s, duration_s=DURATION_S, mark=mark, limit_A=self.limit_A, phase_count=3
+        )
         threading.Thread(target=self.driver.actuate, args=(evse_id, command)).start()
 
     def proven_A(self) -> float | None:
@@ -75,7 +78,8 @@ def is_told(evse: Evse, charger: EverestCharger, limit_A: float) -> Callable[[],
     return lambda: evse.proven_A() == limit_A and charger.limit_A == limit_A
 
 
-def test_chargers_that_talk_nonsense_ignore_are_late_or_die(tmp_path: Path) -> None:
+@needs_mosquitto
+def test_chargers_that_talk_nonsense_ignore_are_late_or_die_and_a_broker_that_does(tmp_path: Path) -> None:
     with (
         broker(tmp_path / "broker") as mosquitto,
         EverestCharger(mosquitto.port, "evse") as charger,
@@ -91,15 +95,20 @@ def test_chargers_that_talk_nonsense_ignore_are_late_or_die(tmp_path: Path) -> N
         charger.ignores = True
         evse.limit_A = 6.0
         ignored_s = steady_s()
-        wait_for("nobody has told it for so long", lambda: steady_s() > ignored_s + 4.0)
+        wait_for("nobody has told it for so long", lambda: steady_s() > ignored_s + 3.0)
         assert evse.proven_A() == 10.0, "what it ignores is not in force"
         charger.ignores = False
         wait_for("it listens late", is_told(evse, charger, 6.0))
 
-        charger.__exit__()
+        mosquitto.kill()
+        killed_s = steady_s()
+        wait_for("it falls back by itself", lambda: charger.limit_A == 0.0)
+        assert steady_s() <= killed_s + DURATION_S * 1.1 / 0.9
+        assert evse.read_s < killed_s + 1.0, "nothing is known of it"
+        mosquitto.start()
+        wait_for("all is as before", is_told(evse, charger, 6.0))
+
+        charger.stop()
         died_s = steady_s()
-        wait_for("it is not heard any more", lambda: steady_s() > died_s + 5.0)
+        wait_for("it is not heard any more", lambda: steady_s() > evse.read_s + 2.0)
         assert evse.read_s < died_s + 4.5
-        read_s = evse.read_s
-        with EverestCharger(mosquitto.port, "evse") as again:
-            wait_for("it is there again", lambda: evse.read_s > read_s and is_told(evse, again, 6.0)())

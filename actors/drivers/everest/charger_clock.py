@@ -5,17 +5,19 @@ no part, only how the charger's goes on:
 
     a message that bears the time `stamp` came in at our `at`; its clock showed no less then
 
-since it was stamped before. So `stamp + (then - at)` is what its clock shows at a later `then`, or less, and
-a limit that ends there ends no later than it should; how long the message was under way only makes it end
-earlier. What a clock that runs slow adds is within what orders are stretched by (account.py), as no stamp
-counts that is older than FRESH_S. The newest stamp counts, not the best: a clock may have been set back.
+since it was stamped before. Later, at `now`, it shows no less than `stamp + (now - at) / STRETCH`, however
+slow it runs. So a limit that is told to end at that, and the time that it has left, ends no later than `STRETCH`
+allows; how long the message was under way only makes it end earlier. The newest stamp counts, not the best: a
+clock may have been set back.
 
 Seconds: ours monotonic, the charger's since 1970.
 """
 
 from __future__ import annotations
 
-FRESH_S = 10.0
+from actors.energy.ledger import STRETCH
+
+FRESH_S = 30.0
 """An older stamp tells nothing."""
 SET_S = 2.0
 """A clock that shows so much less than it should was set back, or its message was late."""
@@ -39,8 +41,8 @@ class ChargerClock:
         """Nothing is known of it any more."""
         self._known = False
 
-    def shown_s(self, now_s: float, then_s: float) -> float | None:
-        """What it shows at `then_s`, or less; None while nothing is known of it."""
+    def shown_s(self, now_s: float) -> float | None:
+        """What it shows now, or less; None while nothing is known of it."""
         if not self._known or now_s > self._at_s + FRESH_S:
             return None
-        return self._stamp_s + (then_s - self._at_s)
+        return self._stamp_s + (now_s - self._at_s) / STRETCH

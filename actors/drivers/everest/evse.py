@@ -20,24 +20,21 @@ from collections import deque
 
 from msgspec import Struct
 
-from actors.drivers.account import Account, Limit, Order
+from actors.drivers.account import Account, Order
 from actors.drivers.chargers import Served
 from actors.drivers.everest import messages as words
 from actors.drivers.everest.charger_clock import ChargerClock
 from actors.drivers.everest.messages import MessageError
+from actors.drivers.everest.shown import DISABLED, Shown
 from actors.energy.messages import Actuate, Reading
 
 HEARD_S = 3.5
 """A charger that says nothing for longer is not there."""
-NO_SESSION_S = 5.0
-"""A powermeter that was heard for so long and no session with it: there is none."""
 CONFIRM_S = 2.0
 """An order that is not enforced within this and the charger's reaction counts as not answered."""
 SLACK_A, SLACK_W = 0.1, 50.0
 """So much more than an order allows is rounding."""
 STAMPS_KEPT = 200
-CARRIES_A = 1.0
-"""More, and a phase is connected."""
 NOT_READY = "it has not confirmed its fallback yet"
 DELAYED = "its random delay is on; switch that off"
 
@@ -72,9 +69,8 @@ class EverestEvse:
         self._begin_anew(now_s)
         self._clock.forget()
         self._heard_s = float("-inf")
-        self._metered_since_s: float | None = None
-        self._state, self._unplugged, self._delayed = "Unknown", False, False
-        self._currents_A, self._power_W = (0.0, 0.0, 0.0), 0.0
+        self._shown = Shown(self.served)
+        self._delayed = False
         self._exceeds = ""
 
     # --- what it is told ----------------------------------------------------------------------------
@@ -103,20 +99,20 @@ class EverestEvse:
         if not (self._ready and self.heard(now_s)):
             return None
         self._give_up(now_s)
-        now_shown_s = self._clock.shown_s(now_s, now_s)
-        if now_shown_s is None and self._would_raise(now_s):
+        shown_s = self._clock.shown_s(now_s)
+        if shown_s is None and self._would_raise(now_s):
             return None
         order = self.account.order(now_s)
         if order is None:
             return None
         default = self.served.default
-        ends_s = self._clock.shown_s(now_s, order.ends_s - self._reaction_s)
-        if now_shown_s is None or ends_s is None or order.limit == default:
-            stamp_ms = self._stamp(wall_ms if now_shown_s is None else round(now_shown_s * 1000))
+        if shown_s is None or order.limit == default:
+            stamp_ms = self._stamp(wall_ms if shown_s is None else round(shown_s * 1000))
             entries = [(stamp_ms, order.limit if order.limit.fits(default) else default)]
         else:
-            stamp_ms = self._stamp(int(ends_s * 1000))
-            from_ms = self._stamp(min(round(now_shown_s * 1000), stamp_ms) - 1000)
+            left_s = order.ends_s - now_s - self._reaction_s
+            stamp_ms = self._stamp(int((shown_s + left_s) * 1000))
+            from_ms = self._stamp(min(int(shown_s * 1000), stamp_ms) - 1000)
             entries = [(from_ms, order.limit), (stamp_ms, default)]
         self._sent[order.number] = _Sent(order, stamp_ms, now_s)
         return words.limits_message(entries, with_phases=self._changes_phases())
@@ -159,13 +155,12 @@ class EverestEvse:
             case words.SESSION_INFO:
                 if not self._clock.shows(now_s, words.stamp_ms(content) / 1000):
                     self._begin_anew(now_s)  # what it was told may end later than it should
-                self._metered_since_s = None
-                self._state = words.text_of(content, "state")
-                self._unplugged = self._unplugged and self._state == "Unplugged"
+                self._shown.session_info(content)
             case words.SESSION_EVENT:
-                self._unplugged = words.text_of(content, "event") == "SessionFinished"
+                self._shown.session_event(content)
             case words.POWERMETER:
-                self._measured(now_s, words.currents_of(content), words.power_of(content))
+                if self._shown.powermeter(now_s, content):
+                    self.account.measure(now_s, max(self._shown.currents_A))
             case words.ENFORCED_LIMITS:
                 self._enforces(now_s, *words.enforced(content))
             case words.RANDOM_DELAY:
@@ -176,30 +171,16 @@ class EverestEvse:
             raise MessageError("no heartbeat")
         if content < self._last_beat:  # it began anew, and may have lost what it held
             self._begin_anew(now_s)
-            self._unplugged = False
+            self._shown.gone = False
         self._last_beat = content
-
-    def _measured(
-        self, now_s: float, currents_A: tuple[float, float, float] | None, power_W: float | None
-    ) -> None:
-        if self._metered_since_s is None:
-            self._metered_since_s = now_s
-        if power_W is None and currents_A is None:
-            return
-        volts, phases = self.served.voltage_V, self.served.phases
-        self._power_W = sum(currents_A or ()) * volts if power_W is None else power_W
-        if currents_A is None or self.served.config.charge_mode == "DC":
-            each_A = self._power_W / (phases * volts)
-            currents_A = (each_A, each_A * (phases > 1), each_A * (phases > 2))
-        self._currents_A = currents_A
-        self.account.measure(now_s, max(currents_A))
 
     def _enforces(
         self, now_s: float, current_A: float, power_W: float | None, stamps: frozenset[int]
     ) -> None:
         found = [number for number, sent in self._sent.items() if sent.stamp_ms in stamps]
         if not found:
-            if not stamps.isdisjoint(self._defaults) and current_A <= self.served.default.limit_A + SLACK_A:
+            has_default = not stamps.isdisjoint(self._defaults)
+            if has_default and not self._delayed and current_A <= self.served.default.limit_A + SLACK_A:
                 self._ready = True
             if self._confirmed is not None:  # somebody else set it other limits, or it was told the default
                 self._confirmed = None
@@ -229,35 +210,25 @@ class EverestEvse:
         if not self.heard(now_s):
             return None
         limit, ends_in_s = self.account.in_force(now_s)
+        shown = self._shown
         return Reading(
             t_hardware_s=now_s,
-            plugged_in=not self._unplugged,
-            car_asks=self._state in words.ASKS,
-            complete=self._takes_nothing(now_s),
-            closed_phases=self._phases(limit),
-            currents_A=self._currents_A,
-            power_W=self._power_W,
+            plugged_in=not shown.gone,
+            car_asks=shown.asks,
+            complete=shown.takes_nothing(now_s),
+            closed_phases=shown.phases(limit.phase_count),
+            currents_A=shown.currents_A,
+            power_W=shown.power_W,
             limit_A=limit.limit_A,
             limit_W=limit.limit_W,
             limit_ends_in_s=ends_in_s,
             mark=self.account.mark(now_s) if self._ready else "",
-            contactor_closed=not self._unplugged,  # else it does not say, and a low current proves nothing
+            contactor_closed=not shown.gone,  # else it does not say, and a low current proves nothing
             fault=self._fault(now_s),
         )
 
-    def _takes_nothing(self, now_s: float) -> bool:
-        """No car that would charge. EVerest tells of a session with each value of its powermeter; where there
-        is none it tells nothing."""
-        if self._state != "Unknown":
-            return self._state not in words.PLUGGED
-        return self._metered_since_s is not None and now_s > self._metered_since_s + NO_SESSION_S
-
-    def _phases(self, limit: Limit) -> int:
-        carrying = sum(current_A > CARRIES_A for current_A in self._currents_A)
-        return max(1, min(self.served.phases, max(limit.phase_count, carrying)))
-
     def _fault(self, now_s: float) -> str | None:
-        if self._state == "Disabled":
+        if self._shown.state == DISABLED:
             return "disabled"
         if self._delayed:
             return DELAYED
@@ -266,5 +237,5 @@ class EverestEvse:
         patience_s = self.served.config.settle_time_s + self._confirm_s
         if self.account.exceeds_s(now_s) > patience_s:
             most_A = self.account.most(now_s).limit_A
-            return f"draws {max(self._currents_A):.1f} A, told {most_A:g} A: ignores its limit"
+            return f"draws {max(self._shown.currents_A):.1f} A, told {most_A:g} A: ignores its limit"
         return self._exceeds or None
