@@ -127,7 +127,8 @@ class FixedLoad:
             self._readings.append((at_s, _highest(others_A, reading.currents_A)))
         else:
             self._readings.append((now_s, reading.currents_A))
-        self._note(now_s, max(reading.currents_A) - most_A)
+        if now_s < self._changed_s + self.meter.frozen_s:  # else cars that come down would look like load
+            self._note(now_s, max(reading.currents_A) - most_A)
 
     def hear_trouble(self, trouble: MeterTrouble) -> None:
         """Take why there is no reading."""

@@ -272,6 +272,19 @@ def test_what_cannot_be_is_no_reading_and_the_declared_load_counts(absurd_A: flo
     assert "A, which cannot be" in load.text()
 
 
+def test_a_frozen_meter_does_not_take_more_and_more_for_load_while_the_cars_come_down() -> None:
+    load = FixedLoad(40.0, METER, 0.0, fuse_A=63.0)
+    cars(load, 0.0, 27.0)
+    run(load, 0.0, 10.0, 62.3, most_A=27.0)
+    assert load.counted_A == 36.5
+    for k in range(20, 400):
+        left_A = 63.0 - load.counted_A
+        load.hear(k / 2, MeterReading(currents_A=(62.3,) * 3, t_meter_s=9.5), left_A)
+        load.update(k / 2)
+    assert load.fault == "its meter shows the same for 60 s or more"
+    assert load.counted_A == 40.0
+
+
 def flooded() -> None:
     load = metered()
     for k in range(30_000):

@@ -6,9 +6,9 @@ no part, only how the charger's goes on:
     a message that bears the time `stamp` came in at our `at`; its clock showed no less then
 
 since it was stamped before. Later, at `now`, it shows no less than `stamp + (now - at) / STRETCH`, however
-slow it runs. So a limit that is told to end at that, and the time that it has left, ends no later than `STRETCH`
-allows; how long the message was under way only makes it end earlier. The newest stamp counts, not the best: a
-clock may have been set back.
+slow it runs. So a limit that is told to end at that, and the time that it has left, ends no later than
+`STRETCH` allows; how long the message was under way only makes it end earlier. The newest stamp counts, not
+the best: a clock may have been set back.
 
 Seconds: ours monotonic, the charger's since 1970.
 """
