@@ -81,6 +81,15 @@ def test_what_flows_above_all_limits_counts_for_a_settle_time() -> None:
     assert committed_A(actuator, 10.0) == 16.0
 
 
+def test_what_still_flows_when_it_should_have_settled_counts_on() -> None:
+    actuator = told(32.0, 16.0)
+    read(actuator, 1.0, 16.0)
+    read(actuator, SETTLED_S + 0.9, 16.0, currents_A=(32.0, 32.0, 32.0), power_W=22080.0)
+    assert committed_A(actuator, SETTLED_S + 1.1) == 32.0, "it did, a moment before"
+    read(actuator, SETTLED_S + 1.9, 16.0, currents_A=(16.0, 16.0, 16.0), power_W=11040.0)
+    assert committed_A(actuator, SETTLED_S + 1.9) == 16.0
+
+
 def test_an_open_contactor_says_nothing_of_what_is_in_force_or_under_way() -> None:
     actuator = told(16.0, 32.0)
     read(actuator, 1.0, 16.0, contactor_closed=False)

@@ -2,10 +2,8 @@
 
     connected ──it has spoken, or a while──► set up ──its default is accepted──► ready ──► told limits
 
-Setting up: how it can be told (units, stack levels); its default, which must be accepted; how often it shall
-measure; and how its connectors are. What a former master left is taken away once, while no car is there: some
-chargers take away more than they are asked to, and then have no limit for a moment. All that is asked of a
-charger is asked here, one thing at a time.
+Only then is it told limits. All that is asked of a charger is asked here, one thing at a time; what needs an
+answer soonest comes first.
 """
 
 from __future__ import annotations
@@ -15,20 +13,19 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from functools import partial
 from typing import Any
 
 from actors.drivers.account import Order
 from actors.drivers.kinds import OcppChargersConfig
 from actors.drivers.ocpp import profiles
-from actors.drivers.ocpp.abilities import Abilities, read_abilities, set_meters
 from actors.drivers.ocpp.charger_clock import AHEAD_S, ChargerClock, SiteClock
 from actors.drivers.ocpp.desk import Desk
 from actors.drivers.ocpp.evse import ChargerEvse
 from actors.drivers.ocpp.profiles import Terms
+from actors.drivers.ocpp.setting_up import SettingUp
 from actors.energy.charging_profiles.profile import Version
 from actors.energy.messages import Instant
-from actors.ocpp.frames import Call
+from actors.ocpp.frames import Call, Fault
 from actors.ocpp.session import Answer, CallFailedError, Session
 
 LOG = logging.getLogger("amptree.chargers")
@@ -58,7 +55,6 @@ class Link:
         on_news: Callable[[ChargerEvse], None],
     ) -> None:
         self.charger = charger
-        self._config = config
         self._evses = evses
         self._now = now
         self._site_clock, self._clock = site_clock, ChargerClock()
@@ -68,7 +64,6 @@ class Link:
         self.ended = asyncio.Event()
         self._chores: deque[Callable[[], Awaitable[None]]] = deque()
         """Left of setting up; limits come first."""
-        self._terms: dict[int, Terms] = {}
         self._stop_due_s = self._set_up_due_s = 0.0
         self._warned = False
         self._desk = Desk(
@@ -83,6 +78,7 @@ class Link:
         self._session = Session(
             socket, version, self._answer, self._spoken.set, call_timeout_s=config.call_timeout_s
         )
+        self._setting_up = SettingUp(self._ask, version, config, evses)
 
     def wake(self) -> None:
         """There may be something to tell."""
@@ -108,7 +104,11 @@ class Link:
                     LOG.error("charger %s is cut off", self.charger, exc_info=error)
 
     async def _answer(self, call: Call) -> Answer:
-        answer = self._desk.answer(call)
+        try:
+            answer = self._desk.answer(call)
+        except Exception:  # ours; the charger shall know, and go on
+            LOG.exception("charger %s: no answer to %s", self.charger, call.action)
+            answer = Fault("InternalError", "there is no answer")
         self._news.set()
         return answer
 
@@ -130,92 +130,41 @@ class Link:
                 await self._set_up()
             for number, evse in self._evses.items():
                 if evse.ready:
-                    await self._serve(evse, self._terms[number])
+                    await self._serve(evse, self._setting_up.terms[number])
             if self._chores:
                 await self._chores.popleft()()
                 continue
-            if ready and not all(evse.cleared for evse in self._evses.values()):
+            if ready:
                 await self._clear_others()
             with suppress(TimeoutError):
                 async with asyncio.timeout(WAKE_S):
                     await self._news.wait()
 
-    # --- setting up -----------------------------------------------------------------------------------
-
     async def _set_up(self) -> None:
         self._booted = False
-        abilities = await read_abilities(self._ask, self._session.version)
-        for number, evse in self._evses.items():
-            self._terms[number] = self._terms_of(number, evse, abilities)
-        troubles = await self._give_defaults(abilities)
+        troubles = await self._setting_up.give_defaults()
         if self._booted:
             return  # anew
         for number, evse in self._evses.items():
             evse.trouble, evse.ready = troubles[number], troubles[number] is None
             self._on_news(evse)
-        self._chores = deque([self._set_meters, *(partial(self._trigger, number) for number in self._evses)])
+        self._chores = deque(self._setting_up.chores())
         if found := [trouble for trouble in troubles.values() if trouble]:
             LOG.warning("charger %s: %s", self.charger, "; ".join(found))
             self._set_up_due_s = self._now().mono_s + DEFAULT_RETRY_S
         else:
             LOG.info("charger %s is ready (OCPP %s)", self.charger, self._session.version)
 
-    def _terms_of(self, number: int, evse: ChargerEvse, abilities: Abilities) -> Terms:
-        return Terms(
-            version=self._session.version,
-            unit="W" if evse.is_dc or not abilities.takes_A else "A",
-            level=abilities.level,
-            purpose=self._config.limit_profile,
-            voltage_V=evse.served.voltage_V,
-            connector=number,
-        )
-
-    async def _give_defaults(self, abilities: Abilities) -> dict[int, str | None]:
-        """Of each connector why it has none; None where it has."""
-        troubles: dict[int, str | None] = {}
-        for number, evse in self._evses.items():
-            if evse.is_dc and not abilities.takes_W:
-                troubles[number] = "takes no limits in watt, as DC needs"
-            else:
-                troubles[number] = await self._give_default(evse, self._terms[number])
-        return troubles
-
-    async def _give_default(self, evse: ChargerEvse, terms: Terms) -> str | None:
-        why = ""
-        for absolute in (False, True):
-            message = profiles.default_of(evse.served.default, terms, absolute=absolute)
-            answer = await self._ask("SetChargingProfile", message)
-            why = "no answer" if answer is None else str(answer.get("status"))
-            if why == "Accepted":
-                return None
-            if terms.version != "1.6":  # another's profile may be in its place, under another id
-                for level in (terms.level, terms.level - 1):
-                    former = profiles.clear(terms, terms.purpose, terms.place, level)
-                    await self._ask("ClearChargingProfile", former)
-        return f"does not take its default limit, to which it would fall back ({why})"
-
     async def _clear_others(self) -> None:
-        if not all(evse.connector.is_empty for evse in self._evses.values()):
+        """Once, while no car is there; then all is told anew."""
+        evses = self._evses.values()
+        if all(evse.cleared for evse in evses) or not all(evse.connector.is_empty for evse in evses):
             return
-        for number, evse in self._evses.items():
-            evse.ready, evse.cleared = False, True  # and all is told anew
+        for evse in evses:
+            evse.ready, evse.cleared = False, True
             evse.account.forget_held()
-            for message in profiles.clear_others(self._terms[number]):
-                await self._ask("ClearChargingProfile", message)
-        self._set_up_due_s = 0.0
+        await self._setting_up.clear_others()
         self._news.set()
-
-    async def _set_meters(self) -> None:
-        await set_meters(self._ask, self._session.version, self._config.meter_interval_s)
-
-    async def _trigger(self, number: int) -> None:
-        one_six = self._session.version == "1.6"
-        place: dict[str, Any] = (
-            {"connectorId": number} if one_six else {"evse": {"id": number, "connectorId": 1}}
-        )
-        await self._ask("TriggerMessage", {"requestedMessage": "StatusNotification", **place})
-        place = place if one_six else {"evse": {"id": number}}
-        await self._ask("TriggerMessage", {"requestedMessage": "MeterValues", **place})
 
     # --- telling --------------------------------------------------------------------------------------
 
