@@ -31,8 +31,8 @@ class OcppChargersConfig(Struct, frozen=True, kw_only=True, forbid_unknown_field
     """The shortest time for which a limit can be told to them."""
     id_tags: tuple[str, ...] | None = None
     """Cards that may charge; by default all."""
-    limit_profile: Literal["TxDefaultProfile", "ChargePointMaxProfile"] = "TxDefaultProfile"
-    """Purpose of the charging profiles by which they are told."""
+    limit_profile: Literal["TxDefaultProfile", "TxProfile", "ChargePointMaxProfile"] = "TxDefaultProfile"
+    """Purpose of the charging profiles by which they are told their limits."""
     meter_interval_s: Annotated[int, Meta(ge=1, le=300)] = 10
     """How often they shall tell what flows."""
     call_timeout_s: Annotated[float, Meta(ge=1, le=120)] = 15.0

@@ -280,6 +280,32 @@ def test_a_charger_that_begins_anew_gets_its_default_and_its_limit_anew(running:
         assert limit_of(told) == 16.0
 
 
+def test_a_limit_of_a_transaction_is_told_in_each(tmp_path: Path) -> None:
+    running = Running(tmp_path, limit_profile="TxProfile")
+    stamp = "2026-03-01T10:20:30Z"
+
+    def is_at_default() -> bool:
+        running.driver.tick()
+        return running.readings[-1].limit_A == 6.0
+
+    try:
+        with running.connect() as socket:
+            become_ready(running, socket)
+            wish(running, "a:1", 16.0)
+            for _ in range(2):
+                begin = {"connectorId": 1, "idTag": "x", "meterStart": 0, "timestamp": stamp}
+                begun = ask(socket, [2, "begin", "StartTransaction", begin])[2]["transactionId"]
+                told = hear(socket, is_told("SetChargingProfile"))
+                assert told[3]["csChargingProfiles"]["transactionId"] == begun
+                accept(socket, told)
+                wait_for("it holds it", lambda: running.readings[-1].limit_A == 16.0)
+                end = {"meterStop": 0, "timestamp": stamp, "transactionId": begun}
+                ask(socket, [2, "end", "StopTransaction", end])
+                wait_for("it is at its default", is_at_default)
+    finally:
+        running.driver.stop()
+
+
 def make_certificate(folder: Path, name: str) -> None:
     if shutil.which("openssl") is None:
         pytest.skip("needs openssl: apt-get install openssl")

@@ -57,19 +57,23 @@ def test_the_default_lies_below_it_and_has_no_end() -> None:
 
 
 @pytest.mark.parametrize("terms", [OLD, NEW])
-@pytest.mark.parametrize("purpose", ["TxDefaultProfile", "ChargePointMaxProfile"])
+@pytest.mark.parametrize("purpose", ["TxDefaultProfile", "TxProfile", "ChargePointMaxProfile"])
 @pytest.mark.parametrize("unit", ["A", "W"])
 def test_what_is_told_is_what_the_schemas_allow(terms: Terms, purpose: str, unit: Any) -> None:
     terms = Terms(
         version=terms.version, unit=unit, level=terms.level, purpose=purpose, connector=terms.connector
     )
+    transaction = 7 if terms.version == "1.6" else "seven"
     for limit in (Limit(0.0), Limit(10.7, None, 1), Limit(21.7391, 14999.99, 3), Limit(32.0)):
         for absolute in (True, False):
             assert (
                 fault_of(terms.version, "SetChargingProfile", default_of(limit, terms, absolute=absolute))
                 is None
             )
-        assert fault_of(terms.version, "SetChargingProfile", limit_for(limit, 59, NOW_US, terms)) is None
+        assert (
+            fault_of(terms.version, "SetChargingProfile", limit_for(limit, 59, NOW_US, terms, transaction))
+            is None
+        )
     for message in (*clear_others(terms), clear(terms, purpose, terms.place, 3)):
         assert fault_of(terms.version, "ClearChargingProfile", message) is None
 
@@ -96,6 +100,14 @@ def test_a_whole_station_is_told_by_its_own_purpose_and_never_relative() -> None
 )
 def test_limits_are_rounded_down(limit: Limit, unit: Any, told: float) -> None:
     assert rate(limit, Terms(version="1.6", unit=unit)) == told
+
+
+def test_a_limit_of_a_transaction_lies_above_a_default_for_all() -> None:
+    terms = Terms(version="1.6", unit="A", purpose="TxProfile")
+    limit = limit_for(Limit(16.0), 60, NOW_US, terms, 7)["csChargingProfiles"]
+    default = default_of(Limit(6.0), terms, absolute=False)["csChargingProfiles"]
+    assert (limit["chargingProfilePurpose"], limit["transactionId"]) == ("TxProfile", 7)
+    assert default["chargingProfilePurpose"] == "TxDefaultProfile"
 
 
 def test_fewer_phases_are_told_by_their_number() -> None:

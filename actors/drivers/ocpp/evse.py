@@ -25,6 +25,8 @@ class ChargerEvse:
         """Why it cannot be served."""
         self.silent = True
         """Its charger is not connected."""
+        self._told_of: int | str | None = None
+        """The transaction of which its charger is told limits, where it is told of one."""
         self.cleared = False
         """What others left at its charger was taken away, in this life of the driver."""
         self._patience_s = served.config.settle_time_s + meter_interval_s
@@ -48,6 +50,13 @@ class ChargerEvse:
     def want(self, now_s: float, command: Actuate) -> str | None:
         """What the tree lets it have; returns why it is not taken."""
         return self.account.want(now_s, command)
+
+    def goes_on(self) -> bool:
+        """Whether a transaction runs; what was told for another has ended with that."""
+        if self.connector.transaction != self._told_of:
+            self._told_of = self.connector.transaction
+            self.account.forget_held()
+        return self._told_of is not None
 
     def measured(self, now_s: float) -> None:
         """Its meter told something."""

@@ -170,6 +170,8 @@ class Link:
 
     async def _serve(self, evse: ChargerEvse, terms: Terms) -> None:
         now = self._now()
+        if terms.of_transaction and not evse.goes_on():
+            return
         order = evse.account.order(now.mono_s)
         if order is not None:
             await self._send(evse, terms, order)
@@ -183,7 +185,8 @@ class Link:
         site_us = self._site_clock.now_us(now.mono_s, now.wall_us)
         self._look_at_clock(now.mono_s)
         begin_us = self._clock.begin_us(now.mono_s, site_us)
-        message = profiles.limit_for(order.limit, int(order.duration_s), begin_us, terms)
+        duration_s, transaction = int(order.duration_s), evse.connector.transaction
+        message = profiles.limit_for(order.limit, duration_s, begin_us, terms, transaction)
 
         def late(answer: dict[str, Any] | None) -> None:
             accepted = answer is not None and answer.get("status") == "Accepted"

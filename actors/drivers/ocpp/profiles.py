@@ -3,8 +3,8 @@
     stack level n      a limit, Absolute: from now on, for so many seconds
     stack level n - 1  the default, without end: in force whenever no limit is
 
-Both have the same purpose. n is the highest level that the charger has, so that nothing of anybody else is
-above them.
+Both have the same purpose, or the limit is a TxProfile of the transaction that runs, and the default below a
+TxDefaultProfile. n is the highest level that the charger has, so that nothing of anybody else is above them.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from actors.energy.charging_profiles.profile import Version
 ALWAYS = "2000-01-01T00:00:00Z"
 """Before any clock's time."""
 LEVEL_MAX = 100
+NEW_NAMES = {"ChargePointMaxProfile": "ChargingStationMaxProfile"}
+"""Of purposes, in 2.0.1."""
 DEFAULT_ID, LIMIT_ID = 1, 2
 IDS = 100
 """Of profiles, for each connector."""
@@ -34,7 +36,7 @@ class Terms(Struct, frozen=True, kw_only=True):
     level: int = 1
     """The highest stack level."""
     purpose: str = "TxDefaultProfile"
-    """As 1.6 names it."""
+    """Of limits, as 1.6 names it."""
     voltage_V: float = 230.0
     connector: int = 1
 
@@ -48,9 +50,15 @@ class Terms(Struct, frozen=True, kw_only=True):
         """Which connector it is told for."""
         return 0 if self.of_station else self.connector
 
-    def purpose_name(self) -> str:
-        """As the version names it."""
-        return "ChargingStationMaxProfile" if self.of_station and self.version != "1.6" else self.purpose
+    @property
+    def of_transaction(self) -> bool:
+        """Whether it is told for a transaction, so that without one there is nothing to tell."""
+        return self.purpose == "TxProfile"
+
+    @property
+    def default_purpose(self) -> str:
+        """Of the default."""
+        return "TxDefaultProfile" if self.of_transaction else self.purpose
 
 
 def rate(limit: Limit, terms: Terms) -> float:
@@ -62,19 +70,25 @@ def rate(limit: Limit, terms: Terms) -> float:
     return float(math.floor(watts + 1e-6))
 
 
-def limit_for(limit: Limit, duration_s: int, begin_us: int, terms: Terms) -> dict[str, Any]:
+def limit_for(
+    limit: Limit, duration_s: int, begin_us: int, terms: Terms, transaction: int | str | None = None
+) -> dict[str, Any]:
     """Tells a limit that holds so long, on the charger's clock from `begin_us` on."""
     begin_us -= begin_us % timestamps.MICROSECONDS  # chargers may round
     schedule = {"startSchedule": timestamps.format_utc(begin_us), "duration": duration_s}
-    return _message(LIMIT_ID, terms.level, "Absolute", schedule, limit, terms)
+    profile: dict[str, Any] = {"stackLevel": terms.level, "chargingProfileKind": "Absolute"}
+    if terms.of_transaction:
+        profile["transactionId"] = transaction
+    return _message(LIMIT_ID, terms.purpose, profile, schedule, limit, terms)
 
 
 def default_of(limit: Limit, terms: Terms, *, absolute: bool) -> dict[str, Any]:
     """Tells what holds whenever nothing else does. Relative to a transaction, it needs no clock; not all
     chargers take that, and none for a whole station."""
-    if absolute or terms.of_station:
-        return _message(DEFAULT_ID, terms.level - 1, "Absolute", {"startSchedule": ALWAYS}, limit, terms)
-    return _message(DEFAULT_ID, terms.level - 1, "Relative", {}, limit, terms)
+    schedule = {"startSchedule": ALWAYS} if absolute or terms.of_station else {}
+    kind = "Absolute" if schedule else "Relative"
+    profile = {"stackLevel": terms.level - 1, "chargingProfileKind": kind}
+    return _message(DEFAULT_ID, terms.default_purpose, profile, schedule, limit, terms)
 
 
 def clear(terms: Terms, purpose: str, place: int, level: int | None = None) -> dict[str, Any]:
@@ -82,8 +96,7 @@ def clear(terms: Terms, purpose: str, place: int, level: int | None = None) -> d
     which: dict[str, Any] = {} if level is None else {"stackLevel": level}
     if terms.version == "1.6":
         return {"connectorId": place, "chargingProfilePurpose": purpose, **which}
-    if purpose == "ChargePointMaxProfile":
-        purpose = "ChargingStationMaxProfile"
+    purpose = NEW_NAMES.get(purpose, purpose)
     return {"chargingProfileCriteria": {"evseId": place, "chargingProfilePurpose": purpose, **which}}
 
 
@@ -95,20 +108,21 @@ def clear_others(terms: Terms) -> list[dict[str, Any]]:
 
 
 def _message(
-    number: int, level: int, kind: str, schedule: dict[str, Any], limit: Limit, terms: Terms
+    number: int,
+    purpose: str,
+    profile: dict[str, Any],
+    schedule: dict[str, Any],
+    limit: Limit,
+    terms: Terms,
 ) -> dict[str, Any]:
     period: dict[str, Any] = {"startPeriod": 0, "limit": rate(limit, terms)}
     if limit.phase_count != 3:  # which is what is assumed
         period["numberPhases"] = limit.phase_count
     schedule = {**schedule, "chargingRateUnit": terms.unit, "chargingSchedulePeriod": [period]}
     own = IDS * terms.connector + number
-    profile: dict[str, Any] = {
-        "stackLevel": level,
-        "chargingProfilePurpose": terms.purpose_name(),
-        "chargingProfileKind": kind,
-    }
     if terms.version == "1.6":
-        profile |= {"chargingProfileId": own, "chargingSchedule": schedule}
+        profile |= {"chargingProfileId": own, "chargingProfilePurpose": purpose, "chargingSchedule": schedule}
         return {"connectorId": terms.place, "csChargingProfiles": profile}
-    profile |= {"id": own, "chargingSchedule": [{"id": own, **schedule}]}
+    purpose = NEW_NAMES.get(purpose, purpose)
+    profile |= {"id": own, "chargingProfilePurpose": purpose, "chargingSchedule": [{"id": own, **schedule}]}
     return {"evseId": terms.place, "chargingProfile": profile}

@@ -60,7 +60,7 @@ class SettingUp:
         why = await self._try_default(evse, terms)
         if why is not None and terms.version != "1.6":  # another's may be in its place, under another id
             for level in (terms.level, terms.level - 1):
-                message = profiles.clear(terms, terms.purpose, terms.place, level)
+                message = profiles.clear(terms, terms.default_purpose, terms.place, level)
                 await self._ask("ClearChargingProfile", message)
             why = await self._try_default(evse, terms)
         return why and f"does not take its default limit, to which it would fall back ({why})"
