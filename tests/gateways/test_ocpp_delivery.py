@@ -156,7 +156,7 @@ def test_a_source_that_listens_hears_of_the_csms_while_it_is_heard() -> None:
     assert [c.event for c in bench.work()] == [Heartbeat(source="ocpp_offline")]
     assert bench.work(LISTEN_S) == []  # not heard since
     bench.delivery.heard(bench.s)
-    assert [c.event for c in bench.work(1)] == [Heartbeat(source="ocpp_offline")]
+    assert [c.event for c in bench.work()] == [Heartbeat(source="ocpp_offline")]
 
 
 def test_a_failsafe_is_left_when_the_csms_is_heard_again() -> None:

@@ -244,7 +244,7 @@ def test_a_csms_speaks_for_the_grid_operator_and_its_silence_is_safe(begin: Begi
     with csms("2.0.1", password="secret") as one:
         data = with_csms(one, [plugged("evse_1"), plugged("evse_2")], grid=True)
         data["active_modules"]["energy_root"]["external_limits"] = {
-            "dso": {"lpc": {"failsafe_W": 4200, "heartbeat_timeout_s": 4}},
+            "dso": {"lpc": {"failsafe_W": 4200, "heartbeat_timeout_s": 5}},
             "ocpp_offline": {"heartbeat_timeout_s": 4, "failsafe": {"ac_max_current_A": 20}},
         }
         site = begin.data(data, "ocpp")  # type: ignore[attr-defined]

@@ -22,7 +22,7 @@ ANSWER_TIMEOUT_S = 10.0
 """For a module to carry out a command."""
 AGAIN_S = 5.0
 """After a command that failed, and after one that was carried out until its module is believed to lack it."""
-LISTEN_S = 2.5
+LISTEN_S = 0.5
 """Between two signs of life that a source is told, at least."""
 COMMANDS_MAX = 50
 """Under way at a time."""
