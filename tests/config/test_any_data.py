@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from actors.config import ConfigError, parse_site
 from actors.config.grammar import EVEREST_MANAGER_KEYS, KEYS, OUR_MODULE_KEYS
-from actors.site import Site
+from actors.site import OcppLink, Site
 
 WORDS = st.sampled_from(
     [
@@ -39,12 +39,12 @@ ANYTHING = st.recursive(
 )
 IDS = st.sampled_from(["root", "node", "evse", "other", "a/b", ""])
 MODULE = st.fixed_dictionaries(
-    {"module": st.sampled_from(["EnergyManager", "EnergyNode", "EnergyNode", "EvseManager", "Auth"])},
+    {"module": st.sampled_from(["EnergyManager", "EnergyNode", "EnergyNode", "EvseManager", "Auth", "OCPP"])},
     optional={
         "config": st.dictionaries(WORDS, SCALARS, max_size=3) | ANYTHING,
         "config_module": st.dictionaries(WORDS, SCALARS, max_size=3) | ANYTHING,
         "connections": st.dictionaries(
-            st.sampled_from(["energy_trunk", "energy_consumer", "energy_grid"]),
+            st.sampled_from(["energy_trunk", "energy_consumer", "energy_grid", "evse_energy_sink"]),
             st.lists(IDS | st.fixed_dictionaries({"module_id": IDS}), max_size=3) | IDS | ANYTHING,
             max_size=2,
         ),
@@ -86,6 +86,9 @@ def check_sound(site: Site) -> None:
         assert site.fallback_A(module.id) >= 0
         assert 1 <= site.phase_count(module.id) <= 3
         assert site.controller_of(module.id)
+    for gateway in site.gateways.values():
+        if isinstance(gateway, OcppLink):
+            assert set(gateway.evses) <= set(site.subtree(gateway.station))
 
 
 @given(ANYTHING)
