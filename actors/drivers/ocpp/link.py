@@ -36,6 +36,8 @@ DEFAULT_RETRY_S = 10.0
 """Between two tries to tell a charger its default."""
 STOP_RETRY_S = 60.0
 """Between two tries to stop the transaction of one that ignores its limit."""
+WARN_EACH_S = 30.0
+"""Of a charger that takes no limits, in the log."""
 WAKE_S = 1.0
 CANCEL_S = 0.1
 
@@ -64,7 +66,7 @@ class Link:
         self.ended = asyncio.Event()
         self._chores: deque[Callable[[], Awaitable[None]]] = deque()
         """Left of setting up; limits come first."""
-        self._stop_due_s = self._set_up_due_s = 0.0
+        self._stop_due_s = self._set_up_due_s = self._warn_due_s = 0.0
         self._warned = False
         self._desk = Desk(
             version,
@@ -190,14 +192,14 @@ class Link:
 
         def late(answer: dict[str, Any] | None) -> None:
             accepted = answer is not None and answer.get("status") == "Accepted"
-            LOG.info("charger %s answered late: %s", self.charger, answer)
+            LOG.info("charger %s answered late: %.200s", self.charger, answer)
             account.answer(self._now().mono_s, order.number, accepted=accepted)
             self._news.set()
 
         try:
             answer = await self._session.call("SetChargingProfile", message, late)
         except CallFailedError as error:
-            LOG.warning("charger %s, %s: %g A: %s", self.charger, evse.id, order.limit.limit_A, error)
+            self._warn(evse, f"{order.limit.limit_A:g} A: {error}")
             if error.code in ("Timeout", "ConnectionLost"):
                 account.no_answer(self._now().mono_s)
             else:
@@ -206,8 +208,15 @@ class Link:
         accepted = answer.get("status") == "Accepted"
         account.answer(self._now().mono_s, order.number, accepted=accepted)
         if not accepted:
-            told = "charger %s, %s: %g A refused: %s"
-            LOG.warning(told, self.charger, evse.id, order.limit.limit_A, answer.get("status"))
+            self._warn(evse, f"{order.limit.limit_A:g} A refused: {answer.get('status')}")
+
+    def _warn(self, evse: ChargerEvse, text: str) -> None:
+        """Told in the log, now and then."""
+        now_s = self._now().mono_s
+        level = logging.WARNING if now_s >= self._warn_due_s else logging.DEBUG
+        if level == logging.WARNING:
+            self._warn_due_s = now_s + WARN_EACH_S
+        LOG.log(level, "charger %s, %s: %s", self.charger, evse.id, text)
 
     def _look_at_clock(self, now_s: float) -> None:
         ahead_s = self._clock.ahead_s(now_s)
