@@ -13,8 +13,6 @@ import pykka
 
 from actors.energy.messages import Outcome
 from actors.gateways.gathering import Below
-from actors.gateways.mqtt.actor import MqttGateway
-from actors.gateways.ocpp.actor import OcppGateway
 from actors.handle import Handle
 from actors.loop import Loop
 from actors.site import Gateway, MqttLink, OcppLink
@@ -66,10 +64,15 @@ class HostedGateway:
             LOG.exception("gateway %s cannot be begun; the site goes on without it", self._gateway.id)
 
     def _actor(self) -> pykka.ActorRef[Any]:
+        # Imported where they are needed: a site without them shall not pay for them, in each controller.
         match self._gateway:
             case MqttLink() as link:
+                from actors.gateways.mqtt.actor import MqttGateway
+
                 return MqttGateway.start(self._loop, link, self._below, self._handle, self._show)
             case OcppLink() as link:
+                from actors.gateways.ocpp.actor import OcppGateway
+
                 return OcppGateway.start(self._loop, link, self._below, self._handle, self._show, self._state)
 
     def _show(self, status: GatewayStatus) -> None:

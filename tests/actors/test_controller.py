@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -137,3 +139,12 @@ def test_a_flood_fills_no_inbox_beyond_its_bound(tmp_path: Path) -> None:
         assert len(ref.actor_inbox) <= INBOX_MAX + 10  # type: ignore[arg-type]
         assert handle.refused >= 490
         held.set()
+
+
+def test_a_controller_loads_nothing_that_only_some_sites_need() -> None:
+    """Each of many processes would pay for it, in time and memory."""
+    seldom = ("asyncio", "jsonschema", "ocpp", "paho", "pymodbus", "ssl", "websockets")
+    code = f"import sys, actors.controller, tools.run; print([m for m in {seldom} if m in sys.modules])"
+    root = Path(__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=root, check=True)
+    assert done.stdout == "[]\n"

@@ -9,8 +9,6 @@ from typing import Protocol
 import msgspec
 
 from actors.drivers.meters.links import Job, ModbusMeter, MqttMeter
-from actors.drivers.meters.modbus import ModbusMeters
-from actors.drivers.meters.mqtt import MqttMeters
 from actors.drivers.meters.telling import Teller
 from actors.energy.fixed_load import MeterReading, MeterTrouble
 from actors.mqtt.config import BrokerConfig
@@ -41,10 +39,15 @@ def meter_drivers(
     for job in jobs:
         if isinstance(job.link, MqttMeter):
             brokers.setdefault(_connection(job.link), []).append(job)
+    # Each is imported where it is needed: few sites do, and each controller would pay for it.
     for number, (config, its_jobs) in enumerate(brokers.items(), 1):
+        from actors.drivers.meters.mqtt import MqttMeters
+
         name = config.client_id or f"amptree-{site.name}-{controller}-meters{number}"
         drivers.append(MqttMeters(config, name, Path(site.path).parent, its_jobs, teller))
     if modbus := [job for job in jobs if isinstance(job.link, ModbusMeter)]:
+        from actors.drivers.meters.modbus import ModbusMeters
+
         drivers.append(ModbusMeters(modbus, teller))
     return drivers
 
