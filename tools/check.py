@@ -190,8 +190,14 @@ def _described(site: Site, module: Module) -> str:
                 phases + (" or 1" if config.supports_changing_phases_during_charging else ""),
                 f"priority {config.priority}",
                 fallback,
+                *([] if config.driver == "plant" else [_charger(module.id, config)]),
             ]
     return ", ".join(parts)
+
+
+def _charger(evse_id: str, config: EvseManagerConfig) -> str:
+    connector = f" connector {config.connector_id}" if config.driver == "ocpp" else ""
+    return f"{config.driver} charger {config.charger or evse_id}{connector}"
 
 
 def _meter(module: Module) -> str:

@@ -85,6 +85,14 @@ Ignored or amended:
     )
 
 
+def test_which_charger_is_which_evse_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", str(CONFIGS / "ocpp_chargers.yaml"), str(CONFIGS / "everest.yaml")]) == 0
+    out = capsys.readouterr().out
+    assert "ocpp charger cp1 connector 1" in out
+    assert "ocpp charger DE-4711-B connector 1" in out
+    assert "everest charger evse_3" in out
+
+
 @pytest.mark.parametrize(
     "file", [*sorted(CONFIGS.glob("*.yaml")), *sorted(EVEREST.glob("*.yaml"))], ids=lambda f: f.stem
 )
