@@ -125,7 +125,7 @@ def test_up_leaves_nothing_behind_when_it_is_killed(begin: Begin) -> None:
 
 def test_up_for_a_while_ends_by_itself_and_records(tmp_path: Path) -> None:
     done = amptree(
-        "up", "configs/single_charger.yaml", "--for", "4", "--record", str(tmp_path / "new" / "record")
+        "up", "configs/single_charger.yaml", "--for", "6", "--record", str(tmp_path / "new" / "record")
     )
     assert done.returncode == 0, done.stderr
     files = {path.name for path in (tmp_path / "new" / "record").iterdir()}
@@ -134,7 +134,7 @@ def test_up_for_a_while_ends_by_itself_and_records(tmp_path: Path) -> None:
 
 
 def test_json_logs_are_one_object_a_line(tmp_path: Path) -> None:
-    done = amptree("up", "configs/single_charger.yaml", "--for", "2", "--no-screen", "--log-format", "json")
+    done = amptree("up", "configs/single_charger.yaml", "--for", "6", "--no-screen", "--log-format", "json")
     assert done.returncode == 0
     entries = [yaml.safe_load(line) for line in done.stderr.splitlines()]
     assert {"time", "level", "source", "message"} <= set(entries[0])
@@ -206,7 +206,7 @@ def test_the_built_wheel_installs_a_command_that_works(tmp_path: Path) -> None:
         [*pip, "install", "--no-deps", "--target", str(target), str(wheel)], check=True, capture_output=True
     )
     done = subprocess.run(
-        [str(target / "bin" / "amptree"), "up", str(ROOT / "configs" / "single_charger.yaml"), "--for", "3"],
+        [str(target / "bin" / "amptree"), "up", str(ROOT / "configs" / "single_charger.yaml"), "--for", "6"],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(target)},
         capture_output=True,
