@@ -68,7 +68,7 @@ class EventLoop:
             self._loop.run_forever()
             self._loop.run_until_complete(self._cancel_all())
             self._loop.run_until_complete(self._loop.shutdown_asyncgens())
-        except Exception:
+        except Exception:  # the thread's last words: what is left is to close the loop
             LOG.exception("the event loop of %s did not end in good order", self.name)
         finally:
             self._loop.close()

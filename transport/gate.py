@@ -39,7 +39,7 @@ class Gate:
             if identity is None or (self.peer is not None and identity != self.peer):
                 return None
             return identity if self._admits is None or self._admits(identity) else None
-        except Exception:
+        except Exception:  # deny by default: whatever went wrong, nobody gets in by it
             self._log.warning("gate", "judging the key %s failed: refused", public_key, traceback=True)
             return None
 
@@ -53,7 +53,7 @@ class Gate:
             return None
         try:
             return self._keys.key_of(self.peer)
-        except Exception:
+        except Exception:  # likewise
             self._log.warning("gate", "looking up the key of %s failed: none", self.peer, traceback=True)
             return None
 

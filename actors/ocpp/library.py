@@ -19,6 +19,8 @@ SOCKET_MAX_B = 4 * 1024 * 1024
 """Of a message; what is larger ends its connection."""
 QUEUE_MAX = 16
 """Messages of a connection that were received and not read yet; then the other side has to wait."""
+SOCKET: dict[str, Any] = {"max_size": SOCKET_MAX_B, "max_queue": QUEUE_MAX, "compression": None}
+"""How websockets are opened at both ends."""
 
 
 class OcppError(Exception):

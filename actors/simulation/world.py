@@ -113,7 +113,7 @@ class World:
         self.digest.stepped(self.now_s, slot.index, event)
         try:
             effects = core.step(now, event)
-        except Exception:
+        except Exception:  # whatever it is, it is a finding
             self._failed(slot, event)
             return
         if self.recorder is not None:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-import shutil
 import ssl
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,6 +23,7 @@ from actors.drivers.ocpp.driver import OcppDriver
 from actors.energy.messages import Actuate, Reading
 from actors.energy.modules import EvseManagerConfig
 from actors.ocpp.library import FRAME_MAX_B, SOCKET_MAX_B
+from tests.certificates import make_certificate
 from tests.integration.conftest import free_ports
 
 WAIT_S = 15.0
@@ -306,17 +305,9 @@ def test_a_limit_of_a_transaction_is_told_in_each(tmp_path: Path) -> None:
         running.driver.stop()
 
 
-def make_certificate(folder: Path, name: str) -> None:
-    if shutil.which("openssl") is None:
-        pytest.skip("needs openssl: apt-get install openssl")
-    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 1"
-    files = f"-keyout {name}.key -out {name}.crt -subj /CN={name} -addext subjectAltName=IP:127.0.0.1"
-    subprocess.run([*command.split(), *files.split()], cwd=folder, check=True, capture_output=True)
-
-
 def test_with_tls_a_charger_shows_its_own_certificate(tmp_path: Path) -> None:
     for name in ("server", "CP-1", "CP-2"):
-        make_certificate(tmp_path, name)
+        make_certificate(tmp_path, f"{name}.crt", f"{name}.key", name)
     both = tmp_path / "chargers.crt"
     both.write_text((tmp_path / "CP-1.crt").read_text() + (tmp_path / "CP-2.crt").read_text())
 

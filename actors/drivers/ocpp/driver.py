@@ -23,8 +23,7 @@ from actors.energy.charging_profiles.profile import Version
 from actors.energy.messages import Actuate, Reading
 from actors.event_loop import EventLoop
 from actors.ocpp.library import (
-    QUEUE_MAX,
-    SOCKET_MAX_B,
+    SOCKET,
     SUBPROTOCOLS,
     OcppError,
     library,
@@ -141,13 +140,11 @@ class OcppDriver:
                     ssl=self._tls,
                     subprotocols=list(SUBPROTOCOLS.values()),
                     process_request=self._judge,
-                    compression=None,
                     open_timeout=OPEN_TIMEOUT_S,
                     close_timeout=CLOSE_TIMEOUT_S,
                     ping_interval=PING_S,
                     ping_timeout=PONG_S,
-                    max_size=SOCKET_MAX_B,
-                    max_queue=QUEUE_MAX,
+                    **SOCKET,
                     logger=_QUIET,
                 ):
                     LOG.info("%s: chargers may connect to %s:%d", self._name, config.host, config.port)

@@ -21,7 +21,7 @@ from actors.gateways.ocpp.desk import (
     StationDesk,
     seconds,
 )
-from actors.gateways.ocpp.dialect import Booted, Dialect
+from actors.gateways.ocpp.dialect import HEARTBEAT, Booted, Dialect, booted
 from actors.gateways.ocpp.layout import Layout
 from actors.gateways.ocpp.transactions import Outgoing
 from actors.gateways.ocpp.v16 import Dialect16
@@ -102,7 +102,7 @@ class ChargePoint:
         self._busy = None
         self.up = code != GONE  # then nothing else is tried on it
         if said.action == "BootNotification":
-            self._booted(None if payload is None else self.dialect.booted(payload), code, now)
+            self._booted(None if payload is None else booted(payload), code, now)
         elif said.local:
             self._delivered(said, payload, code)
 
@@ -116,10 +116,10 @@ class ChargePoint:
         self.desk.changed.clear()
         return answer
 
-    def _booted(self, booted: Booted | None, code: str, now: Instant) -> None:
-        interval_s = 0 if booted is None else booted.interval_s
-        self.accepted = booted is not None and booted.accepted
-        self.told = "" if self.accepted else code if booted is None else f"it said {booted.status}"
+    def _booted(self, said: Booted | None, code: str, now: Instant) -> None:
+        interval_s = 0 if said is None else said.interval_s
+        self.accepted = said is not None and said.accepted
+        self.told = "" if self.accepted else code if said is None else f"it said {said.status}"
         if self.accepted:
             self.desk.heartbeat_s = _within(interval_s) if interval_s > 0 else HEARTBEAT_S
             self._beat_due_s = now.mono_s + self.desk.setting("heartbeat_s")
@@ -192,7 +192,7 @@ class ChargePoint:
         if now.mono_s < self._beat_due_s:
             return None
         self._beat_due_s = now.mono_s + self.desk.setting("heartbeat_s")
-        return self.dialect.heartbeat()
+        return HEARTBEAT
 
     def _of_trigger(self, what: str, evse: int, now: Instant) -> Outgoing | None:
         run, view = self.transactions.runs.get(evse), self.transactions.views[evse]
@@ -200,7 +200,7 @@ class ChargePoint:
             case "BootNotification":
                 return self.dialect.boot()
             case "Heartbeat":
-                return self.dialect.heartbeat()
+                return HEARTBEAT
             case "StatusNotification":
                 return self.dialect.status(evse, view, run, now)
             case _:

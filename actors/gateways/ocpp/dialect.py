@@ -44,6 +44,14 @@ class Booted(Struct, frozen=True):
     interval_s: int
 
 
+HEARTBEAT = Outgoing(action="Heartbeat", payload={})
+
+
+def booted(payload: dict[str, Any]) -> Booted:
+    """The answer to a BootNotification."""
+    return Booted(payload["status"] == "Accepted", payload["status"], payload["interval"])
+
+
 class Desk(Protocol):
     """What a CSMS may have done."""
 
@@ -64,8 +72,6 @@ class Dialect(Protocol):
     """A version of OCPP. EVSE 0 is the station."""
 
     def boot(self) -> Outgoing: ...
-    def booted(self, payload: dict[str, Any]) -> Booted: ...
-    def heartbeat(self) -> Outgoing: ...
     def status_of(self, evse: int, view: View) -> str | None: ...
     def status(self, evse: int, view: View, run: Run | None, now: Instant) -> Outgoing: ...
     def began(self, evse: int, run: Run, view: View, now: Instant) -> Outgoing: ...

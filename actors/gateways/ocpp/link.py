@@ -24,8 +24,7 @@ from actors.gateways.ocpp.layout import Layout
 from actors.gateways.ocpp.transactions import Outgoing
 from actors.ocpp.frames import Call
 from actors.ocpp.library import (
-    QUEUE_MAX,
-    SOCKET_MAX_B,
+    SOCKET,
     SUBPROTOCOLS,
     OcppError,
     client_tls,
@@ -160,9 +159,7 @@ class Link:
             open_timeout=OPEN_TIMEOUT_S,
             close_timeout=CLOSE_TIMEOUT_S,
             ping_interval=None,
-            max_size=SOCKET_MAX_B,
-            max_queue=QUEUE_MAX,
-            compression=None,
+            **SOCKET,
             **tls,
         )
         try:

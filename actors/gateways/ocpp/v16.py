@@ -10,7 +10,7 @@ from actors.energy.charging_profiles.checks import MAX_ID, MAX_PERIODS, MAX_STAC
 from actors.energy.charging_profiles.installed import MAX_PROFILES, Criteria
 from actors.energy.charging_profiles.wire import MAX_16, stamp
 from actors.energy.messages import Instant
-from actors.gateways.ocpp.dialect import MEASURANDS, MODEL, VENDOR, Booted, Desk, readings
+from actors.gateways.ocpp.dialect import MEASURANDS, MODEL, VENDOR, Desk, readings
 from actors.gateways.ocpp.transactions import Outgoing, Run, View
 from actors.ocpp.frames import Call, Fault
 from actors.ocpp.session import Answer
@@ -54,12 +54,6 @@ class Dialect16:
     def boot(self) -> Outgoing:
         payload = {"chargePointVendor": VENDOR, "chargePointModel": MODEL}
         return Outgoing(action="BootNotification", payload=payload)
-
-    def booted(self, payload: dict[str, Any]) -> Booted:
-        return Booted(payload["status"] == "Accepted", payload["status"], payload["interval"])
-
-    def heartbeat(self) -> Outgoing:
-        return Outgoing(action="Heartbeat", payload={})
 
     def status_of(self, evse: int, view: View) -> str | None:
         """In one word; connector 0 is the charge point."""

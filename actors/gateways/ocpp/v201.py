@@ -13,7 +13,7 @@ from actors.energy.charging_profiles.installed import MAX_PROFILES, Criteria
 from actors.energy.charging_profiles.profile import Profile
 from actors.energy.charging_profiles.wire import stamp, write_profile
 from actors.energy.messages import Instant
-from actors.gateways.ocpp.dialect import MODEL, VENDOR, Booted, Desk, readings
+from actors.gateways.ocpp.dialect import MODEL, VENDOR, Desk, readings
 from actors.gateways.ocpp.smart_charging import EXTERNAL
 from actors.gateways.ocpp.transactions import Outgoing, Run, View
 from actors.ocpp.frames import Call, Fault
@@ -61,12 +61,6 @@ class Dialect201:
     def boot(self) -> Outgoing:
         station = {"vendorName": VENDOR, "model": MODEL}
         return Outgoing(action="BootNotification", payload={"reason": "PowerUp", "chargingStation": station})
-
-    def booted(self, payload: dict[str, Any]) -> Booted:
-        return Booted(payload["status"] == "Accepted", payload["status"], payload["interval"])
-
-    def heartbeat(self) -> Outgoing:
-        return Outgoing(action="Heartbeat", payload={})
 
     def status_of(self, evse: int, view: View) -> str | None:
         """In one word; only EVSEs have connectors."""
