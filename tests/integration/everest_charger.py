@@ -6,6 +6,7 @@ It obeys schedules by its own wall clock, which may be wrong, each second, and r
 from __future__ import annotations
 
 import json
+import math
 import threading
 import time
 from datetime import UTC, datetime
@@ -19,6 +20,8 @@ from actors.clock import steady_s
 FUSE_A, CAR_A, MIN_A = 32.0, 32.0, 6.0
 REACTION_S = 0.5
 """Of a car that is offered less."""
+START_S = 1.5
+"""Of a car that is offered something again when the charger has begun anew: its contactor was open."""
 VOLT = 230.0
 
 
@@ -42,6 +45,7 @@ class EverestCharger:
         self._schedule: list[dict[str, Any]] = []
         self._beats = 0
         self._told_plugged = False
+        self._starts_s = -math.inf
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run)
         self._begin()
@@ -63,10 +67,12 @@ class EverestCharger:
         self.client.loop_stop()
 
     def restart(self) -> None:
-        """Its software begins anew: it knows no limits but what it is told."""
+        """Its software begins anew, and opens its contactor: it knows no limits but what it is told."""
+        self._starts_s = math.inf
         self._end()
         self._schedule, self._beats, self._told_plugged = [], 0, False
         self._begin()
+        self._starts_s = steady_s() + START_S
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -115,10 +121,11 @@ class EverestCharger:
             if now_s >= second_due_s:
                 second_due_s = now_s + 1.0
                 self._second(flows_A)
-            offered_A = min(self.limit_A, CAR_A) if self.plugged and self.limit_A >= MIN_A else 0.0
+            closed = self.plugged and now_s >= self._starts_s
+            offered_A = min(self.limit_A, CAR_A) if closed and self.limit_A >= MIN_A else 0.0
             if offered_A >= flows_A:
                 lower_due_s = now_s + REACTION_S
-            if offered_A > flows_A or now_s >= lower_due_s or not self.plugged:
+            if offered_A > flows_A or now_s >= lower_due_s or not closed:
                 flows_A = offered_A
             if not self.flowed or self.flowed[-1][1] != flows_A:
                 self.flowed.append((now_s, flows_A))
