@@ -19,6 +19,7 @@ from typing import Any, BinaryIO, NamedTuple, cast
 import msgspec
 
 from actors.energy import timestamps
+from actors.energy.forecasts import unpacked
 from actors.energy.market import Memory, RequestError, allocate
 from actors.energy.market.decoding import config_from, request_from
 from actors.energy.types import EnergyFlowRequest, EnergyManagerConfig, EnforcedLimits
@@ -83,7 +84,7 @@ def _results(case: Case, name: str, *, explain: bool) -> list[list[EnforcedLimit
             raise _seen_from_object(error, step) from None
         for event in allocation.trace:
             print(f"{name} step {number} {event.line()}", file=sys.stderr)
-        results.append(list(allocation))
+        results.append([unpacked(limits) for limits in allocation])
     return results
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
 import msgspec
+from msgspec.structs import replace
 
 from actors.config import ConfigError, load_site
+from actors.energy.forecasts import unpacked
 from actors.rundir import RunDir
 from actors.site import Site
 from tools.client import Client, SiteStatus, add_site_argument, find_site
@@ -34,13 +35,22 @@ def run(options: argparse.Namespace) -> int:
     with Client(site, keys=options.keys) as client:
         status = client.status(with_request=options.request, with_reasons=options.json)
     if options.json:
-        sys.stdout.write(msgspec.json.format(msgspec.json.encode(status)).decode() + "\n")
+        print(as_json(status))
     elif options.request:
         print(as_allocate_input(site, status))
     else:
         out = console()
         out.print(render(status, depths_of(site), out.width))
     return 0 if all_alive(status) else 1
+
+
+def as_json(status: SiteStatus) -> str:
+    """All that is known, forecasts as EVerest writes them."""
+    optimizer = status.optimizer
+    if optimizer is not None:
+        forecast = tuple([unpacked(limits) for limits in optimizer.forecast])
+        status = replace(status, optimizer=replace(optimizer, forecast=forecast))
+    return msgspec.json.format(msgspec.json.encode(status)).decode()
 
 
 def as_allocate_input(site_name: str, status: SiteStatus) -> str:

@@ -165,13 +165,30 @@ class ScheduleResEntry(Struct, frozen=True, omit_defaults=True, gc=False):
     price_per_kwh: dict[str, Any] | None = None
 
 
+class PackedForecast(Struct, frozen=True, omit_defaults=True, gc=False):
+    """The limits of many slots, in numbers; forecasts.py makes entries of them."""
+
+    times: tuple[str, ...]
+    """When each slot begins."""
+    current_A: bytes = b""
+    """A number of 8 bytes a slot, NaN where it has none; empty where no slot has one."""
+    power_W: bytes = b""
+    phases: bytes = b""
+    """A byte a slot, 0 where it has none."""
+    sources: str | tuple[str, ...] = ""
+    """Of current and power: one for all slots, or one a slot."""
+    phase_sources: str | tuple[str, ...] = ""
+
+
 class EnforcedLimits(Struct, frozen=True, gc=False):
-    """What an EVSE may draw now (`limits_root_side`), for `valid_for` seconds, and the forecast."""
+    """What an EVSE may draw now (`limits_root_side`), for `valid_for` seconds, and the forecast.
+
+    EVerest's JSON has the forecast as entries (`forecasts.unpacked`)."""
 
     uuid: str
     valid_for: int
     limits_root_side: LimitsRes
-    schedule: tuple[ScheduleResEntry, ...] = field(default_factory=_nothing)
+    schedule: tuple[ScheduleResEntry, ...] | PackedForecast = field(default_factory=_nothing)
 
 
 class ExternalLimits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

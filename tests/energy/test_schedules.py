@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.energy import schedules, timestamps
+from actors.energy.forecasts import forecast_of
 from actors.energy.market import allocate
 from actors.energy.schedules import NO_LIMITS, OwnLimits, grid_stamp, import_limits, tightest, with_schedules
 from actors.energy.types import (
@@ -81,7 +82,7 @@ def test_permanent_limits_add_no_slot_to_the_market() -> None:
             schedule_setpoints=request.schedule_setpoints,
         )
         [limits] = tuple(allocate(tree, EnergyManagerConfig(schedule_total_duration=4), NOW_US)[0])
-        return len(limits.schedule)
+        return len(forecast_of(limits))
 
     permanent = merged(
         short(ac_max_current_A=20.0, export_total_power_W=5e3, setpoint_W=4e3), short(total_power_W=9e3)

@@ -10,12 +10,14 @@ from msgspec.structs import replace
 
 from actors.energy.amount import Amount
 from actors.energy.external import ShortLimits, SourceStatus, short_form
+from actors.energy.market import allocate
 from actors.energy.messages import ModuleStatus, OptimizerStatus
-from actors.energy.types import LimitsRes, NumberWithSource
+from actors.energy.types import EnergyManagerConfig, LimitsRes, NumberWithSource
 from actors.gateways.mqtt.home_assistant import announcements
 from actors.gateways.mqtt.telemetry import capabilities, telemetry
 from actors.gateways.mqtt.topics import Topics
 from actors.site import MqttLink
+from tests.energy.market.building import LATER, NOW, NOW_US, changing_site
 from tests.gateways.mqtt_sites import TEXT, site
 
 SITE = site()
@@ -80,6 +82,17 @@ def test_enforced_limits_are_everests_and_no_more_than_granted() -> None:
     assert enforced["schedule"][0]["limits_to_root"] == enforced["limits_root_side"]
     waiting = told(replace(EVSE, granted=Amount(6.0, 4140.0)))[topic]
     assert waiting["limits_root_side"]["ac_max_current_A"] == {"value": 6.0, "source": "ac/waits for room"}
+
+
+def test_what_the_market_foresees_is_told_as_entries() -> None:
+    allocation, _ = allocate(changing_site("ac"), EnergyManagerConfig(), NOW_US)
+    own = told(EVSE, optimizer=OptimizerStatus(forecast=tuple(allocation)))
+    enforced = own["everest_api/1/evse_manager_consumer/ac/e2m/enforced_limits"]
+    currents = [(e["timestamp"], e["limits_to_root"]["ac_max_current_A"]) for e in enforced["schedule"]]
+    assert currents == [
+        (NOW, {"value": 8.0, "source": "ac/A"}),
+        (LATER, {"value": 20.0, "source": "root/A"}),
+    ]
 
 
 def test_the_root_tells_the_same_by_its_other_name() -> None:

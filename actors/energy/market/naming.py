@@ -44,13 +44,14 @@ class _Naming:
     def __init__(self, outcome: Outcome, evses: Ints) -> None:
         self._outcome = outcome
         self._evses = evses
-        self.names: Objects = np.full((len(outcome.slots.columns_us), len(evses)), None, dtype=np.object_)
-        self.missing: Bools = np.ones(self.names.shape, dtype=np.bool_)
+        # An EVSE's columns lie side by side, as the entries do that they are named by.
+        shape = len(outcome.slots.columns_us), len(evses)
+        self.names: Objects = np.full(shape, None, dtype=np.object_, order="F")
+        self.missing: Bools = np.ones(shape, dtype=np.bool_)
         """Where there is no name yet."""
-        shape = outcome.tree.shape
         self._aimed_at = np.zeros(len(outcome.tree.nodes), dtype=np.bool_)
         self._aimed_at[[each.node for each in outcome.tree.targets]] = True
-        self._node = shape.evse_array[evses]
+        self._node = outcome.tree.shape.evse_array[evses]
 
     def _takes_part(self, direction: Direction) -> Bools:
         outcome = self._outcome
@@ -170,34 +171,33 @@ class _Naming:
 
     def _name_rows(self, cells: Bools, node: Ints, direction: Direction, unit: Unit) -> None:
         """Cells whose EVSE was stopped by a limit of one row."""
-        rows = self._outcome.trades[direction].limits.rows[:, node][cells]
+        rows = self._outcome.trades[direction].limits.rows[:, node].T[cells.T]
         if not len(rows):
             return
         said = self._outcome.tree.schedules[direction].said
         numbers = said.max_A if unit == "A" else said.max_W
         if numbers is not None:
             names = _each(rows, numbers, _sources)
-            self.names[cells] = names
-            self.missing[cells] = False if all(names.tolist()) else names == None  # noqa: E711
+            self.names.T[cells.T] = names
+            self.missing.T[cells.T] = False if all(names.tolist()) else names == None  # noqa: E711
 
 
 def _each(rows: Ints, numbers: list[T], what: Callable[[list[T]], list[Any]]) -> Objects:
     """Of the number of each row something; asked of all numbers once where rows are many."""
     many = len(rows) > len(numbers)
     asked = numbers if many else [numbers[row] for row in rows.tolist()]
-    found = np.empty(len(asked), dtype=np.object_)
-    found[:] = what(asked)
+    found = np.fromiter(what(asked), dtype=np.object_, count=len(asked))
     return found[rows] if many else found
 
 
-def _sources(numbers: list[NumberWithSource | None]) -> list[str | None]:
+def _sources(numbers: list[NumberWithSource | None] | list[IntegerWithSource | None]) -> list[str | None]:
     return [None if number is None else number.source or None for number in numbers]
 
 
-def phase_counts_of(outcome: Outcome, evses: Ints) -> Objects:
-    """The phase counts of some EVSEs with their sources: (columns, EVSEs), None where there is none."""
+def phase_sources_of(outcome: Outcome, evses: Ints) -> Objects:
+    """Who set the phase counts of some EVSEs: (columns, EVSEs) of texts, '' where there is no count."""
     counts = outcome.phases[:, evses]
-    found: Objects = np.full(counts.shape, None, dtype=np.object_)
+    found: Objects = np.full(counts.shape, "", dtype=np.object_, order="F")
     missing = counts > 0
     for direction in outcome.trades:
         cells = outcome.taking_part(direction)[:, evses] & (counts > 0)
@@ -205,14 +205,12 @@ def phase_counts_of(outcome: Outcome, evses: Ints) -> Objects:
             missing &= ~_own_counts(outcome, evses, direction, cells, found)
     above: Above = {}
     for column, i in np.argwhere(missing).tolist():
-        evse = int(evses[i])
-        source = phases_source(outcome, column, evse, above)
-        found[column, i] = IntegerWithSource(int(counts[column, i]), source)
+        found[column, i] = phases_source(outcome, column, int(evses[i]), above)
     return found
 
 
 def _own_counts(outcome: Outcome, evses: Ints, direction: Direction, cells: Bools, found: Objects) -> Bools:
-    """Where the count is the EVSE's own maximum, and nobody above has one: it is in the request."""
+    """Where the count is the EVSE's own maximum, and nobody above has one: its source is in the request."""
     limits, numbers = outcome.trades[direction].limits, outcome.tree.schedules[direction].said.max_phases
     inner = np.ones(len(outcome.tree.nodes), dtype=np.bool_)
     inner[outcome.tree.evse_node] = False
@@ -222,9 +220,12 @@ def _own_counts(outcome: Outcome, evses: Ints, direction: Direction, cells: Bool
     alike: Bools = (
         cells & (counts == limits.own_max_phases[:, evses]) & (counts == limits.max_phases[:, evses])
     )
-    rows = limits.rows[:, outcome.tree.evse_node[evses]][alike]
-    said = _each(rows, numbers, list)
-    found[alike] = said
-    if not all(said.tolist()):
-        alike[alike] = said != None  # noqa: E711 - element by element
+    rows = limits.rows[:, outcome.tree.evse_node[evses]].T[alike.T]
+    names = _each(rows, numbers, _sources)
+    if all(names.tolist()):
+        found.T[alike.T] = names
+    else:
+        named = names != None  # noqa: E711 - element by element
+        alike.T[alike.T] = named
+        found.T[alike.T] = names[named]
     return alike

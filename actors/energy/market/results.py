@@ -1,6 +1,7 @@
 """Results: enforced limits of many EVSEs, made of the arrays of a run at once.
 
-There may be hundreds of thousands of them, so they are made by `map` of their fields in order.
+What holds now is made as objects, by `map` of their fields in order; what is foreseen stays numbers
+(forecasts.py).
 """
 
 from __future__ import annotations
@@ -12,21 +13,19 @@ from typing import Any
 import numpy as np
 
 from actors.energy import timestamps
-from actors.energy.market.arrays import Bools, Floats, Ints
-from actors.energy.market.naming import Objects, names_of, phase_counts_of
+from actors.energy.forecasts import packed
+from actors.energy.market.arrays import Bools, Counts, Floats, Ints
+from actors.energy.market.naming import names_of, phase_sources_of
 from actors.energy.market.outcome import Outcome
 from actors.energy.types import (
     EnforcedLimits,
     IntegerWithSource,
     LimitsRes,
     NumberWithSource,
+    PackedForecast,
     ScheduleResEntry,
     valid_for_s,
 )
-
-Numbers = Sequence[NumberWithSource | None]
-SAMPLE = 50
-"""EVSEs that tell whether it is worth looking for what stays the same from column to column."""
 
 
 class Results:
@@ -41,96 +40,72 @@ class Results:
         """In the given order."""
         outcome, slots = self._outcome, self._outcome.slots
         numbers = np.array(evses, dtype=np.intp)
-        limits = self._limits(numbers)
-        count, valid_for, uuids = (
-            len(slots.columns_us),
-            valid_for_s(outcome.config),
-            [outcome.tree.uuids[evse] for evse in evses],
-        )
-        now = limits[slots.active_column :: count]
+        shares = _Shares(outcome, numbers, named=self._named)
+        now = shares.limits(slots.active_column)
+        everyone = outcome.tree.uuids
+        uuids, valid_for = [everyone[evse] for evse in evses], valid_for_s(outcome.config)
         if not self._forecast:
             return list(map(EnforcedLimits, uuids, repeat(valid_for), now))
-        times = [timestamps.format_utc(time) for time in slots.times_us.tolist()]
-        columns = slots.column_of.tolist()
-        found = []
-        for i, uuid in enumerate(uuids):
-            own = limits[i * count : (i + 1) * count]
-            held = own if len(times) == count else [own[column] for column in columns]
-            schedule = tuple(map(ScheduleResEntry, times, held))
-            found.append(EnforcedLimits(uuid, valid_for, now[i], schedule))
-        return found
-
-    def _limits(self, evses: Ints) -> list[LimitsRes]:
-        """EVSE after EVSE, column after column of each."""
-        outcome = self._outcome
-        names: Objects | None = None
-        if self._named:
-            names, phases = names_of(outcome, evses), phase_counts_of(outcome, evses)
+        times = tuple([timestamps.format_utc(time) for time in slots.times_us.tolist()])
+        schedules: list[Any]
+        if len(times) == 1:
+            schedules = [(ScheduleResEntry(times[0], limits),) for limits in now]
         else:
-            bare: Objects = np.array([None, *map(IntegerWithSource, (1, 2, 3))], dtype=np.object_)
-            phases = bare[outcome.phases[:, evses]]
-        amounts = [
-            (outcome.current_A[:, evses], outcome.has_current[:, evses]),
-            (outcome.power_W[:, evses], outcome.has_power[:, evses]),
-        ]
-        new = _differs([array for pair in amounts for array in pair], phases, names)
-        told = None if names is None else _flat(names, new)
-        current_A, power_W = (_numbers(values, has, new, told) for values, has in amounts)
-        nothing = repeat(None)
-        made = list(map(LimitsRes, power_W or nothing, current_A or nothing, _flat(phases, new)))
-        if new is None:
-            return made
-        each: Objects = np.empty(len(made), dtype=np.object_)
-        each[:] = made
-        found: list[LimitsRes] = each[np.cumsum(new.T.reshape(-1)) - 1].tolist()
-        return found
+            schedules = shares.forecasts(times, slots.column_of)
+        return list(map(EnforcedLimits, uuids, repeat(valid_for), now, schedules))
 
 
-def _differs(numbers: list[Any], phases: Objects, names: Objects | None) -> Bools | None:
-    """Where anything is not as in the column before; None where that is so of most."""
-    columns, evses = phases.shape
-    some = np.s_[:, :: evses // SAMPLE + 1]
-    if columns < 2 or _are_most(_changes([*(each[some] for each in numbers), _ids(phases[some])])):
-        return None
-    new = _changes(numbers)
-    if _are_most(new):
-        return None
-    for each in (phases, names):
-        if each is not None:
-            new[1:] |= each[1:] != each[:-1]
-    return new
+class _Shares:
+    """What some EVSEs get, and why: (columns, EVSEs)."""
+
+    def __init__(self, outcome: Outcome, evses: Ints, *, named: bool) -> None:
+        self.current_A: Floats = outcome.current_A[:, evses]
+        self.has_current: Bools = outcome.has_current[:, evses]
+        self.power_W: Floats = outcome.power_W[:, evses]
+        self.has_power: Bools = outcome.has_power[:, evses]
+        self.phases: Counts = outcome.phases[:, evses]
+        if named:
+            self.names, self.phase_names = names_of(outcome, evses), phase_sources_of(outcome, evses)
+        else:
+            self.names = self.phase_names = np.full(self.phases.shape, "", dtype=np.object_, order="F")
+
+    def limits(self, column: int) -> list[LimitsRes]:
+        """In one column."""
+        names = self.names[column].tolist()
+        return list(
+            map(
+                LimitsRes,
+                _numbers(self.power_W[column], self.has_power[column], names),
+                _numbers(self.current_A[column], self.has_current[column], names),
+                _counts(self.phases[column].tolist(), self.phase_names[column].tolist()),
+            )
+        )
+
+    def forecasts(self, times: tuple[str, ...], column_of: Ints) -> list[PackedForecast]:
+        """In all slots, each of which is as one of the columns."""
+        every = np.s_[:] if len(times) == len(self.phases) else column_of
+        return packed(
+            times,
+            np.where(self.has_current, self.current_A, np.nan).T[:, every],
+            np.where(self.has_power, self.power_W, np.nan).T[:, every],
+            self.phases.T[:, every],
+            self.names.T[:, every],
+            self.phase_names.T[:, every],
+        )
 
 
-def _changes(arrays: list[Any]) -> Bools:
-    new = np.ones(arrays[0].shape, dtype=np.bool_)
-    new[1:] = False
-    for each in arrays:
-        new[1:] |= each[1:] != each[:-1]
-    return new
-
-
-def _are_most(cells: Bools) -> bool:
-    return 2 * int(np.count_nonzero(cells)) > cells.size
-
-
-def _ids(objects: Objects) -> Ints:
-    """Who is who: to compare those that are not the same objects costs more than it saves."""
-    return np.array([id(each) for each in objects.reshape(-1).tolist()], dtype=np.intp).reshape(objects.shape)
-
-
-def _numbers(
-    values: Floats, present: Bools, new: Bools | None, names: Sequence[str] | None
-) -> Numbers | None:
-    """With their sources; None where no value is present."""
+def _numbers(values: Floats, present: Bools, names: list[str]) -> list[NumberWithSource | None]:
+    """With their sources."""
     if not present.any():
-        return None
-    numbers: Numbers = list(map(NumberWithSource, _flat(values, new), *([] if names is None else [names])))
+        return [None] * len(names)
+    numbers: list[NumberWithSource | None] = list(map(NumberWithSource, values.tolist(), names))
     if present.all():
         return numbers
-    return [number if there else None for number, there in zip(numbers, _flat(present, new), strict=True)]
+    return [number if there else None for number, there in zip(numbers, present.tolist(), strict=True)]
 
 
-def _flat(values: np.ndarray[Any, np.dtype[Any]], new: Bools | None) -> list[Any]:
-    """(columns, EVSEs) as a list, EVSE after EVSE; only some cells, if said so."""
-    flat: list[Any] = (values.T.reshape(-1) if new is None else values.T[new.T]).tolist()
-    return flat
+def _counts(phases: list[int], names: list[str]) -> list[IntegerWithSource | None]:
+    """With their sources; None for 0."""
+    return [
+        IntegerWithSource(count, name) if count else None for count, name in zip(phases, names, strict=True)
+    ]

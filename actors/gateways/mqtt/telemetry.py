@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from actors.energy import timestamps
 from actors.energy.amount import CRUMB, Amount
 from actors.energy.external import SourceStatus
+from actors.energy.forecasts import forecast_of
 from actors.energy.messages import ModuleStatus, OptimizerStatus
 from actors.energy.schedules import grid_stamp
 from actors.energy.types import (
@@ -220,7 +221,7 @@ def _enforced(
         uuid=status.id,
         valid_for=valid_for_s(site) if status.alive else 0,
         limits_root_side=limits,
-        schedule=(now,) if forecast is None else forecast.schedule,
+        schedule=(now,) if forecast is None else forecast_of(forecast),
     )
 
 

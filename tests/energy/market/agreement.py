@@ -7,8 +7,9 @@ import math
 import pytest
 
 from actors.energy import timestamps
+from actors.energy.forecasts import forecast_of
 from actors.energy.market import Memory, allocate
-from actors.energy.types import EnforcedLimits, LimitsRes
+from actors.energy.types import LimitsRes, ScheduleResEntry
 from tests.energy.market import reference
 from tests.energy.market.worlds import Story
 
@@ -27,12 +28,12 @@ def assert_agreement(story: Story) -> None:
         )
         assert [limits.uuid for limits in allocation] == [result.uuid for result in results]
         for limits, result in zip(allocation, results, strict=True):
-            where = f"step {number}, {result.uuid}"
-            assert [timestamps.parse(entry.timestamp) for entry in limits.schedule] == slots, where
-            for entry, deal in zip(limits.schedule, result.deals, strict=True):
+            where, forecast = f"step {number}, {result.uuid}", forecast_of(limits)
+            assert [timestamps.parse(entry.timestamp) for entry in forecast] == slots, where
+            for entry, deal in zip(forecast, result.deals, strict=True):
                 _assert_equal(entry.limits_to_root, deal, f"{where}, {entry.timestamp}")
             _assert_equal(limits.limits_root_side, result.deals[active], where)
-            _assert_bound_is_named(limits)
+            _assert_bound_is_named(result.uuid, forecast)
         for uuid, context in contexts.items():
             ours = memory.contexts[uuid]
             noted_us = -math.inf if ours.single_wanted_us is None else ours.single_wanted_us
@@ -54,8 +55,8 @@ def _assert_equal(limits: LimitsRes, deal: reference.Deal, where: str) -> None:
         assert limits.total_power_W.value == pytest.approx(deal.W, abs=TOLERANCE_W, rel=0), where
 
 
-def _assert_bound_is_named(limits: EnforcedLimits) -> None:
+def _assert_bound_is_named(uuid: str, forecast: tuple[ScheduleResEntry, ...]) -> None:
     """Whatever is limited says by whom."""
-    for entry in limits.schedule:
+    for entry in forecast:
         for number in (entry.limits_to_root.ac_max_current_A, entry.limits_to_root.total_power_W):
-            assert number is None or number.source, f"{limits.uuid}, {entry.timestamp}"
+            assert number is None or number.source, f"{uuid}, {entry.timestamp}"

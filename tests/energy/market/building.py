@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from actors.energy import timestamps
+from actors.energy.forecasts import unpacked
 from actors.energy.market import Allocation, Memory, allocate
 from actors.energy.types import (
     EnergyFlowRequest,
     EnergyManagerConfig,
+    EnforcedLimits,
     EvseState,
     IntegerWithSource,
     LimitsReq,
@@ -22,6 +25,7 @@ from actors.energy.types import (
 NOW = "2025-06-07T20:00:00.000Z"
 NOW_US = timestamps.parse(NOW)
 SECOND_US = 1_000_000
+LATER = timestamps.format_utc(NOW_US + 600 * SECOND_US)
 
 _NAMES = {
     "A": "ac_max_current_A",
@@ -94,6 +98,12 @@ def evse(uuid: str, *, imports: Any = None, exports: Any = None, **more: Any) ->
     )
 
 
+def changing_site(car: str = "car") -> EnergyFlowRequest:
+    """An EVSE that is stopped by its own limit first, later by that of all, and one that is off."""
+    own = (entry(car, A=8.0, phases=3), entry(car, at=LATER, A=32.0, phases=3))
+    return node("root", evse(car, imports=own), evse("off", imports={"A": 0.0}), imports={"A": 20.0})
+
+
 def _schedule(source: str, given: Any) -> tuple[ScheduleReqEntry, ...]:
     if isinstance(given, tuple):
         return given
@@ -105,6 +115,11 @@ def run(
 ) -> Allocation:
     """Allocate once."""
     return allocate(request, EnergyManagerConfig(**config), at_us, memory)[0]
+
+
+def results(allocation: Sequence[EnforcedLimits]) -> list[EnforcedLimits]:
+    """All that the market answers, forecasts as entries."""
+    return [unpacked(limits) for limits in allocation]
 
 
 def currents(allocation: Allocation) -> dict[str, float | None]:

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from actors.energy import timestamps
-from actors.energy.types import EnergyFlowRequest, EnforcedLimits, NodeType
+from actors.energy.forecasts import forecast_of
+from actors.energy.types import EnergyFlowRequest, EnforcedLimits, NodeType, ScheduleResEntry
 from tests.energy.market.reference import allowed_by, effective_setpoint, holding
 
 OVER_A = 1e-6
@@ -28,11 +29,11 @@ class Flow:
 
 def overloads(request: EnergyFlowRequest, limits: Sequence[EnforcedLimits]) -> list[str]:
     """Every limit that is exceeded, in words; an empty list when all is well."""
-    answers = {each.uuid: each for each in limits}
+    answers = {each.uuid: forecast_of(each) for each in limits}
     found: list[str] = []
     if not answers:
         return found
-    for i, entry in enumerate(limits[0].schedule):
+    for i, entry in enumerate(answers[limits[0].uuid]):
         for direction, sign in (("import", 1.0), ("export", -1.0)):
             slot_us = timestamps.parse(entry.timestamp)
             _flows(request, answers, i, slot_us, direction, sign, None, found)
@@ -41,7 +42,7 @@ def overloads(request: EnergyFlowRequest, limits: Sequence[EnforcedLimits]) -> l
 
 def _flows(
     node: EnergyFlowRequest,
-    answers: dict[str, EnforcedLimits],
+    answers: dict[str, tuple[ScheduleResEntry, ...]],
     slot: int,
     slot_us: int,
     direction: str,
@@ -62,7 +63,7 @@ def _flows(
     at_root = [Flow(flow.current_A, flow.power_W / efficiency, flow.heeds) for flow in below]
     leaf_W = sum(flow.power_W for flow in below)
     if node.node_type is NodeType.Evse:
-        now = answers[node.uuid].schedule[slot].limits_to_root
+        now = answers[node.uuid][slot].limits_to_root
         current = 0.0 if now.ac_max_current_A is None else max(sign * now.ac_max_current_A.value, 0.0)
         power = 0.0 if now.total_power_W is None else max(sign * now.total_power_W.value, 0.0)
         at_root.append(Flow(current, power, best))

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.energy.market.building import NOW, entry, evse, node
+from tests.energy.market.building import LATER, NOW, changing_site, entry, evse, node
 from tests.energy.market.test_peer_cases import CASES
 from tools import allocate
 from tools.errors import UserError
@@ -71,6 +71,19 @@ def test_one_document_is_read_however_it_is_written(
     assert first["uuid"] == "a"
     assert first["valid_for"] == 10
     assert first["schedule"][0]["timestamp"] == NOW
+
+
+def test_a_forecast_of_many_slots_is_written_as_entries(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = [{"start_time": NOW, "request": msgspec.to_builtins(changing_site())}]
+    _, [line], _ = answers(json.dumps(with_change(steps=steps)), capsys, monkeypatch)
+    own, shared = {"value": 8.0, "source": "car/A"}, {"value": 20.0, "source": "root/A"}
+    phases = {"value": 3, "source": "car/phases"}
+    assert line["results"][0][0]["schedule"] == [
+        {"timestamp": at, "limits_to_root": {"ac_max_current_A": current, "ac_max_phase_count": phases}}
+        for at, current in ((NOW, own), (LATER, shared))
+    ]
 
 
 def test_every_line_of_json_lines_gets_its_answer(

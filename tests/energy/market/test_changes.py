@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from actors.energy.market import Memory, allocate, plain_tree
 from actors.energy.market.changes import changed_evses
 from actors.energy.types import EnergyFlowRequest, EnergyManagerConfig
-from tests.energy.market.building import NOW_US, evse, node
+from tests.energy.market.building import NOW_US, evse, node, results
 from tests.energy.market.worlds import Story, stories
 
 
@@ -33,8 +33,8 @@ def test_a_tree_in_which_something_changed_gets_the_answer_of_a_new_one(story: S
         before, memory = allocate(first, config, start_us)
         again, _ = allocate(second, config, start_us, Memory(tree=memory.tree))
         fresh, _ = allocate(second, config, start_us)
-    assert list(again) == list(fresh)
-    assert again.renewed(before, list(before)) == list(fresh)
+    assert results(again) == results(fresh)
+    assert results(again.renewed(before, list(before))) == results(fresh)
     assert again.renewed_active(before, before.active()) == fresh.active()
 
 
@@ -45,9 +45,9 @@ def test_only_the_results_of_those_who_changed_are_built_again() -> None:
 
     limits_A = [10.0 + i / 10 for i in range(50)]
     before, memory = allocate(site(limits_A), EnergyManagerConfig(), NOW_US)
-    results = before.active()
+    held = before.active()
     limits_A[7] = 3.0
     now, _ = allocate(site(limits_A), EnergyManagerConfig(), NOW_US, memory)
     assert changed_evses(now._outcome, before._outcome).tolist() == [7]
-    again = now.renewed_active(before, results)
-    assert [i for i in range(50) if again[i] is not results[i]] == [7]
+    again = now.renewed_active(before, held)
+    assert [i for i in range(50) if again[i] is not held[i]] == [7]

@@ -13,11 +13,12 @@ import pytest
 from hypothesis import given, settings
 
 from actors.energy import timestamps
+from actors.energy.forecasts import forecast_of
 from actors.energy.market import Memory, RequestError, allocate, fallbacks, market, tight, trading
 from actors.energy.market.decoding import request_from
 from actors.energy.market.limits import PathLimits
 from actors.energy.market.tree import CompiledTree
-from actors.energy.types import EnergyFlowRequest, EnforcedLimits, NodeType
+from actors.energy.types import EnergyFlowRequest, NodeType, ScheduleResEntry
 from tests.energy.builders import assert_caught
 from tests.energy.market.agreement import assert_agreement
 from tests.energy.market.building import currents, entry, evse, node, powers, run
@@ -258,7 +259,7 @@ def assert_kept(story: Story) -> None:
     memory = Memory()
     for step in story.steps:
         allocation, memory = allocate(step.request, story.config, step.start_us, memory)
-        answers = {limits.uuid: limits for limits in allocation}
+        answers = {limits.uuid: forecast_of(limits) for limits in allocation}
         for slot in range(allocation.report.slots if answers else 0):
             _flows(step.request, answers, slot)
 
@@ -272,12 +273,15 @@ class Flows(NamedTuple):
     """Its own, or the sum of those below it."""
 
 
-def _flows(node: EnergyFlowRequest, answers: dict[str, EnforcedLimits], slot: int) -> Flows:
-    slot_us = timestamps.parse(next(iter(answers.values())).schedule[slot].timestamp)
+Forecasts = dict[str, tuple[ScheduleResEntry, ...]]
+
+
+def _flows(node: EnergyFlowRequest, answers: Forecasts, slot: int) -> Flows:
+    slot_us = timestamps.parse(next(iter(answers.values()))[slot].timestamp)
     allowed = allowed_by(holding(node.schedule_import, slot_us))
     own = (0.0, 0.0)
     if node.node_type is NodeType.Evse:
-        share = answers[node.uuid].schedule[slot].limits_to_root
+        share = answers[node.uuid][slot].limits_to_root
         own_A, own_W = (
             0.0 if number is None else max(number.value, 0.0)
             for number in (share.ac_max_current_A, share.total_power_W)

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import pytest
 from hypothesis import given
 
+from actors.energy.forecasts import forecast_of
 from actors.energy.market import allocate
 from actors.energy.types import EnforcedLimits, value_of
 from tests.energy.market.worlds import Story, stories
@@ -29,7 +30,7 @@ def test_what_holds_now_is_the_same_without_a_forecast(story: Story) -> None:
     whole, _ = allocate(step.request, story.config, step.start_us)
     now, _ = allocate(step.request, story.config, step.start_us, forecast=False)
     assert figures(now) == pytest.approx(figures(whole), rel=1e-9, abs=1e-9)
-    assert [len(limits.schedule) for limits in now] == [1] * len(now)
+    assert [len(forecast_of(limits)) for limits in now] == [1] * len(now)
     assert figures(whole.active()) == figures(whole)
 
 

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from actors.energy.forecasts import forecast_of
 from actors.energy.market import Memory, allocate, first_round, limits, rounds, setpoints, trading
 from actors.energy.market.rounds import Filled
 from tests.energy.market.building import evse, node, run
@@ -42,7 +43,7 @@ def test_imports_are_never_negative_and_directions_never_mix(story: Story) -> No
     for step in story.steps:
         allocation, _ = allocate(step.request, story.config, step.start_us)
         for each in allocation:
-            for entry in each.schedule:
+            for entry in forecast_of(each):
                 now = entry.limits_to_root
                 if now.ac_max_current_A is not None and now.total_power_W is not None:
                     assert now.ac_max_current_A.value * now.total_power_W.value >= 0.0

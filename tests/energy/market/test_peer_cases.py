@@ -15,6 +15,7 @@ from actors.energy.market import Memory, allocate
 from actors.energy.market.decoding import config_from, request_from
 from actors.energy.types import valid_for_s
 from tests.energy.market import reference
+from tests.energy.market.building import results
 
 CASES = Path(__file__).parents[2] / "data" / "peer-cases" / "peer.jsonl.gz"
 FAMILIES = (
@@ -49,7 +50,7 @@ def test_the_market_answers_as_everest_does(family: str) -> None:
         for number, step in enumerate(case["steps"]):
             start_us = timestamps.parse(step["start_time"])
             allocation, memory = allocate(request_from(step["request"]), config, start_us, memory)
-            answers = msgspec.to_builtins(list(allocation))
+            answers = msgspec.to_builtins(results(allocation))
             assert [each["uuid"] for each in answers] == [each["uuid"] for each in step["expected"]]
             for ours, theirs in zip(answers, step["expected"], strict=True):
                 where = f"{case['id']} step {number} {ours['uuid']}"

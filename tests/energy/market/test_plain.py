@@ -15,7 +15,7 @@ from actors.energy.market.plain_tree import MOST_EVSES, PlainTree
 from actors.energy.market.report import Why
 from actors.energy.types import EnergyManagerConfig, LimitsRes
 from tests.energy.market.agreement import TOLERANCE_A, TOLERANCE_W
-from tests.energy.market.building import NOW_US, evse, node
+from tests.energy.market.building import NOW_US, evse, node, results
 from tests.energy.market.worlds import Features, Story, features, story_of
 
 
@@ -99,4 +99,4 @@ def test_what_is_the_same_object_is_not_read_again() -> None:
     before, after = memory.tree.said["import"], later.tree.said["import"]
     assert [one is other for one, other in zip(before, after, strict=True)] == [True, True, True, False, True]
     fresh, _ = allocate(second, EnergyManagerConfig(), NOW_US)
-    assert list(again) == list(fresh) != list(allocation)
+    assert results(again) == results(fresh) != results(allocation)

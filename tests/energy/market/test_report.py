@@ -8,9 +8,9 @@ from hypothesis import given
 
 from actors.energy.market import Allocation, allocate
 from actors.energy.market.bounds import bounds_of
-from actors.energy.market.naming import names_of, phase_counts_of
+from actors.energy.market.naming import names_of, phase_sources_of
 from actors.energy.market.sources import joined, phases_source
-from actors.energy.types import EnergyManagerConfig, IntegerWithSource
+from actors.energy.types import EnergyManagerConfig
 from tests.energy.market.building import NOW_US, entry, evse, node, run, setpoint
 from tests.energy.market.worlds import Story, stories
 
@@ -27,15 +27,11 @@ def test_the_sources_of_many_at_once_are_those_of_each_alone(story: Story) -> No
         allocation, memory = allocate(step.request, story.config, step.start_us, memory)
         outcome = allocation._outcome
         evses = np.arange(len(allocation))
-        names, counts = names_of(outcome, evses), phase_counts_of(outcome, evses)
+        names, phase_sources = names_of(outcome, evses), phase_sources_of(outcome, evses)
         for cell in np.ndindex(*names.shape):
             assert names[cell] == joined(bound.source for bound in bounds_of(outcome, *cell))
-            count = None
-            if outcome.phases[cell]:
-                count = IntegerWithSource(
-                    int(outcome.phases[cell]), phases_source(outcome, cell[0], cell[1], {})
-                )
-            assert counts[cell] == count
+            source = phases_source(outcome, cell[0], cell[1], {}) if outcome.phases[cell] else ""
+            assert phase_sources[cell] == source
 
 
 def test_the_source_is_the_limit_that_stopped_the_evse() -> None:
