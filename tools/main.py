@@ -6,7 +6,6 @@ import argparse
 import importlib
 import sys
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from tools.errors import UserError
@@ -32,7 +31,7 @@ def build_parser(verb: str | None = None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="amptree", description="Load management for EV charging sites.", allow_abbrev=False
     )
-    parser.add_argument("--version", action="version", version=f"amptree {_version()}")
+    parser.add_argument("--version", action=_ShowVersion)
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     for name, summary in VERBS.items():
         sub = verbs.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
@@ -45,7 +44,21 @@ def _module(verb: str) -> Any:
     return importlib.import_module(f"tools.{verb.replace('-', '_')}")
 
 
+class _ShowVersion(argparse.Action):
+    """Looks the version up when it is asked for."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str) -> None:
+        super().__init__(option_strings, dest, nargs=0, help="show program's version number and exit")
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        print(f"amptree {_version()}")
+        parser.exit()
+
+
 def _version() -> str:
+    # It costs more than all else that argparse needs, and every process of a site begins here.
+    from importlib.metadata import PackageNotFoundError, version
+
     try:
         return version("amptree")
     except PackageNotFoundError:

@@ -121,6 +121,7 @@ def wait_for(hosts: BenchHosts, what: str, condition: Callable[[], bool]) -> Non
         time.sleep(0.2)
 
 
+@pytest.mark.long
 @needs_namespaces
 def test_hosts_in_namespaces_work_are_cut_mend_die_and_leave_nothing(
     bench: BenchHosts, inventory: Inventory
@@ -261,6 +262,7 @@ def load_host(inventory: Inventory, **more: Any) -> Any:
     return msgspec.structs.replace(inventory.hosts["level"], **more)
 
 
+@pytest.mark.long
 def test_the_same_inventory_drives_hosts_over_ssh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`ssh` is played by a script that runs here what it is given: all hosts are this machine."""
     fake = tmp_path / "bin"

@@ -114,6 +114,7 @@ def files_below(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
 
 
+@pytest.mark.long
 @pytest.mark.skipif(os.geteuid() != 0, reason="files for the container's user need root")
 def test_the_keys_of_compose_make_a_site_in_which_all_know_each_other(compose: Any, tmp_path: Path) -> None:
     shutil.copy(DEPLOY / "compose" / "make-keys.sh", tmp_path)

@@ -119,7 +119,7 @@ class Listener:
             self.all.get()
 
     def heard(
-        self, topic: str, right: Callable[[Any], bool] = lambda _: True, timeout_s: float = 15.0
+        self, topic: str, right: Callable[[Any], bool] = lambda _: True, timeout_s: float = 60.0
     ) -> Any:
         """Wait for JSON on a topic that is right."""
         deadline_s = time.monotonic() + timeout_s

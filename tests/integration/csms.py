@@ -33,7 +33,7 @@ def on(action: Any) -> Callable[[Method], Method]:
     return decorate
 
 
-TIMEOUT_S = 20.0
+TIMEOUT_S = 60.0
 NOW = "2026-03-02T10:00:00Z"
 
 

@@ -381,6 +381,9 @@ class Bench:
         self.samples = 0
         self.over: list[str] = []
         self.most_A = 0.0
+        self.changed_s = [0.0] * len(chargers)
+        """When what each allows was last seen to be another than before."""
+        self._allowed_A: list[float] = []
         self._loop = EventLoop("chargers")
         self._loop.start()
         self._tasks: list[Future[None]] = [self._loop.task(charger.live()) for charger in chargers]
@@ -391,6 +394,10 @@ class Bench:
             allowed_A = [charger.allows_A() for charger in self.chargers]
             self.samples += 1
             self.most_A = max(self.most_A, sum(allowed_A))
+            for number, (before_A, now_A) in enumerate(zip(self._allowed_A, allowed_A, strict=False)):
+                if now_A != before_A:
+                    self.changed_s[number] = time.monotonic()
+            self._allowed_A = allowed_A
             if sum(allowed_A) > self._fuse_A + 1e-6:
                 self.over.append(f"{allowed_A} A")
             await asyncio.sleep(SAMPLE_S)
@@ -399,7 +406,7 @@ class Bench:
         """What each allows now."""
         return [round(charger.allows_A(), 1) for charger in self.chargers]
 
-    def until(self, what: str, condition: Callable[[], object], timeout_s: float = 30.0) -> None:
+    def until(self, what: str, condition: Callable[[], object], timeout_s: float = 60.0) -> None:
         """Wait, while no fuse is overloaded and nothing has died."""
 
         def checked() -> object:

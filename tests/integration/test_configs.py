@@ -47,7 +47,10 @@ def market_answer(site: RunningSite) -> dict[str, dict[str, Any]]:
     return {limits["uuid"]: limits["limits_root_side"] for limits in step}
 
 
-@pytest.mark.parametrize("config", CONFIGS)
+@pytest.mark.parametrize(
+    "config",
+    [pytest.param(config, marks=pytest.mark.long if longest_switch_s(config) else ()) for config in CONFIGS],
+)
 def test_limits_in_force_at_the_plant_are_the_answer_of_the_market(config: str, begin: Begin) -> None:
     evses = evses_of(config)
     # One charge point stays empty where there are several, and cars differ.

@@ -43,7 +43,7 @@ def in_force_A(site: RunningSite) -> dict[str, float]:
 
 
 def holds(site: RunningSite, what: str, right: Callable[[dict[str, float]], bool]) -> None:
-    wait_for(what, lambda: right(in_force_A(site)), timeout_s=30)
+    wait_for(what, lambda: right(in_force_A(site)))
 
 
 def source(site: RunningSite, module: str, name: str) -> SourceStatus | None:
@@ -57,6 +57,7 @@ def bound_by(site: RunningSite, evse: str) -> str:
     return "" if limit is None or limit.ac_max_current_A is None else limit.ac_max_current_A.source
 
 
+@pytest.mark.long
 @pytest.mark.processes
 @pytest.mark.parametrize("version", ["1.6", "2.0.1"])
 def test_a_csms_drives_a_site(begin: Begin, version: str) -> None:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from actors.clock import steady_s
 from actors.drivers.chargers import Served
 from actors.drivers.everest.driver import EverestDriver
@@ -78,6 +80,7 @@ def is_told(evse: Evse, charger: EverestCharger, limit_A: float) -> Callable[[],
     return lambda: evse.proven_A() == limit_A and charger.limit_A == limit_A
 
 
+@pytest.mark.long
 @needs_mosquitto
 def test_chargers_that_talk_nonsense_ignore_are_late_or_die_and_a_broker_that_does(tmp_path: Path) -> None:
     with (

@@ -24,6 +24,7 @@ def source_of_limit(site: RunningSite, module: str) -> str | None:
     return None if limit is None or limit.ac_max_current_A is None else limit.ac_max_current_A.source
 
 
+@pytest.mark.long
 def test_grid_solar_and_reserve_limits_of_the_page(begin: Begin, tmp_path: Path) -> None:
     evses = ["evse_1a", "evse_1b", "evse_2a", "evse_2b", "evse_2c"]
     site = begin("hierarchical.yaml", [plugged(evse) for evse in evses])
@@ -71,7 +72,7 @@ def test_a_limit_on_an_evse_reaches_it_over_the_branch_and_frees_the_rest(begin:
 def test_a_source_that_falls_silent_falls_to_its_failsafe(begin: Begin) -> None:
     data = site_data("hierarchical.yaml", [plugged("evse_1a")])
     data["active_modules"]["energy_root"]["external_limits"] = {
-        "grid": {"heartbeat_timeout_s": 3, "failsafe": {"total_power_W": 4200}}
+        "grid": {"heartbeat_timeout_s": 8, "failsafe": {"total_power_W": 4200}}
     }
     site = begin.data(data, "hierarchical")  # type: ignore[attr-defined]
     assert site.modules()["energy_root"].sources[0].state == "failsafe"  # until it was heard

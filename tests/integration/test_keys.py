@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from actors.clock import steady_s
@@ -33,6 +34,7 @@ def keys_of(site: RunningSite) -> Path:
     return RunDir(site.name).path / "scratch" / "keys"
 
 
+@pytest.mark.long
 def test_a_stolen_key_does_not_speak_for_the_modules_of_others(begin: Begin) -> None:
     site = begin("garage.yaml", [plugged(evse) for evse in GARAGE])
     site.settled()
@@ -74,22 +76,25 @@ def test_a_stolen_key_does_not_speak_for_the_modules_of_others(begin: Begin) -> 
     assert not modules["level_2_node"].alive, "nothing that the thief said was taken"
 
 
+@pytest.mark.long
 def test_a_revoked_controller_is_heard_no_more_and_its_evses_fall_back(begin: Begin) -> None:
     site = begin("garage.yaml", [plugged(evse) for evse in GARAGE])
     site.settled()
     before = site.record()[-1]
-    revoked_s, revoked_t_s = time.monotonic(), steady_s()
     assert amptree("keys", "revoke", "controller/level_1").returncode == 0
+    # By the folder that the key was in: the command itself may take long on a busy machine.
+    ago_s = time.time() - (keys_of(site) / "trusted" / "controller").stat().st_mtime
+    revoked_s, revoked_t_s = time.monotonic() - ago_s, steady_s() - ago_s
 
     def last_heard_s() -> float | None:
         level = site.modules()["level_1_node"]
         return time.monotonic() - level.age_s if not level.alive else None
 
     assert wait_for("the root hears it no more", last_heard_s) - revoked_s < REVOKED_WITHIN_S
-    wait_for("level 1 is at its fallback", lambda: set(limits(site.record()[-1], 1)) == {FALLBACK_A}, 20)
+    wait_for("level 1 is at its fallback", lambda: set(limits(site.record()[-1], 1)) == {FALLBACK_A})
     record = [line for line in site.record() if line["t"] >= revoked_t_s]
-    fallen_s = next(line["t"] for line in record if set(limits(line, 1)) == {FALLBACK_A})
-    assert fallen_s - revoked_t_s <= REVOKED_WITHIN_S + VALID_FOR_S + WATCHDOG_S
+    above_s = max(line["t"] for line in record if set(limits(line, 1)) != {FALLBACK_A})
+    assert above_s - revoked_t_s <= REVOKED_WITHIN_S + VALID_FOR_S + WATCHDOG_S
     for level in (2, 3):
         assert all(min(limits(line, level)) >= min(limits(before, level)) - 0.002 for line in record)
 
@@ -199,5 +204,5 @@ def test_hosts_exchange_their_keys_as_the_operator_guide_says(tmp_path: Path, ru
     finally:
         for process in reversed(processes):
             process.terminate()
-        codes = [process.wait(20) for process in processes]
+        codes = [process.wait(60) for process in processes]
     assert codes == [0, 0, 0]

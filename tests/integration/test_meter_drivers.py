@@ -47,12 +47,12 @@ class Told:
         while not self._of(node).empty():
             self._of(node).get()
 
-    def reading(self, node: str, timeout_s: float = 10.0) -> MeterReading:
+    def reading(self, node: str, timeout_s: float = 60.0) -> MeterReading:
         told = self._next(node, MeterReading, lambda _: True, timeout_s)
         assert isinstance(told, MeterReading)
         return told
 
-    def trouble(self, node: str, words: str, timeout_s: float = 10.0) -> str:
+    def trouble(self, node: str, words: str, timeout_s: float = 60.0) -> str:
         told = self._next(node, MeterTrouble, lambda told: words in told.why, timeout_s)
         assert isinstance(told, MeterTrouble)
         return told.why

@@ -125,6 +125,7 @@ def two_halls(mosquitto: Mosquitto, modbus: ModbusMeter) -> dict[str, Any]:
     }
 
 
+@pytest.mark.long
 @needs_mosquitto
 def test_evses_give_way_to_a_building_and_a_meter_in_doubt_is_not_believed(
     begin: Begin, tmp_path: Path

@@ -21,6 +21,7 @@ def cars_A(sample: dict[str, Any]) -> float:
     return float(sum(evse["limit_A"] for evse in sample["evses"].values()))
 
 
+@pytest.mark.long
 def test_cars_get_what_the_building_leaves_as_long_as_its_meter_can_be_believed(begin: Begin) -> None:
     data = site_data("building_load.yaml", [plugged("evse_1"), plugged("evse_2")])
     data["plant"] |= {

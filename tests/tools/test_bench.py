@@ -89,6 +89,7 @@ def test_what_a_process_uses_is_read_of_the_kernel() -> None:
     assert usage.threads(os.getpid()) >= 1
 
 
+@pytest.mark.long
 @pytest.mark.processes
 def test_a_small_site_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(end_to_end, "QUICK_SIZES", (TINY,))
