@@ -1,18 +1,16 @@
-"""Hypothesis profiles: the default is quick, `HYPOTHESIS_PROFILE=long` looks for a good while; and how tests
-are shared among workers.
-
-Tests of whole sites mostly wait, all others compute. So there are more workers than cores, and each gets its
-part of both, mixed; those that are marked `long` come first, so that none begins when all else is done.
+"""Hypothesis profiles: the default is quick, `HYPOTHESIS_PROFILE=long` looks for a good while; and how
+many workers there are.
 """
 
 from __future__ import annotations
 
 import os
-from itertools import islice, pairwise
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.sharing import mixed
 
 SITES = Path(__file__).parent / "integration"
 WORKERS_MAX = 16
@@ -46,22 +44,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.timeout(0))
     workers: int = getattr(config, "workerinput", {"workercount": 1})["workercount"]
     if workers > 1:
-        items[:] = mixed(items, workers)
+        waiting = [item for item in items if item.path.is_relative_to(SITES) or is_long(item)]
+        waits = set(waiting)
+        computing = [item for item in items if item not in waits]
+        items[:] = mixed(sorted(waiting, key=is_long, reverse=True), computing, workers)
 
 
-def mixed(items: list[pytest.Item], workers: int) -> list[pytest.Item]:
-    """`--dist=worksteal` cuts the list into as many equal pieces as there are workers, one for each at first."""
-    waiting = [item for item in items if item.path.is_relative_to(SITES) or item.get_closest_marker("long")]
-    waiting.sort(key=lambda item: item.get_closest_marker("long") is None)
-    waits = set(waiting)
-    computing = iter([item for item in items if item not in waits])
-    order: list[pytest.Item] = []
-    for worker in range(workers):
-        mine = waiting[worker::workers]
-        piece = (len(items) - len(order)) // (workers - worker)
-        others = list(islice(computing, max(piece - len(mine), 0)))
-        ends = [number * len(others) // max(len(mine), 1) for number in range(len(mine) + 1)]
-        for item, (begin, end) in zip(mine, pairwise(ends), strict=True):
-            order += [item, *others[begin:end]]
-        order += others if not mine else []
-    return [*order, *computing]
+def is_long(item: pytest.Item) -> bool:
+    """Whether it is marked so."""
+    return item.get_closest_marker("long") is not None

@@ -3,7 +3,7 @@
 # operator's key is at the root's controller, for `docker compose exec main amptree status`.
 set -eu
 cd "$(dirname "$0")"
-amptree=${AMPTREE:-docker run --rm --user 0 --network none -v $PWD/keys:/keys amptree:latest}
+amptree=${AMPTREE:-docker run --rm -i --user 0 --network none -v $PWD/keys:/keys amptree:latest}
 keys=${KEYS:-/keys}
 [ ! -e keys ] || { echo "keys/ is there already: remove it to make new ones" >&2; exit 1; }
 mkdir -m 0700 keys
@@ -13,13 +13,11 @@ for service in plant main level_1 level_2 level_3; do
     main) own="controller/main operator/compose" ;;
     *) own=controller/$service ;;
   esac
-  $amptree keys new $own --keys "$keys/$service" >/dev/null
-  $amptree keys show --keys "$keys/$service" >>keys/public
+  $amptree keys new $own --keys "$keys/$service" >/dev/null </dev/null
+  $amptree keys show --keys "$keys/$service" >>keys/public </dev/null
 done
 for service in plant main level_1 level_2 level_3; do
-  while read -r identity key; do
-    [ -e "keys/$service/trusted/$identity" ] || $amptree keys trust "$identity" "$key" --keys "$keys/$service" >/dev/null
-  done <keys/public
+  $amptree keys trust - --keys "$keys/$service" <keys/public >/dev/null
 done
 # The user of the container.
 chown -R 10001:10001 keys 2>/dev/null || echo "keys/ must belong to uid 10001: sudo chown -R 10001:10001 keys" >&2

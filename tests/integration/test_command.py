@@ -19,6 +19,7 @@ import yaml
 
 from actors.rundir import RunDir
 from tests.integration.conftest import ROOT, RunningSite, amptree, plugged, site_data, wait_for
+from tools.main import VERBS, main
 
 Begin = Callable[..., RunningSite]
 
@@ -53,14 +54,21 @@ def test_mistakes_get_a_clear_line(arguments: list[str], code: int, line: str) -
     assert re.search(line, done.stderr), done.stderr
 
 
-def test_every_verb_has_help() -> None:
+def test_every_verb_has_help(capsys: pytest.CaptureFixture[str]) -> None:
     overview = amptree("--help")
     assert overview.returncode == 0
-    for verb in ("up", "run", "plant", "check", "allocate", "limit", "status", "stop", "chaos"):
+    for verb in VERBS:
         assert re.search(rf"^ +{verb} ", overview.stdout, re.MULTILINE)
-        done = amptree(verb, "--help")
-        assert done.returncode == 0
-        assert "usage: amptree " + verb in done.stdout
+        with pytest.raises(SystemExit) as ended:
+            main([verb, "--help"])
+        assert ended.value.code == 0
+        assert "usage: amptree " + verb in capsys.readouterr().out
+
+
+def test_the_version_is_shown() -> None:
+    done = amptree("--version")
+    assert done.returncode == 0
+    assert re.fullmatch(r"amptree \d+\.\d+\.\d+\n", done.stdout), done.stdout
 
 
 def test_all_faults_of_a_file_come_at_once(tmp_path: Path) -> None:
@@ -75,21 +83,21 @@ def test_all_faults_of_a_file_come_at_once(tmp_path: Path) -> None:
     assert "fuse_limt_A" in done.stderr
 
 
-def test_a_second_up_of_the_same_site_is_refused_and_the_first_goes_on(begin: Begin) -> None:
+def test_a_second_of_the_same_is_refused_and_the_first_goes_on_until_it_is_stopped(begin: Begin) -> None:
     site = begin("hierarchical.yaml", [])
     done = amptree("up", str(site.file))
     assert done.returncode == 1
     assert "site hierarchical is already running" in done.stderr
     assert "end it with: amptree stop --site hierarchical" in done.stderr
     assert done.stderr.count("\n") == 1
-    assert site.complete()
-
-
-def test_a_second_controller_of_the_same_name_is_refused(begin: Begin) -> None:
-    site = begin("hierarchical.yaml", [])
     done = amptree("run", str(site.file), "--controller", "floor_1_node")
     assert done.returncode == 1
     assert "controller floor_1_node of site hierarchical is already running" in done.stderr
+    assert site.complete()
+
+    done = amptree("stop")
+    assert done.stdout == "site hierarchical has stopped\n"
+    assert site.up.wait(60) == 0
 
 
 def test_a_port_in_use_is_named_and_nothing_is_left_running(tmp_path: Path) -> None:
@@ -107,13 +115,6 @@ def test_a_port_in_use_is_named_and_nothing_is_left_running(tmp_path: Path) -> N
     assert done.stderr.count("\n") == 1
     assert not (tmp_path / "record").exists()  # no process was begun
     assert RunDir("garage").holders() == {}
-
-
-def test_stop_ends_a_site_and_up_ends_with_0(begin: Begin) -> None:
-    site = begin("hierarchical.yaml", [])
-    done = amptree("stop")
-    assert done.stdout == "site hierarchical has stopped\n"
-    assert site.up.wait(60) == 0
 
 
 def test_up_leaves_nothing_behind_when_it_is_killed(begin: Begin) -> None:

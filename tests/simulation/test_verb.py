@@ -118,6 +118,7 @@ def test_ctrl_c_ends_all_processes_at_once() -> None:
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=_heeds_ctrl_c,
         cwd=Path(__file__).resolve().parents[2],
     )
     assert done.stderr is not None
@@ -127,6 +128,11 @@ def test_ctrl_c_ends_all_processes_at_once() -> None:
     assert done.returncode == 130
     assert "overloads" in out
     assert "Traceback" not in errors
+
+
+def _heeds_ctrl_c() -> None:
+    """A shell has what it runs in the background ignore it, and all that this begins."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def test_killed_it_leaves_no_worker_behind() -> None:
