@@ -58,7 +58,7 @@ def test_every_verb_has_help(capsys: pytest.CaptureFixture[str]) -> None:
     overview = amptree("--help")
     assert overview.returncode == 0
     for verb in VERBS:
-        assert re.search(rf"^ +{verb} ", overview.stdout, re.MULTILINE)
+        assert re.search(rf"^ +{verb}\s", overview.stdout, re.MULTILINE)
         with pytest.raises(SystemExit) as ended:
             main([verb, "--help"])
         assert ended.value.code == 0
