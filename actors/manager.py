@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from actors.energy.effects import Effect, RunMarket
 from actors.energy.manager import ManagerCore
+from actors.energy.packing import unpacked
 from actors.market_runner import MarketRunner
 from actors.tree_actor import StatusAnswer, StatusQuery, TreeActor
 
@@ -40,7 +41,7 @@ class EnergyManager(TreeActor):
             optimizer = replace(
                 optimizer,
                 binding=tuple(bound.text() for bound in report.used_up()),
-                request=run.request if query.with_request else None,
+                request=unpacked(run.request) if query.with_request else None,
                 config=run.config if query.with_request else None,
             )
             if query.with_reasons:

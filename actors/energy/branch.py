@@ -20,6 +20,7 @@ from actors.energy.lease import SILENT_INTERVALS, longest_grant_s
 from actors.energy.ledger import Heard, Ledger, Planned
 from actors.energy.market.errors import RequestError
 from actors.energy.messages import Grant, ModuleStatus, Report
+from actors.energy.packing import efficiency_at_first, packed
 from actors.energy.request_checks import NOT_HEARD, RequestCheck
 from actors.energy.telling import Asked, asks_alike
 from actors.energy.types import (
@@ -394,20 +395,19 @@ class Branch:
 
 def factors_to_root(wants: EnergyFlowRequest) -> tuple[float, float]:
     """Watt at a node's root side for one at its leaves, importing and exporting, now."""
-    into = wants.schedule_import[0].conversion_efficiency if wants.schedule_import else None
-    out = wants.schedule_export[0].conversion_efficiency if wants.schedule_export else None
-    return 1.0 / (into or 1.0), out or 1.0
+    return 1.0 / efficiency_at_first(wants.schedule_import), efficiency_at_first(wants.schedule_export)
 
 
 def _fixed_load(uuid: str, load: Amount, stamp: str) -> EnergyFlowRequest:
     """Something that asks for nothing and may draw `load` at any time."""
     nothing = LimitsReq(ac_max_current_A=NumberWithSource(0.0, uuid))
     entry = ScheduleReqEntry(timestamp=stamp, limits_to_root=nothing, limits_to_leaves=LimitsReq())
+    schedule = packed((entry,))
     return EnergyFlowRequest(
         uuid=uuid,
         node_type=NodeType.Evse,
         fallback_A=load.import_A,
         fallback_W=load.import_W,
-        schedule_import=(entry,),
-        schedule_export=(entry,),
+        schedule_import=schedule,
+        schedule_export=schedule,
     )

@@ -33,11 +33,10 @@ from actors.energy.messages import (
     Report,
 )
 from actors.energy.phase_switch import PhaseSwitch
-from actors.energy.schedules import import_limits
 from actors.energy.telling import NOTHING_NEW, Telling
 from actors.energy.types import (
-    EnergyFlowRequest,
     EvseState,
+    LimitsReq,
     LimitsRes,
     NumberWithSource,
     valid_for_s,
@@ -338,17 +337,17 @@ class EvseCore(Member):
     def _make_report(self, now: Instant, priority: bool) -> Report:
         """With what the car wants, unless the hardware has only not been heard yet."""
         self._appetite_told = appetite = self._appetite(now.mono_s)
-        wants = self._wishes.request(now, self._situation(now.mono_s), appetite)
+        asked = self._wishes.asked(now, self._situation(now.mono_s), appetite)
         report, told = self._short_report(now), NOTHING_NEW
         if self._heard(now.mono_s):
-            told = self._telling.tell(report.t_child_s, wants, urgent=priority)
+            told = self._telling.tell(report.t_child_s, asked.request, urgent=priority)
         return replace(
             report,
             wants=told.wants,
             changes=told.changes,
             since_s=told.since_s,
             priority=priority,
-            status=(self._status(now, wants),) if self.tells_status else (),
+            status=(self._status(now, asked.limits),) if self.tells_status else (),
         )
 
     def _heard(self, now_s: float) -> bool:
@@ -412,11 +411,11 @@ class EvseCore(Member):
 
     def report_status(self, now: Instant) -> tuple[ModuleStatus, ...]:
         """This module; nothing is below it."""
-        wants = self._wishes.request(now, self._situation(now.mono_s), self._appetite(now.mono_s))
-        return (self._status(now, wants),)
+        asked = self._wishes.asked(now, self._situation(now.mono_s), self._appetite(now.mono_s))
+        return (self._status(now, asked.limits),)
 
-    def _status(self, now: Instant, wants: EnergyFlowRequest) -> ModuleStatus:
-        reading, asked = self._reading, import_limits(wants.schedule_import[0])
+    def _status(self, now: Instant, asked: LimitsReq) -> ModuleStatus:
+        reading = self._reading
         capacity = self._wishes.local_limits(now, self._situation(now.mono_s))
         grant = self._lease.in_force(now.mono_s)
         expires_s = self._lease.expires_s()

@@ -14,6 +14,7 @@ from actors.energy.external import ExternalSources, SourceConfig
 from actors.energy.memo import Memo
 from actors.energy.messages import Instant
 from actors.energy.modules import EvseManagerConfig
+from actors.energy.packing import all_packed, entries_of
 from actors.energy.schedules import OwnLimits, grid_stamp, import_limits, steady_until_us, with_schedules
 from actors.energy.types import (
     EnergyFlowRequest,
@@ -60,21 +61,28 @@ class Situation(Struct, frozen=True):
     """What the hardware was told last."""
 
 
+class Asked(Struct, frozen=True):
+    """A request, and what of it holds now."""
+
+    request: EnergyFlowRequest
+    limits: LimitsReq
+
+
 class Wishes:
     """Requests and limits of an EVSE; the same object as long as nothing changed."""
 
     def __init__(self, settings: EvseSettings, sources: ExternalSources) -> None:
         self._settings = settings
         self._sources = sources
-        self._asked: Memo[EnergyFlowRequest] = Memo()
+        self._asked: Memo[Asked] = Memo()
         self._local: Memo[LimitsReq] = Memo()
 
-    def request(self, now: Instant, of: Situation, appetite: Appetite) -> EnergyFlowRequest:
+    def asked(self, now: Instant, of: Situation, appetite: Appetite) -> Asked:
         """What goes up the tree."""
         return self._asked.get(
             (of, appetite, self._stamp_us(now), self._sources.version),
             now.wall_us,
-            lambda: self._make(now, of, appetite),
+            lambda: self._ask(now, of, appetite),
             lambda: steady_until_us(self._sources.in_force(), now.wall_us),
         )
 
@@ -87,10 +95,14 @@ class Wishes:
             lambda: steady_until_us(self._sources.in_force(), now.wall_us),
         )
 
+    def _ask(self, now: Instant, of: Situation, appetite: Appetite) -> Asked:
+        request = self._make(now, of, appetite)
+        return Asked(all_packed(request), import_limits(entries_of(request.schedule_import)[0]))
+
     def _make_local(self, now: Instant, of: Situation) -> LimitsReq:
         if not self._sources.in_force():
             return self._own_limits(of, "all").limits_import
-        return import_limits(self._make(now, of, "all").schedule_import[0])
+        return import_limits(entries_of(self._make(now, of, "all").schedule_import)[0])
 
     def _stamp_us(self, now: Instant) -> int:
         return grid_stamp(now.wall_us, self._settings.site.schedule_interval_duration)

@@ -13,18 +13,19 @@ only the request as a whole can break:
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 import msgspec
 from msgspec.structs import replace
 
-from actors.energy.market.entries import Direction, fallback_of, instant, row_of
+from actors.energy.market.entries import Direction, fallback_of, instant, rows_of
 from actors.energy.market.errors import RequestError, joined
-from actors.energy.market.reading import MOST_ENTRIES
+from actors.energy.market.reading import check_length, look_carefully
 from actors.energy.market.setpoints import frequency_of, target_of
 from actors.energy.market.walking import priority_of
-from actors.energy.types import EnergyFlowRequest, ScheduleReqEntry
+from actors.energy.packing import packed, times_of
+from actors.energy.types import EnergyFlowRequest, PackedSchedule
 
 NOT_HEARD = "/not heard"
 """Ends the name of the fixed load that stands for a silent module."""
@@ -42,7 +43,6 @@ SIZE_MAX_PER_MODULE_B = 16 << 10
 """Bytes of a request on the wire, at most: what its parent tells in turn must still fit into a message."""
 
 
-Schedule = tuple[ScheduleReqEntry, ...]
 Efficiencies = tuple[float, float]
 """Importing, exporting."""
 
@@ -57,7 +57,7 @@ class _Known(NamedTuple):
     """Of the way down to it."""
     size_B: int
     names: set[str]
-    instants: set[str]
+    instants: set[int]
 
 
 class RequestCheck:
@@ -89,7 +89,7 @@ class _Walk:
         self.known: dict[int, _Known] = {}
         """Found good in this walk; not what is below what was known before."""
         self._named: set[str] = set()
-        self._instants: dict[str, int] = {}
+        self._instants: set[int] = set()
 
     def visit(self, node: EnergyFlowRequest, level: int, above: Efficiencies) -> _Known:
         """This node and all below it; `above` is the efficiency of the way down to it."""
@@ -113,11 +113,11 @@ class _Walk:
         priority_of(node)
         if max(fallback_of(node)) > MOST_FALLBACK:
             raise RequestError("fallback_A", "is beyond belief")
-        instants: set[str] = set()
+        instants: set[int] = set()
         into, out = above
         here = (
-            into * self._schedule(node.schedule_import, "import", instants),
-            out * self._schedule(node.schedule_export, "export", instants),
+            into * self._schedule(node, "import", instants),
+            out * self._schedule(node, "export", instants),
         )
         if min(here) < LEAST_EFFICIENCY:
             raise RequestError("", f"the efficiencies down to here multiply to {min(here):g}")
@@ -133,46 +133,38 @@ class _Walk:
             instants.update(below.instants)
         return _Known(node, level, above, size_B, names, instants)
 
-    def _schedule(self, schedule: Schedule, direction: Direction, instants: set[str]) -> float:
+    def _schedule(self, node: EnergyFlowRequest, direction: Direction, instants: set[int]) -> float:
         """Its worst efficiency."""
-        name, worst = f"schedule_{direction}", 1.0
-        _check_length(name, len(schedule))
-        for index, entry in enumerate(schedule):
-            try:
-                self._note_instant(entry.timestamp)
-                worst = min(worst, row_of(entry, direction).efficiency)
-            except RequestError as error:
-                raise error.below(f"{name}[{index}]") from None
-            instants.add(entry.timestamp)
-        return worst
+        schedule = packed(node.schedule_import if direction == "import" else node.schedule_export)
+        if not schedule:
+            return 1.0
+        if isinstance(schedule, PackedSchedule):
+            rows = rows_of(schedule, direction)
+            if rows is not None:
+                times = times_of(schedule)
+                self._note_instants(times)
+                instants.update(times)
+                return min(row.efficiency for row in rows)
+        look_carefully(node, direction)
+        raise RequestError(f"schedule_{direction}", "cannot be read")
 
-    def _setpoints(self, node: EnergyFlowRequest, instants: set[str]) -> None:
-        _check_length("schedule_setpoints", len(node.schedule_setpoints))
+    def _setpoints(self, node: EnergyFlowRequest, instants: set[int]) -> None:
+        check_length(node.schedule_setpoints, "schedule_setpoints")
         frequency_Hz = frequency_of(node)
         for index, entry in enumerate(node.schedule_setpoints):
             path = f"schedule_setpoints[{index}]"
             try:
-                self._note_instant(entry.timestamp)
+                time_us = instant(entry.timestamp)
             except RequestError as error:
                 raise error.below(path) from None
-            instants.add(entry.timestamp)
+            self._note_instants((time_us,))
+            instants.add(time_us)
             try:
                 target_of(entry.setpoint, frequency_Hz)
             except RequestError as error:
                 raise error.below(joined(path, "setpoint")) from None
 
-    def _note_instants(self, texts: set[str]) -> None:
-        if not self._instants.keys() >= texts:
-            for text in texts:
-                self._note_instant(text)
-
-    def _note_instant(self, text: str) -> None:
-        if text not in self._instants:
-            self._instants[text] = instant(text)
-            if len(self._instants) > MOST_INSTANTS:
-                raise RequestError("timestamp", f"is one of more than {MOST_INSTANTS}")
-
-
-def _check_length(name: str, length: int) -> None:
-    if length > MOST_ENTRIES:
-        raise RequestError(name, f"must have at most {MOST_ENTRIES} entries, has {length}")
+    def _note_instants(self, times_us: Iterable[int]) -> None:
+        self._instants.update(times_us)
+        if len(self._instants) > MOST_INSTANTS:
+            raise RequestError("timestamp", f"is one of more than {MOST_INSTANTS}")

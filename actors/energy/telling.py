@@ -19,7 +19,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from actors.energy.messages import Report
-from actors.energy.types import EnergyFlowRequest, ScheduleReqEntry
+from actors.energy.packing import packed
+from actors.energy.types import EnergyFlowRequest, PackedSchedule, Schedule
 
 WHOLE_EVERY = 10
 """Reports."""
@@ -196,7 +197,12 @@ def asks_alike(one: EnergyFlowRequest, other: EnergyFlowRequest) -> bool:
     )
 
 
-def _limits_alike(some: tuple[ScheduleReqEntry, ...], others: tuple[ScheduleReqEntry, ...]) -> bool:
-    return some == others or [(e.limits_to_root, e.limits_to_leaves) for e in some] == [
-        (e.limits_to_root, e.limits_to_leaves) for e in others
-    ]
+def _limits_alike(one: Schedule, other: Schedule) -> bool:
+    one, other = packed(one), packed(other)
+    if isinstance(one, PackedSchedule) and isinstance(other, PackedSchedule):
+        return one.values == other.values and _but_times(one) == _but_times(other)
+    return one == other
+
+
+def _but_times(schedule: PackedSchedule) -> PackedSchedule:
+    return replace(schedule, times_us=b"", prices=())

@@ -23,6 +23,7 @@ from actors.energy.ledger import STRETCH, InvariantError
 from actors.energy.member import Member
 from actors.energy.memo import Memo
 from actors.energy.messages import Command, EpochKept, Instant, ModuleStatus, Outcome, Report
+from actors.energy.packing import all_packed, entries_of, packed
 from actors.energy.schedules import (
     FOREVER_US,
     OwnLimits,
@@ -38,7 +39,7 @@ from actors.energy.types import (
     LimitsReq,
     NodeType,
     NumberWithSource,
-    ScheduleReqEntry,
+    Schedule,
     value_of,
 )
 
@@ -172,7 +173,7 @@ class Trunk(Member):
                 fallback_A=fallback.import_A or None,
                 fallback_W=fallback.import_W or None,
             )
-            return self._with_limits(bare, stamp_us, now)
+            return all_packed(self._with_limits(bare, stamp_us, now))
 
         key = (stamp_us, self.sources.version, self.fixed_load.counted_A)
         own = self._own_request.get(key, now.wall_us, make, lambda: self._steady_until_us(now))
@@ -213,7 +214,7 @@ class Trunk(Member):
         alone = EnergyFlowRequest(uuid=self.id, node_type=NodeType.Generic)
         limited = self._with_limits(alone, now.wall_us, now)
         factors = factors_to_root(limited)
-        into, out = limited.schedule_import[0], limited.schedule_export[0]
+        into, out = (entries_of(s)[0] for s in (limited.schedule_import, limited.schedule_export))
         at_root = _both_ways(into.limits_to_root, out.limits_to_root)
         at_leaves = _both_ways(into.limits_to_leaves, out.limits_to_leaves)
         return smallest(at_leaves, at_root.with_efficiency(1 / factors[0], 1 / factors[1])), factors
@@ -245,7 +246,7 @@ class Trunk(Member):
         evses = [s for s in below if s.kind == "EvseManager" and s.alive]
         silent = sum(not s.alive for s in below)
         alone = EnergyFlowRequest(uuid=self.id, node_type=NodeType.Generic)
-        capacity = import_limits(self._with_limits(alone, now.wall_us, now).schedule_import[0])
+        capacity = import_limits(entries_of(self._with_limits(alone, now.wall_us, now).schedule_import)[0])
         lowest = capacity.ac_max_current_A or capacity.total_power_W
         wanted_W = [s.wants_W for s in evses if s.wants_W is not None]
         L1, L2, L3 = (sum(s.currents_A[phase] for s in evses) for phase in range(3))
@@ -300,12 +301,13 @@ def tightened(request: EnergyFlowRequest, capacity: Amount, source: str) -> Ener
     if capacity == UNLIMITED:
         return request
 
-    def limited(entries: tuple[ScheduleReqEntry, ...], A: float, W: float) -> tuple[ScheduleReqEntry, ...]:
+    def limited(schedule: Schedule, A: float, W: float) -> Schedule:
         most = LimitsReq(
             ac_max_current_A=None if math.isinf(A) else NumberWithSource(A, source),
             total_power_W=None if math.isinf(W) else NumberWithSource(W, source),
         )
-        return tuple(replace(e, limits_to_root=tightest(e.limits_to_root, most)) for e in entries)
+        entries = entries_of(schedule)
+        return packed(tuple(replace(e, limits_to_root=tightest(e.limits_to_root, most)) for e in entries))
 
     return replace(
         request,

@@ -82,6 +82,40 @@ class ScheduleReqEntry(
     price_per_kwh: dict[str, Any] | None = None
 
 
+_PACKED_KEYS = {
+    "times_us": "t",
+    "fields": "f",
+    "values": "v",
+    "sources": "s",
+    "varying": "w",
+    "differing": "d",
+    "prices": "p",
+}
+"""Short on the wire, as there are many."""
+
+
+class PackedSchedule(Struct, frozen=True, omit_defaults=True, gc=False, rename=_PACKED_KEYS):
+    """Entries of a schedule as numbers, in the order of time: what a tree has thousands of (packing.py)."""
+
+    times_us: bytes
+    """64-bit integers, little-endian, as all of this."""
+    fields: int
+    """Bits: what any entry says (packing.FIELDS)."""
+    values: bytes
+    """64-bit floats, field after field: one for all entries, or one for each if it varies; NaN: none said."""
+    sources: tuple[str, ...] = ()
+    """Of fields that have one: one text for all entries, or one for each if that differs."""
+    varying: int = 0
+    """Bits: fields whose numbers are not the same in all entries."""
+    differing: int = 0
+    """Bits: fields whose sources are not."""
+    prices: tuple[dict[str, Any] | None, ...] = ()
+    """One for each entry, or none at all."""
+
+
+Schedule = tuple[ScheduleReqEntry, ...] | PackedSchedule
+
+
 class FrequencyWattPoint(Struct, frozen=True, kw_only=True):
     """One point of a frequency-watt curve."""
 
@@ -134,8 +168,8 @@ class EnergyFlowRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, g
     uuid: str
     node_type: NodeType
     children: tuple[EnergyFlowRequest, ...] = field(default_factory=_nothing)
-    schedule_import: tuple[ScheduleReqEntry, ...] = field(default_factory=_nothing)
-    schedule_export: tuple[ScheduleReqEntry, ...] = field(default_factory=_nothing)
+    schedule_import: Schedule = field(default_factory=_nothing)
+    schedule_export: Schedule = field(default_factory=_nothing)
     schedule_setpoints: tuple[ScheduleSetpointEntry, ...] = field(default_factory=_nothing)
     priority_request: bool | None = None
     evse_state: EvseState | None = None

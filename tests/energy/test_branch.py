@@ -11,6 +11,7 @@ from actors.energy.branch import Branch
 from actors.energy.lease import longest_grant_s
 from actors.energy.ledger import RHO, STRETCH, InvariantError, Ledger, Planned
 from actors.energy.messages import Grant, ModuleStatus, Order
+from actors.energy.packing import entries_of
 from actors.energy.types import (
     EnergyFlowRequest,
     EnergyManagerConfig,
@@ -280,7 +281,7 @@ def test_a_silent_child_is_forgotten_only_when_its_limits_and_its_settle_time_ar
 
 def _load(parent: Branch, now_s: float) -> EnergyFlowRequest:
     [load] = parent.wants(now_s, WALL_US)
-    asked = load.schedule_import[0].limits_to_root
+    asked = entries_of(load.schedule_import)[0].limits_to_root
     assert value_of(asked.ac_max_current_A) == 0.0, "it asks for nothing"
     assert load.node_type is NodeType.Evse
     return load

@@ -7,6 +7,7 @@ import pytest
 from actors.energy.evse import EvseCore
 from actors.energy.external import ClearLimits, Heartbeat, SetLimits, SourceConfig
 from actors.energy.messages import Actuate, Outcome, Report
+from actors.energy.packing import entries_of
 from actors.energy.types import (
     EnergyFlowRequest,
     EnergyManagerConfig,
@@ -43,7 +44,7 @@ def wants(report: Report) -> EnergyFlowRequest:
 
 def asked(report: Report) -> LimitsReq:
     """What a report asks for, for imports, now."""
-    return wants(report).schedule_import[0].limits_to_root
+    return entries_of(wants(report).schedule_import)[0].limits_to_root
 
 
 def charging(core: EvseCore, *, A: float | None = 16.0, W: float | None = None, **more: Any) -> Actuate:

@@ -11,6 +11,7 @@ from actors.energy.amount import Amount
 from actors.energy.evse import EvseCore
 from actors.energy.external import SetLimits
 from actors.energy.messages import Actuate, Order, Report
+from actors.energy.packing import entries_of
 from actors.energy.types import EnergyManagerConfig, LimitsReq, value_of
 from tests.energy.builders import (
     VOLT,
@@ -30,7 +31,7 @@ from tests.energy.builders import (
 def asked(report: Report) -> LimitsReq:
     """What a report asks for, for imports, now."""
     assert report.wants is not None
-    return report.wants.schedule_import[0].limits_to_root
+    return entries_of(report.wants.schedule_import)[0].limits_to_root
 
 
 def amps(A: float) -> Amount:

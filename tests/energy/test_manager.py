@@ -10,6 +10,7 @@ from actors.energy.external import Heartbeat, SetLimits, SourceConfig
 from actors.energy.ledger import STRETCH, Ledger, Planned
 from actors.energy.manager import ManagerCore
 from actors.energy.messages import EpochKept, MarketAnswer, OptimizerStatus, Outcome
+from actors.energy.packing import entries_of
 from actors.energy.trunk import SHORTEST_GAP_S
 from actors.energy.types import EnergyManagerConfig, value_of
 from tests.energy.builders import (
@@ -92,10 +93,10 @@ def test_an_external_limit_runs_the_market_at_once_and_its_end_wakes_it() -> Non
     [run] = runs(
         core.step(at(1.0), command("root", SetLimits(source="x", limits=short(total_power_W=9e3), for_s=5.0)))
     )
-    assert value_of(run.request.schedule_import[0].limits_to_root.total_power_W) == 9e3
+    assert value_of(entries_of(run.request.schedule_import)[0].limits_to_root.total_power_W) == 9e3
     assert core.due_s == 6.0
     [run] = runs(core.step(at(6.0), None))
-    assert run.request.schedule_import[0].limits_to_root.total_power_W is None
+    assert entries_of(run.request.schedule_import)[0].limits_to_root.total_power_W is None
 
 
 def test_a_source_that_falls_silent_wakes_it() -> None:
@@ -105,7 +106,7 @@ def test_a_source_that_falls_silent_wakes_it() -> None:
     assert runs(core.step(at(2.0), command("root", Heartbeat(source="dso")))) == []
     assert core.due_s == 7.0
     [run] = runs(core.step(at(7.0), None))
-    assert value_of(run.request.schedule_import[0].limits_to_root.total_power_W) == 1e3
+    assert value_of(entries_of(run.request.schedule_import)[0].limits_to_root.total_power_W) == 1e3
 
 
 def test_a_child_that_is_gone_frees_its_share_at_once() -> None:

@@ -11,6 +11,7 @@ from actors.energy.external import ClearLimits, Heartbeat, SetLimits, SourceConf
 from actors.energy.ledger import STRETCH
 from actors.energy.messages import EpochKept, Grant, MarketAnswer, Order, Outcome, Report
 from actors.energy.node import NodeCore
+from actors.energy.packing import entries_of
 from actors.energy.trunk import SHORTEST_GAP_S
 from actors.energy.types import ExternalLimits, LimitsReq, NumberWithSource, value_of
 from tests.energy.builders import (
@@ -53,7 +54,7 @@ def heard(core: NodeCore, now_s: float, *names: str, **more: Any) -> list[Effect
 def asked(told: Report) -> LimitsReq:
     """What a report asks for, for imports, now."""
     assert told.wants is not None
-    return told.wants.schedule_import[0].limits_to_root
+    return entries_of(told.wants.schedule_import)[0].limits_to_root
 
 
 def test_it_reports_at_once_and_each_interval_what_it_and_all_below_ask_for() -> None:
@@ -143,7 +144,7 @@ def test_a_grant_of_less_than_the_wishes_asks_the_market_for_a_part_of_it() -> N
     effects = core.step(at(1.0), grant(1.0, 1, *LIMITS, amount=Amount(20.0, 20.0 * 3 * VOLT)))
     assert grants(effects) == {}
     [run] = runs(effects)
-    current = run.request.schedule_import[0].limits_to_root.ac_max_current_A
+    current = entries_of(run.request.schedule_import)[0].limits_to_root.ac_max_current_A
     assert current == NumberWithSource(20.0, "node/granted")
     answer = MarketAnswer(limits=(enforced("a", A=10.0), enforced("b", A=10.0)))
     passed = grants(core.step(at(1.0), answer))
@@ -208,7 +209,7 @@ def test_shortly_before_its_grant_ends_it_hands_out_its_fallback_which_lasts() -
     assert core.due_s == 8.0
     heard(core, 7.95)
     [run] = runs(core.step(at(8.9), None))
-    current = run.request.schedule_import[0].limits_to_root.ac_max_current_A
+    current = entries_of(run.request.schedule_import)[0].limits_to_root.ac_max_current_A
     assert current == NumberWithSource(12.0, "node/fallback")
     passed = grants(core.step(at(8.9), MarketAnswer(limits=(enforced("a", A=6.0), enforced("b", A=6.0)))))
     assert {name: g.amount.import_A for name, g in passed.items()} == {"a": 6.0, "b": 6.0}

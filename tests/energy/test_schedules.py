@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from actors.energy import schedules, timestamps
 from actors.energy.forecasts import forecast_of
 from actors.energy.market import allocate
+from actors.energy.packing import entries_of
 from actors.energy.schedules import NO_LIMITS, OwnLimits, grid_stamp, import_limits, tightest, with_schedules
 from actors.energy.types import (
     EnergyFlowRequest,
@@ -48,7 +49,10 @@ def imports(*entries: ScheduleReqEntry) -> ExternalLimits:
 
 def amperes(request: EnergyFlowRequest) -> list[tuple[str, float | None]]:
     """Of imports: when and how much current."""
-    return [(e.timestamp, value_of(e.limits_to_root.ac_max_current_A)) for e in request.schedule_import]
+    return [
+        (e.timestamp, value_of(e.limits_to_root.ac_max_current_A))
+        for e in entries_of(request.schedule_import)
+    ]
 
 
 # --- time ------------------------------------------------------------------------------------------
@@ -57,7 +61,7 @@ def amperes(request: EnergyFlowRequest) -> list[tuple[str, float | None]]:
 def test_a_node_without_sources_has_one_entry_for_each_direction_and_no_setpoint() -> None:
     request = merged()
     assert amperes(request) == [("2026-03-01T10:00:00.000Z", 32.0)]
-    assert value_of(request.schedule_export[0].limits_to_root.ac_max_current_A) == 32.0
+    assert value_of(entries_of(request.schedule_export)[0].limits_to_root.ac_max_current_A) == 32.0
     assert request.schedule_setpoints == ()
 
 
@@ -119,7 +123,9 @@ def test_the_lowest_of_several_sources_holds_at_each_instant_and_is_named() -> N
     one = imports(entry(ALWAYS, A=20.0), entry(stamp(60), A=6.0))
     other = imports(entry(ALWAYS, A=10.0), entry(stamp(90), A=32.0))
     assert [A for _, A in amperes(merged(one, other))] == [10.0, 6.0, 6.0]
-    fuse = merged(imports(entry(ALWAYS, A=40.0))).schedule_import[0].limits_to_root.ac_max_current_A
+    fuse = entries_of(merged(imports(entry(ALWAYS, A=40.0))).schedule_import)[
+        0
+    ].limits_to_root.ac_max_current_A
     assert fuse == NumberWithSource(32.0, "fuse")
 
 
@@ -136,15 +142,18 @@ def test_prices_of_one_source_stand_beside_the_limits_of_another() -> None:
     )
     limits = ExternalLimits(schedule_import=(entry(stamp(0), A=16.0), entry(stamp(300), A=10.0)))
     made = merged(limits, prices)
-    told = [(e.price_per_kwh, value_of(e.limits_to_root.ac_max_current_A)) for e in made.schedule_import]
+    told = [
+        (e.price_per_kwh, value_of(e.limits_to_root.ac_max_current_A))
+        for e in entries_of(made.schedule_import)
+    ]
     assert told == [(price(0.3), 16.0), (price(0.3), 10.0), (price(-0.1), 10.0)]
-    assert [e.price_per_kwh for e in made.schedule_export] == [price(0.08)]
+    assert [e.price_per_kwh for e in entries_of(made.schedule_export)] == [price(0.08)]
 
 
 def test_a_source_without_a_word_for_a_direction_leaves_it_alone() -> None:
     request = merged(short(export_ac_max_current_A=5.0), ExternalLimits())
     assert amperes(request)[0][1] == 32.0
-    assert value_of(request.schedule_export[0].limits_to_root.ac_max_current_A) == 5.0
+    assert value_of(entries_of(request.schedule_export)[0].limits_to_root.ac_max_current_A) == 5.0
 
 
 def test_0_is_the_most_restrictive_and_absence_is_no_limit() -> None:
@@ -173,9 +182,9 @@ def test_the_efficiency_that_lets_less_pass_to_the_grid_counts() -> None:
         return ExternalLimits(schedule_import=entries, schedule_export=entries)
 
     request = merged(both(0.9), both(0.8), both(None))
-    assert request.schedule_import[0].conversion_efficiency == 0.8
-    assert request.schedule_export[0].conversion_efficiency == 0.9
-    assert merged(both(None)).schedule_import[0].conversion_efficiency is None
+    assert entries_of(request.schedule_import)[0].conversion_efficiency == 0.8
+    assert entries_of(request.schedule_export)[0].conversion_efficiency == 0.9
+    assert entries_of(merged(both(None)).schedule_import)[0].conversion_efficiency is None
 
 
 def test_both_sides_of_an_entry_are_one_limit_towards_the_root() -> None:
@@ -186,10 +195,12 @@ def test_both_sides_of_an_entry_are_one_limit_towards_the_root() -> None:
 
 def test_a_watt_limit_without_a_current_also_limits_the_current_where_it_is_enhanced() -> None:
     request = merged(short(total_power_W=6900.0), watt_to_current_W=690.0)
-    limits = request.schedule_import[0].limits_to_root
+    limits = entries_of(request.schedule_import)[0].limits_to_root
     assert limits.ac_max_current_A == NumberWithSource(10.0, "test")
     assert value_of(limits.total_power_W) == 6900.0
-    leaves = merged(imports(entry(ALWAYS, leaf_W=6900.0)), watt_to_current_W=690.0).schedule_import[0]
+    leaves = entries_of(
+        merged(imports(entry(ALWAYS, leaf_W=6900.0)), watt_to_current_W=690.0).schedule_import
+    )[0]
     assert value_of(leaves.limits_to_leaves.ac_max_current_A) == 10.0
 
 
@@ -285,7 +296,7 @@ def lowest_at_every_instant(raw: Raw) -> None:
     sources = [
         imports(*(entry(stamp(t), A=A, W=W, leaf_W=leaf_W) for t, A, W, leaf_W in lines)) for lines in raw
     ]
-    result = merged(*sources, fuse_A=20.0).schedule_import
+    result = entries_of(merged(*sources, fuse_A=20.0).schedule_import)
     stamps = [e.timestamp for e in result]
     assert stamps == sorted(set(stamps), key=timestamps.parse)
     reads: list[tuple[Callable[[ScheduleReqEntry], NumberWithSource | None], list[float]]] = [

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from actors.energy.packing import entries_of
 from actors.mqtt.message import PAYLOAD_MAX_B
 from tests.integration.brokers import Listener, Mosquitto, broker, needs_mosquitto
 from tests.integration.conftest import ROOT, RunningSite, amptree, plugged, site_data, wait_for
@@ -142,8 +143,8 @@ def prices(site: RunningSite, mosquitto: Mosquitto, listener: Listener) -> None:
         request = None if status is None or status.optimizer is None else status.optimizer.request
         if (
             request is None
-            or len(request.schedule_import) < 2
-            or not request.schedule_export[0].price_per_kwh
+            or len(entries_of(request.schedule_import)) < 2
+            or not entries_of(request.schedule_export)[0].price_per_kwh
         ):
             return None
         return request

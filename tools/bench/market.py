@@ -18,6 +18,7 @@ from msgspec.structs import replace
 
 from actors.energy.market import Memory, allocate
 from actors.energy.market.plain_tree import read_tree
+from actors.energy.packing import all_packed, unpacked
 from actors.energy.types import EnergyFlowRequest
 from tools.bench.families import FAMILIES, START_US, Family
 from tools.bench.rows import Row
@@ -57,7 +58,7 @@ def measure(name: str, quick: bool = False) -> Row:
 
 def medians(family: Family, runs: int) -> dict[str, float]:
     """Milliseconds of each stage, in this process."""
-    wire = msgspec.msgpack.encode(family.make())
+    wire = msgspec.msgpack.encode(all_packed(family.make()))
     decoder = msgspec.msgpack.Decoder(EnergyFlowRequest)
     times: list[list[float]] = []
     run = _run_changed if family.changed else _run_new
@@ -116,10 +117,11 @@ def changed_request(request: EnergyFlowRequest, share: float, number: int) -> En
 
 def _wants_less(child: EnergyFlowRequest) -> EnergyFlowRequest:
     """Decoded anew, as from a message, with other limits."""
-    data = msgspec.to_builtins(child)
+    data = msgspec.to_builtins(unpacked(child))
     for entry in data["schedule_import"]:
         entry["limits_to_root"]["ac_max_current_A"]["value"] -= 1.0
-    return msgspec.convert(data, EnergyFlowRequest)
+    wire = msgspec.msgpack.encode(all_packed(msgspec.convert(data, EnergyFlowRequest)))
+    return msgspec.msgpack.decode(wire, type=EnergyFlowRequest)
 
 
 def _stages(begin_s: float, read_s: float, allocated_s: float, built_s: float) -> list[float]:

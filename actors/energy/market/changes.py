@@ -23,7 +23,11 @@ def changed_evses(now: Outcome, before: Outcome) -> Ints:
         or now.config != before.config
         or now.slots.active_column != before.slots.active_column
         or not np.array_equal(now.slots.times_us, before.slots.times_us)
-        or any(each.sale.ahead is not None for run in (now, before) for each in run.trades.values())
+        or any(
+            each.sale.ahead is not None or each.limits.extras
+            for run in (now, before)
+            for each in run.trades.values()
+        )
     ):
         return everyone
     nodes = _other_limits(now, before)

@@ -14,9 +14,9 @@ from operator import attrgetter
 import numpy as np
 
 from actors.energy.market.arrays import Bools
-from actors.energy.market.entries import Direction, Row, fallback_of, instant
+from actors.energy.market.entries import Direction, fallback_of, instant
 from actors.energy.market.errors import RequestError, joined
-from actors.energy.market.reading import careful_rows, check_length, read, read_carefully
+from actors.energy.market.reading import check_length, look_carefully, read
 from actors.energy.market.setpoints import frequency_of, target_of
 from actors.energy.market.timetables import Timetables
 from actors.energy.market.tree import Changed, CompiledTree, NodeTargets, Shape
@@ -111,7 +111,6 @@ def _read(
 ) -> tuple[dict[Direction, Timetables], list[NodeTargets], Fallbacks]:
     """Schedules, setpoints and fallbacks of some nodes, which stand at `places` in the tree."""
     schedules: dict[Direction, Timetables] = {}
-    rows: dict[Direction, list[list[tuple[int, Row]]]] = {"import": [], "export": []}
     for direction in DIRECTIONS:
         timetables = read(nodes, direction)
         if timetables is not None:
@@ -123,7 +122,7 @@ def _read(
         try:
             if in_doubt:
                 for direction in DIRECTIONS:
-                    rows[direction].append(careful_rows(node, direction))
+                    look_carefully(node, direction)
             if node.schedule_setpoints:
                 targets.append(_targets(i, node))
             both = fallback_of(node)
@@ -134,7 +133,7 @@ def _read(
         except (AttributeError, TypeError) as error:  # built in Python, of other types
             raise RequestError(path_of(i, parent), f"is malformed: {error}") from None
     if in_doubt:
-        schedules = {each: read_carefully(nodes, each, rows[each]) for each in DIRECTIONS}
+        raise RequestError("", "has schedules that cannot be read")
     return schedules, targets, fallbacks
 
 

@@ -13,17 +13,28 @@ on the way in: infinite or negative ones would be mistaken for something else.
 from __future__ import annotations
 
 from math import inf, isfinite
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from actors.energy import timestamps
 from actors.energy.market.errors import RequestError
-from actors.energy.types import (
-    EnergyFlowRequest,
-    IntegerWithSource,
-    LimitsReq,
-    NumberWithSource,
-    ScheduleReqEntry,
+from actors.energy.packing import (
+    ACTIVE_PHASES,
+    AMPERE,
+    EARLIEST_US,
+    EFFICIENCY,
+    LATEST_US,
+    LEAST_AMPERE,
+    LEAST_PHASES,
+    LEAVES,
+    MAY_SWITCH,
+    WATT,
+    PackingError,
+    layout_of,
+    times_of,
+    values_of,
 )
+from actors.energy.packing import MOST_PHASES as MOST_COUNT
+from actors.energy.types import EnergyFlowRequest, LimitsReq, PackedSchedule, ScheduleReqEntry
 
 Direction = Literal["import", "export"]
 Unit = Literal["A", "W"]
@@ -32,6 +43,8 @@ HUGE = 1e12
 """Limits above this many ampere or watt are taken as this many, so that no product overflows."""
 
 MOST_PHASES = 3
+MOST_ENTRIES = 20_000
+"""Entries of one schedule."""
 
 
 class Row(NamedTuple):
@@ -55,63 +68,89 @@ class _FaultError(Exception):
     """Field and message of a fault; the caller knows where the entry stands."""
 
 
-def row_of(entry: ScheduleReqEntry, direction: Direction) -> Row:
-    """The row of an entry; RequestError with the path inside the entry."""
+def rows_of(packed: PackedSchedule, direction: Direction) -> tuple[Row, ...] | None:
+    """The rows of a packed schedule, entry after entry; None where `check_entry` would refuse one."""
+    try:
+        at, count = layout_of(packed)
+    except PackingError:
+        return None
+    times, values, varying = times_of(packed), values_of(packed), packed.varying
+    if count > MOST_ENTRIES or not EARLIEST_US <= times[0] <= times[-1] <= LATEST_US:
+        return None
+    rows = []
+    for entry in range(count):
+        if entry and times[entry] < times[entry - 1]:
+            return None
+        sides = _SILENT * 2
+        efficiency = 1.0
+        for field, (place, _) in at.places.items():
+            value = values[place + entry] if varying >> field & 1 else values[place]
+            if value != value:
+                continue
+            kind = field % LEAVES
+            if field == EFFICIENCY:
+                if not 0.0 < value <= 1.0:
+                    return None
+                efficiency = value
+            elif kind <= LEAST_AMPERE:
+                if not 0.0 <= value < inf:
+                    return None
+                sides[field] = value if value <= HUGE else HUGE
+            elif value not in (_FLAGS if kind == MAY_SWITCH else _COUNTS):
+                return None
+            else:
+                sides[field] = int(value)
+        rows.append(_row(sides[:LEAVES], sides[LEAVES:], efficiency, direction))
+    return tuple(rows)
+
+
+_FLAGS, _COUNTS = (0.0, 1.0), (1.0, 2.0, 3.0)
+
+
+def _row(root: list[Any], leaves: list[Any], efficiency: float, direction: Direction) -> Row:
+    """What both sides come to; numbers in the order of packing's fields."""
+    watt, ampere, least_ampere, most, fewest, may_switch, active = root
+    if leaves != _SILENT:
+        other_W = leaves[WATT] / efficiency if direction == "import" else leaves[WATT] * efficiency
+        watt, ampere, most = min(watt, other_W), min(ampere, leaves[AMPERE]), min(most, leaves[MOST_COUNT])
+        least_ampere, fewest = max(least_ampere, leaves[LEAST_AMPERE]), max(fewest, leaves[LEAST_PHASES])
+        may_switch = leaves[MAY_SWITCH] if may_switch is None else may_switch
+        active = active or leaves[ACTIVE_PHASES]
+    return Row(ampere, watt, least_ampere, most, fewest, efficiency, active, may_switch != 0)
+
+
+_SILENT: list[Any] = [inf, inf, 0.0, MOST_PHASES, 0, None, 0]
+
+
+def check_entry(entry: ScheduleReqEntry) -> None:
+    """RequestError with the path inside the entry where the market would refuse it."""
     side = "limits_to_root"
     try:
-        root = _side(entry.limits_to_root)
+        _check_side(entry.limits_to_root)
         side = "limits_to_leaves"
-        leaf = _side(entry.limits_to_leaves)
+        _check_side(entry.limits_to_leaves)
     except _FaultError as fault:
         field, message = fault.args
         raise RequestError(f"{side}.{field}", message) from None
     except AttributeError:
         raise RequestError(side, "limits are missing") from None
     efficiency = entry.conversion_efficiency
-    if efficiency is None:
-        efficiency = 1.0
-    elif not _is_number(efficiency) or not 0.0 < efficiency <= 1.0:
+    if efficiency is not None and (not _is_number(efficiency) or not 0.0 < efficiency <= 1.0):
         raise RequestError("conversion_efficiency", f"must be above 0 and at most 1, is {efficiency}")
-    if leaf is _NOTHING_SAID:
-        max_A, max_W, min_A, most, fewest, active, may_switch = root
-        return Row(max_A, max_W, min_A, most, fewest, efficiency, active, may_switch is not False)
-    may_switch = leaf[6] if root[6] is None else root[6]
-    leaf_W = leaf[1] / efficiency if direction == "import" else leaf[1] * efficiency
-    return Row(
-        max_A=min(root[0], leaf[0]),
-        max_W=min(root[1], leaf_W),
-        min_A=max(root[2], leaf[2]),
-        max_phases=min(root[3], leaf[3]),
-        min_phases=max(root[4], leaf[4]),
-        efficiency=efficiency,
-        active_phases=root[5] or leaf[5],
-        may_switch=may_switch is not False,
-    )
 
 
-_Side = tuple[float, float, float, int, int, int, bool | None]
-_NO_LIMITS = LimitsReq()
-_NOTHING_SAID: _Side = (inf, inf, 0.0, MOST_PHASES, 0, 0, None)
-
-
-def _side(limits: LimitsReq) -> _Side:
-    if limits == _NO_LIMITS:
-        return _NOTHING_SAID
+def _check_side(limits: LimitsReq) -> None:
     active = limits.ac_number_of_active_phases
     if active is not None and not (_is_whole(active) and 1 <= active <= MOST_PHASES):
         raise _FaultError("ac_number_of_active_phases", f"must be 1, 2 or 3, is {active!r}")
-    # Most are None, and a call costs more than to ask.
-    max_A, max_W, min_A = limits.ac_max_current_A, limits.total_power_W, limits.ac_min_current_A
-    most, fewest = limits.ac_max_phase_count, limits.ac_min_phase_count
-    return (
-        inf if max_A is None else _limit(max_A, "ac_max_current_A"),
-        inf if max_W is None else _limit(max_W, "total_power_W"),
-        0.0 if min_A is None else _limit(min_A, "ac_min_current_A"),
-        MOST_PHASES if most is None else _count(most, "ac_max_phase_count"),
-        0 if fewest is None else _count(fewest, "ac_min_phase_count"),
-        active or 0,
-        limits.ac_supports_changing_phases_during_charging,
-    )
+    for field in ("ac_max_current_A", "total_power_W", "ac_min_current_A"):
+        number = getattr(limits, field)
+        if number is not None and (not _is_number(number.value) or not 0.0 <= number.value < inf):
+            raise _FaultError(f"{field}.value", f"must be a finite number, 0 or more, is {number.value!r}")
+    for field in ("ac_max_phase_count", "ac_min_phase_count"):
+        count = getattr(limits, field)
+        if count is not None and (not _is_whole(count.value) or not 1 <= count.value <= MOST_PHASES):
+            raise _FaultError(f"{field}.value", f"must be 1, 2 or 3, is {count.value!r}")
 
 
 def _is_number(value: object) -> bool:
@@ -120,24 +159,6 @@ def _is_number(value: object) -> bool:
 
 def _is_whole(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _limit(number: NumberWithSource, field: str) -> float:
-    value = number.value
-    if type(value) is float and 0.0 <= value <= HUGE:
-        return value
-    if not _is_number(value) or not 0.0 <= value < inf:
-        raise _FaultError(f"{field}.value", f"must be a finite number, 0 or more, is {value!r}")
-    return min(float(value), HUGE)
-
-
-def _count(number: IntegerWithSource, field: str) -> int:
-    value = number.value
-    if type(value) is int and 1 <= value <= MOST_PHASES:
-        return value
-    if not _is_whole(value) or not 1 <= value <= MOST_PHASES:
-        raise _FaultError(f"{field}.value", f"must be 1, 2 or 3, is {value!r}")
-    return value
 
 
 def fallback_of(node: EnergyFlowRequest) -> tuple[float, float]:

@@ -8,7 +8,7 @@ are named together here; what is left over is asked for one by one.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,10 +20,10 @@ from actors.energy.market.outcome import USED_UP_A, USED_UP_W, Outcome
 from actors.energy.market.rounds import OWN
 from actors.energy.market.sources import Above, joined, phases_source
 from actors.energy.market.turns import CRUMB
-from actors.energy.types import IntegerWithSource, NumberWithSource
+from actors.energy.packing import AMPERE, MOST_PHASES, WATT
+from actors.energy.types import IntegerWithSource
 
 Objects = NDArray[np.object_]
-T = TypeVar("T")
 
 
 def names_of(outcome: Outcome, evses: Ints) -> Objects:
@@ -174,24 +174,10 @@ class _Naming:
         rows = self._outcome.trades[direction].limits.rows[:, node].T[cells.T]
         if not len(rows):
             return
-        said = self._outcome.tree.schedules[direction].said
-        numbers = said.max_A if unit == "A" else said.max_W
-        if numbers is not None:
-            names = _each(rows, numbers, _sources)
-            self.names.T[cells.T] = names
-            self.missing.T[cells.T] = False if all(names.tolist()) else names == None  # noqa: E711
-
-
-def _each(rows: Ints, numbers: list[T], what: Callable[[list[T]], list[Any]]) -> Objects:
-    """Of the number of each row something; asked of all numbers once where rows are many."""
-    many = len(rows) > len(numbers)
-    asked = numbers if many else [numbers[row] for row in rows.tolist()]
-    found = np.fromiter(what(asked), dtype=np.object_, count=len(asked))
-    return found[rows] if many else found
-
-
-def _sources(numbers: list[NumberWithSource | None] | list[IntegerWithSource | None]) -> list[str | None]:
-    return [None if number is None else number.source or None for number in numbers]
+        field = AMPERE if unit == "A" else WATT
+        names = self._outcome.tree.schedules[direction].sources(field, rows)
+        self.names.T[cells.T] = names
+        self.missing.T[cells.T] = False if all(names.tolist()) else names == None  # noqa: E711
 
 
 def phase_sources_of(outcome: Outcome, evses: Ints) -> Objects:
@@ -211,17 +197,17 @@ def phase_sources_of(outcome: Outcome, evses: Ints) -> Objects:
 
 def _own_counts(outcome: Outcome, evses: Ints, direction: Direction, cells: Bools, found: Objects) -> Bools:
     """Where the count is the EVSE's own maximum, and nobody above has one: its source is in the request."""
-    limits, numbers = outcome.trades[direction].limits, outcome.tree.schedules[direction].said.max_phases
+    limits, schedules = outcome.trades[direction].limits, outcome.tree.schedules[direction]
     inner = np.ones(len(outcome.tree.nodes), dtype=np.bool_)
     inner[outcome.tree.evse_node] = False
-    if numbers is None or any(numbers[row] for row in np.unique(limits.rows[:, inner]).tolist()):
+    if schedules.says(MOST_PHASES, limits.rows[:, inner]):
         return np.zeros_like(cells)
     counts = outcome.phases[:, evses]
     alike: Bools = (
         cells & (counts == limits.own_max_phases[:, evses]) & (counts == limits.max_phases[:, evses])
     )
     rows = limits.rows[:, outcome.tree.evse_node[evses]].T[alike.T]
-    names = _each(rows, numbers, _sources)
+    names = schedules.sources(MOST_PHASES, rows)
     if all(names.tolist()):
         found.T[alike.T] = names
     else:

@@ -15,8 +15,9 @@ from actors.energy.market.entries import Direction, Unit
 from actors.energy.market.outcome import USED_UP_A, USED_UP_W
 from actors.energy.market.phases import PhaseReason
 from actors.energy.market.rounds import OWN
-from actors.energy.market.sources import entry_sources, joined
+from actors.energy.market.sources import count_sources, entry_sources, joined
 from actors.energy.market.turns import CRUMB
+from actors.energy.packing import LEAST_PHASES, MOST_PHASES
 from actors.energy.types import IntegerWithSource
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class PlainNames:
         self._shape = run.tree.shape
         self._shared: dict[tuple[Direction, int, tuple[int, int], Unit], list[str]] = {}
         """Of all whom one limit stopped it is the same."""
-        self._counts: dict[tuple[Direction, int, str, int], list[str]] = {}
+        self._counts: dict[tuple[Direction, int, int, int], list[str]] = {}
 
     def of(self, evse: int) -> str:
         """What stopped an EVSE, the root's first; '' where nothing did."""
@@ -68,11 +69,11 @@ class PlainNames:
         trades, node = run.trades(direction), self._shape.evses[evse]
         reason = trades.reasons[evse]
         if reason == PhaseReason.EXPORT:
-            found = self._who_counts(direction, [node], "ac_max_phase_count", count)
+            found = self._who_counts(direction, [node], MOST_PHASES, count)
         elif count == trades.limits.max_phases[evse]:
-            found = self._who_counts_to(direction, node, "ac_max_phase_count", count)
+            found = self._who_counts_to(direction, node, MOST_PHASES, count)
         elif reason in (PhaseReason.POWER_BELOW, PhaseReason.FALLBACK, PhaseReason.TIME_HYSTERESIS):
-            found = self._who_counts_to(direction, node, "ac_min_phase_count", count)
+            found = self._who_counts_to(direction, node, LEAST_PHASES, count)
         else:
             found = [f"{self._shape.uuids[evse]}: active phases"]
         return IntegerWithSource(count, joined(found) or "default")
@@ -138,14 +139,14 @@ class PlainNames:
         limits, uuid = trades.limits, self._run.tree.nodes[node].uuid
         if limits.capped is not None and limits.capped[0 if unit == "A" else 1][node]:
             return [f"{uuid}: fallback_{unit}"]
-        entry = self._run.tree.said[limits.direction][node].entries[limits.held[node]]
-        if entry is None:
+        holder = self._run.tree.said[limits.direction][node].holder
+        if holder is None:
             return [f"{uuid}: no schedule_{limits.direction}"]
-        return entry_sources(entry, uuid, limits.direction, unit, limit) or [uuid]
+        return entry_sources(holder, limits.held[node], uuid, limits.direction, unit, limit) or [uuid]
 
     # --- phases ---------------------------------------------------------------------------------------
 
-    def _who_counts_to(self, direction: Direction, node: int, field: str, count: int) -> list[str]:
+    def _who_counts_to(self, direction: Direction, node: int, field: int, count: int) -> list[str]:
         """From the root down to a node; what stands above it is the same for all below its parent."""
         parent = self._shape.parent[node]
         key = direction, parent, field, count
@@ -158,16 +159,12 @@ class PlainNames:
             found = self._counts[key] = self._who_counts(direction, path[::-1], field, count)
         return found + self._who_counts(direction, [node], field, count)
 
-    def _who_counts(self, direction: Direction, path: list[int], field: str, count: int) -> list[str]:
+    def _who_counts(self, direction: Direction, path: list[int], field: int, count: int) -> list[str]:
         tree, held = self._run.tree, self._run.trades(direction).limits.held
-        sources = []
+        sources: list[str] = []
         for node in path:
-            entry = tree.said[direction][node].entries[held[node]]
-            if entry is not None:
-                for side in (entry.limits_to_root, entry.limits_to_leaves):
-                    number = getattr(side, field)
-                    if number is not None and number.value == count:
-                        sources.append(number.source or f"{tree.nodes[node].uuid}: {field}")
+            holder = tree.said[direction][node].holder
+            sources += count_sources(holder, held[node], tree.nodes[node].uuid, field, count)
         return sources
 
 

@@ -10,16 +10,16 @@ from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import pairwise
 from typing import NamedTuple
 
 from actors.energy.market.compiling import DIRECTIONS, check_path_efficiencies, compile_tree, is_session_over
-from actors.energy.market.entries import EMPTY, Direction, Row, fallback_of
+from actors.energy.market.entries import EMPTY, Direction, Row, fallback_of, rows_of
 from actors.energy.market.errors import RequestError
-from actors.energy.market.reading import careful_rows
+from actors.energy.market.reading import look_carefully
 from actors.energy.market.tree import CompiledTree, Shape
 from actors.energy.market.walking import changed_nodes, check_names, path_of, same_limits, walk
-from actors.energy.types import EnergyFlowRequest, NodeType, ScheduleReqEntry
+from actors.energy.packing import packed, times_of
+from actors.energy.types import EnergyFlowRequest, NodeType, PackedSchedule
 
 MOST_EVSES = 40
 """Of a small tree; beyond, arrays are about as fast."""
@@ -30,7 +30,7 @@ class Said(NamedTuple):
 
     starts_us: tuple[int, ...]
     rows: tuple[Row, ...]
-    entries: tuple[ScheduleReqEntry | None, ...]
+    holder: PackedSchedule | None
     worst: float
     """Of the efficiencies."""
 
@@ -41,7 +41,7 @@ class Said(NamedTuple):
         return max(bisect_right(self.starts_us, time_us) - 1, 0)
 
 
-SILENT = Said((), (EMPTY,), (None,), 1.0)
+SILENT = Said((), (EMPTY,), None, 1.0)
 
 
 @dataclass(frozen=True)
@@ -166,13 +166,10 @@ def _said(node: EnergyFlowRequest, direction: Direction) -> Said:
     schedule = node.schedule_import if direction == "import" else node.schedule_export
     if type(schedule) in (tuple, list) and not schedule:
         return SILENT
-    found = careful_rows(node, direction)
-    entries = tuple(schedule)
-    if len(found) == 1:
-        at_us, row = found[0]
-        return Said((at_us,), (row,), entries, row.efficiency)
-    if any(one[0] > other[0] for one, other in pairwise(found)):
-        order = sorted(range(len(found)), key=lambda i: found[i][0])
-        found, entries = [found[i] for i in order], tuple([entries[i] for i in order])
-    rows = tuple([row for _, row in found])
-    return Said(tuple([at_us for at_us, _ in found]), rows, entries, min(row.efficiency for row in rows))
+    holder = packed(schedule)
+    rows = None if not isinstance(holder, PackedSchedule) else rows_of(holder, direction)
+    if rows is None or not isinstance(holder, PackedSchedule):
+        look_carefully(node, direction)
+        raise RequestError(f"schedule_{direction}", "cannot be read")
+    worst = rows[0].efficiency if len(rows) == 1 else min(row.efficiency for row in rows)
+    return Said(times_of(holder), rows, holder, worst)

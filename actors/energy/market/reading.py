@@ -1,133 +1,234 @@
-"""Reading: many schedules into their timetables, all at once (columns.py).
+"""Reading: many packed schedules into their timetables, all at once.
 
-Whatever is not as it should be is found there as a doubt, without a place; then entries are read one by
-one (entries.row_of), which finds the fault and names where it stands, or accepts what was only unusual.
+Schedules that say the same fields at the same times stand together, so that their numbers are one block:
+a field of all of them is a column of it. Whatever is not as it should be is found there as a doubt, without
+a place; then entries are looked at one by one (entries.check_entry), which finds the fault and names where
+it stands.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
-from itertools import chain
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from math import inf
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from actors.energy.market.columns import DoubtError, all_columns
-from actors.energy.market.entries import EMPTY, Direction, Row, instant, row_of
+from actors.energy import packing
+from actors.energy.market.entries import EMPTY, HUGE, MOST_ENTRIES, MOST_PHASES, Direction, check_entry, instant
 from actors.energy.market.errors import RequestError
-from actors.energy.market.timetables import ABSENT, KINDS, Column, Said, Timetables
-from actors.energy.types import EnergyFlowRequest, ScheduleReqEntry
+from actors.energy.market.timetables import ABSENT, KINDS, Column, Timetables
+from actors.energy.types import EnergyFlowRequest, PackedSchedule, Schedule
 
-MOST_ENTRIES = 20_000
-"""Entries of one schedule."""
+_LEAST = sys.float_info.min
+"""The least number above 0."""
+
+Alike = tuple[bytes, int, int, int]
+"""Times, fields, and which of them vary and differ."""
+
+
+class DoubtError(Exception):
+    """Something is not as it should be."""
 
 
 def read(nodes: Sequence[EnergyFlowRequest], direction: Direction) -> Timetables | None:
     """The timetables of some nodes; None where something is in doubt."""
     try:
         if direction == "import":
-            schedules = [node.schedule_import for node in nodes]
+            told: list[Schedule] = [node.schedule_import for node in nodes]
         else:
-            schedules = [node.schedule_export for node in nodes]
-        counts = list(map(len, schedules))
-        entries = list(chain.from_iterable(schedules))
-        if max(counts, default=0) > MOST_ENTRIES:
-            return None
-        times_us = list(map(_Instants().__getitem__, [entry.timestamp for entry in entries]))
-        _sort(counts, times_us, entries)
-        columns, said = all_columns(entries, direction)
-    except (DoubtError, RequestError, AttributeError, TypeError, OverflowError):
+            told = [node.schedule_export for node in nodes]
+        if not set(map(type, told)) <= {PackedSchedule}:
+            told = [_packed(schedule) for schedule in told]
+        return _read(told, direction)  # type: ignore[arg-type]  # all are packed, or empty
+    except (DoubtError, packing.PackingError, AttributeError, TypeError, ValueError, OverflowError):
         return None
-    return _timetables(counts, times_us, columns, entries, said)
 
 
-class _Instants(dict[str, int]):
-    """Each text is parsed once, as most entries of a tree start together."""
-
-    def __missing__(self, text: str) -> int:
-        self[text] = time_us = instant(text)
-        return time_us
+def _packed(schedule: Schedule) -> Schedule:
+    if isinstance(schedule, PackedSchedule) or not schedule:
+        return schedule
+    return packing.pack(schedule)
 
 
-def read_carefully(
-    nodes: Sequence[EnergyFlowRequest], direction: Direction, rows: list[list[tuple[int, Row]]]
-) -> Timetables:
-    """The same of what `careful_rows` accepted."""
-    schedules = [getattr(node, f"schedule_{direction}") for node in nodes]
-    counts = list(map(len, schedules))
-    entries: list[ScheduleReqEntry] = list(chain.from_iterable(schedules))
-    stamped = list(chain.from_iterable(rows))
-    times_us = [at_us for at_us, _ in stamped]
-    row_by_entry = {id(entry): row for entry, (_, row) in zip(entries, stamped, strict=True)}
-    _sort(counts, times_us, entries)
-    values = list(zip(*(row_by_entry[id(entry)] for entry in entries), strict=True))
-    columns: list[Column] = [None for _ in KINDS]
-    if values:
-        columns = [np.array(each, dtype=kind) for each, kind in zip(values, KINDS, strict=True)]
-    said = Said(None, None, None)
-    return _timetables(counts, times_us, columns, entries, said)
+def _read(schedules: list[PackedSchedule], direction: Direction) -> Timetables:
+    groups: defaultdict[Alike, list[int]] = defaultdict(list)
+    silent: list[int] = []
+    for place, each in enumerate(schedules):
+        if each:
+            groups[each.times_us, each.fields, each.varying, each.differing].append(place)
+        else:
+            silent.append(place)
+    first = np.zeros(len(schedules), dtype=np.intp)
+    count = np.ones(len(schedules), dtype=np.intp)
+    blocks: list[tuple[int, list[Column]]] = []
+    times_us: list[NDArray[np.intp]] = []
+    holders: list[PackedSchedule | None] = []
+    starts: Counter[int] = Counter()
+    rows = 0
+    for (stamps, *_), places in groups.items():
+        members = [schedules[place] for place in places]
+        block = _Block(members, stamps, direction)
+        first[places] = rows + np.arange(len(places)) * block.count
+        count[places] = block.count
+        times_us.append(np.tile(block.times_us, len(places)))
+        for time_us in block.times_us.tolist():
+            starts[time_us] += len(places)
+        holders += members
+        size = block.count * len(places)
+        blocks.append((size, block.columns()))
+        rows += size
+    if silent:  # one row more, for all that have none
+        first[silent] = rows
+        times_us.append(np.zeros(1, dtype=np.intp))
+        blocks.append((1, [np.array([none], dtype=kind) for none, kind in zip(EMPTY, KINDS, strict=True)]))
+        holders.append(None)
+    begins = np.concatenate([first[list(places)] for places in (*groups.values(), silent[:1])])
+    return Timetables(
+        first, count, np.concatenate([*times_us, _NO_TIMES]), _joined(blocks), holders, begins, starts
+    )
 
 
-def careful_rows(node: EnergyFlowRequest, direction: Direction) -> list[tuple[int, Row]]:
-    """Entry by entry, each with its instant; RequestError with the path of the first fault."""
+_NO_TIMES = np.zeros(0, dtype=np.intp)
+
+
+def _joined(blocks: list[tuple[int, list[Column]]]) -> list[Column]:
+    """Below one another; what nobody says is no column."""
+    columns: list[Column] = []
+    for number, (absent, kind) in enumerate(zip(ABSENT, KINDS, strict=True)):
+        parts = [(size, columns_of[number]) for size, columns_of in blocks]
+        if all(part is None or (size == 1 and part[0] == absent) for size, part in parts):
+            columns.append(None)
+        elif len(parts) == 1:
+            columns.append(parts[0][1])
+        else:
+            filled = [np.full(size, absent, dtype=kind) if p is None else p for size, p in parts]
+            columns.append(np.concatenate(filled))
+    return columns
+
+
+class _Block:
+    """Schedules that say the same fields at the same times."""
+
+    def __init__(self, members: list[PackedSchedule], stamps: bytes, direction: Direction) -> None:
+        one = members[0]
+        self._layout, self.count = packing.layout_of(one)
+        if self.count > MOST_ENTRIES or {len(each.values) for each in members} != {len(one.values)}:
+            raise DoubtError
+        if {len(each.sources) for each in members} != {self._layout.sources}:
+            raise DoubtError
+        self.times_us = np.frombuffer(stamps, dtype="<i8").astype(np.intp)
+        if self.count > 1 and (np.diff(self.times_us) < 0).any():
+            raise DoubtError
+        if not packing.EARLIEST_US <= self.times_us[0] <= self.times_us[-1] <= packing.LATEST_US:
+            raise DoubtError
+        numbers = np.frombuffer(b"".join([each.values for each in members]), dtype="<f8")
+        self._numbers = numbers.reshape(len(members), self._layout.values)
+        self._varying = one.varying
+        self._places = {field: place for field, (place, _) in self._layout.places.items()}
+        self._direction = direction
+
+    def columns(self) -> list[Column]:
+        """In the order of Row's fields, member after member; entries.rows_of says the same of one."""
+        efficiency = self._one(packing.EFFICIENCY, _LEAST, 1.0, 1.0)
+        root_W, leaf_W = (self._limits(packing.WATT, side, HUGE, inf) for side in _SIDES)
+        if efficiency is not None and leaf_W is not None:
+            leaf_W = leaf_W / efficiency if self._direction == "import" else leaf_W * efficiency
+        found = [
+            self._both(packing.AMPERE, HUGE, inf, np.minimum),
+            _merged(np.minimum, root_W, leaf_W),
+            self._both(packing.LEAST_AMPERE, HUGE, 0.0, np.maximum),
+            self._both(packing.MOST_PHASES, MOST_PHASES, MOST_PHASES, np.minimum, least=1.0),
+            self._both(packing.LEAST_PHASES, MOST_PHASES, 0, np.maximum, least=1.0),
+            efficiency,
+            self._both(packing.ACTIVE_PHASES, MOST_PHASES, 0, _first_said, least=1.0),
+            self._may_switch(),
+        ]
+        size = len(self._numbers)
+        return [
+            None if each is None else self._spread(each, size, kind)
+            for each, kind in zip(found, KINDS, strict=True)
+        ]
+
+    def _both(
+        self, field: int, most: float, absent: float, pick: Callable[[Any, Any], Any], least: float = 0.0
+    ) -> Column:
+        one, other = (self._limits(field, side, most, absent, least) for side in _SIDES)
+        return _merged(pick, one, other)
+
+    def _limits(self, field: int, side: int, most: float, absent: float, least: float = 0.0) -> Column:
+        return self._one(side + field, least, most, absent)
+
+    def _one(self, field: int, least: float, most: float, absent: float) -> Column:
+        """Of a field: (members, entries), or (members, 1) where it does not vary; absent values filled in."""
+        place = self._places.get(field)
+        if place is None:
+            return None
+        values = self._numbers[:, place : place + (self.count if self._varying >> field & 1 else 1)]
+        if (
+            most < HUGE
+            and field != packing.EFFICIENCY
+            and (values != np.floor(values))[~np.isnan(values)].any()
+        ):
+            raise DoubtError
+        if values.min() >= least and values.max() <= most:  # NaN is neither
+            return values
+        silent = np.isnan(values)
+        if most == HUGE:
+            values = np.where(values < inf, np.minimum(values, HUGE), values)
+        if not ((values >= least) & (values <= most) | silent).all():
+            raise DoubtError
+        return np.where(silent, absent, values)
+
+    def _may_switch(self) -> Column:
+        """False where the root side says so, or the leaf side alone."""
+        one, other = (self._one(side + packing.MAY_SWITCH, 0.0, 1.0, 2.0) for side in _SIDES)
+        said = _merged(lambda a, b: np.where(a == 2.0, b, a), one, other)
+        return None if said is None else said != 0.0
+
+    def _spread(self, values: NDArray[Any], size: int, kind: Any) -> NDArray[Any]:
+        if values.shape[1] == 1 and self.count > 1:
+            return np.repeat(values[:, 0].astype(kind), self.count)
+        return np.ascontiguousarray(values, dtype=kind).reshape(-1)
+
+
+_SIDES = (packing.ROOT, packing.LEAVES)
+
+
+def _first_said(one: NDArray[Any], other: NDArray[Any]) -> NDArray[Any]:
+    return np.where(one > 0, one, other)
+
+
+def _merged(pick: Callable[[Any, Any], Any], one: Column, other: Column) -> Column:
+    """Of the values of both sides one each."""
+    if one is None or other is None:
+        return other if one is None else one
+    return np.asarray(pick(one, other))
+
+
+# --- one by one ----------------------------------------------------------------------------------------
+
+
+def look_carefully(node: EnergyFlowRequest, direction: Direction) -> None:
+    """Entry by entry: RequestError with the path of the first fault."""
     name = f"schedule_{direction}"
-    schedule = getattr(node, name)
-    check_length(schedule, name)
-    rows: list[tuple[int, Row]] = []
-    for i, entry in enumerate(schedule):
+    try:
+        entries = packing.entries_of(getattr(node, name))
+    except packing.PackingError as error:
+        raise RequestError(name, str(error)) from None
+    check_length(entries, name)
+    for i, entry in enumerate(entries):
         try:
-            rows.append((instant(entry.timestamp), row_of(entry, direction)))
+            instant(entry.timestamp)
+            check_entry(entry)
         except RequestError as error:
             raise error.below(f"{name}[{i}]") from None
-    return rows
 
 
 def check_length(schedule: Sequence[object], name: str) -> None:
     """Refuse a schedule that is too long."""
     if len(schedule) > MOST_ENTRIES:
         raise RequestError(name, f"must have at most {MOST_ENTRIES} entries, has {len(schedule)}")
-
-
-def _timetables(
-    counts: list[int],
-    times_us: list[int],
-    columns: Sequence[Column],
-    entries: list[ScheduleReqEntry],
-    said: Said,
-) -> Timetables:
-    count = np.array(counts, dtype=np.intp)
-    first = np.cumsum(count) - count
-    starts = Counter(times_us)
-    holding: list[ScheduleReqEntry | None] = list(entries)
-    columns = list(columns)
-    if 0 in counts:  # one row more, for all that have none
-        first[count == 0] = len(entries)
-        count[count == 0] = 1
-        for i, (values, absent, none, kind) in enumerate(zip(columns, ABSENT, EMPTY, KINDS, strict=True)):
-            if values is None and none != absent:
-                values = np.full(len(entries), absent, dtype=kind)
-            if values is not None:
-                columns[i] = np.append(values, kind(none))
-        holding.append(None)
-        times_us = [*times_us, 0]
-        for rows in said:
-            if rows is not None:
-                rows.append(None)
-    return Timetables(first, count, np.array(times_us, dtype=np.intp), columns, holding, starts, said)
-
-
-def _sort(counts: list[int], times_us: list[int], entries: list[Any]) -> None:
-    """Each node's by time, in place; those with the same time stay in order."""
-    if max(counts, default=0) < 2:
-        return
-    begin = 0
-    for count in counts:
-        end = begin + count
-        if count > 1:
-            own = times_us[begin:end]
-            if own != sorted(own):
-                order = sorted(range(begin, end), key=times_us.__getitem__)
-                times_us[begin:end] = [times_us[i] for i in order]
-                entries[begin:end] = [entries[i] for i in order]
-        begin = end

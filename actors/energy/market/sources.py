@@ -12,9 +12,20 @@ from actors.energy.market.entries import HUGE, Direction, Unit
 from actors.energy.market.heeding import caps_of
 from actors.energy.market.outcome import Outcome
 from actors.energy.market.phases import PhaseReason
-from actors.energy.types import IntegerWithSource, LimitsReq, NumberWithSource, ScheduleReqEntry
+from actors.energy.packing import (
+    AMPERE,
+    EFFICIENCY,
+    FIELD_NAMES,
+    LEAST_PHASES,
+    LEAVES,
+    MOST_PHASES,
+    ROOT,
+    WATT,
+    number_at,
+)
+from actors.energy.types import PackedSchedule
 
-_FIELD: dict[Unit, str] = {"A": "ac_max_current_A", "W": "total_power_W"}
+_FIELD: dict[Unit, int] = {"A": AMPERE, "W": WATT}
 
 
 def joined(sources: Iterable[str]) -> str:
@@ -27,7 +38,7 @@ def limit_sources(outcome: Outcome, column: int, node: int, direction: Direction
     tree, limits = outcome.tree, outcome.trades[direction].limits
     schedules = tree.schedules[direction]
     row = int(limits.rows[column, node])
-    entry = schedules.entries[row]
+    holder, entry = schedules.held_by(row)
     uuid = tree.nodes[node].uuid
     if limits.tight is not None:
         capped = limits.tight.capped_A if unit == "A" else limits.tight.capped_W
@@ -37,9 +48,9 @@ def limit_sources(outcome: Outcome, column: int, node: int, direction: Direction
         limit = float(limits.node_A[column, node])
     else:
         limit = float(limits.node_grid_W[column, node] / limits.to_grid[column, node])
-    if entry is None:
+    if holder is None:
         return [f"{uuid}: no schedule_{direction}"]
-    sources = entry_sources(entry, uuid, direction, unit, limit)
+    sources = entry_sources(holder, entry, uuid, direction, unit, limit)
     for each in outcome.heeded:
         if each.column == column and each.node == node and each.members is None:
             cap = caps_of(each.target, direction)[0 if unit == "A" else 1]
@@ -49,16 +60,28 @@ def limit_sources(outcome: Outcome, column: int, node: int, direction: Direction
 
 
 def entry_sources(
-    entry: ScheduleReqEntry, uuid: str, direction: Direction, unit: Unit, limit: float
+    holder: PackedSchedule, entry: int, uuid: str, direction: Direction, unit: Unit, limit: float
 ) -> list[str]:
-    """Which sides of a node's entry set its limit."""
-    efficiency = 1.0 if entry.conversion_efficiency is None else entry.conversion_efficiency
+    """Which sides of an entry of a node's schedule set its limit."""
+    efficiency, _ = number_at(holder, EFFICIENCY, entry) or (1.0, "")
     factor = 1.0 if unit == "A" else 1.0 / efficiency if direction == "import" else efficiency
     sources = []
-    for side, scale in ((entry.limits_to_root, 1.0), (entry.limits_to_leaves, factor)):
-        number: NumberWithSource | None = getattr(side, _FIELD[unit])
-        if number is not None and _same(min(number.value, HUGE) * scale, limit):
-            sources.append(number.source or f"{uuid}: {_FIELD[unit]}")
+    for side, scale in ((ROOT, 1.0), (LEAVES, factor)):
+        number = number_at(holder, side + _FIELD[unit], entry)
+        if number is not None and _same(min(number[0], HUGE) * scale, limit):
+            sources.append(number[1] or f"{uuid}: {FIELD_NAMES[_FIELD[unit]]}")
+    return sources
+
+
+def count_sources(holder: PackedSchedule | None, entry: int, uuid: str, field: int, count: int) -> list[str]:
+    """Which sides of an entry of a node's schedule set this number of phases."""
+    sources = []
+    if holder is None:
+        return []
+    for side in (ROOT, LEAVES):
+        number = number_at(holder, side + field, entry)
+        if number is not None and number[0] == count:
+            sources.append(number[1] or f"{uuid}: {FIELD_NAMES[field]}")
     return sources
 
 
@@ -77,7 +100,7 @@ def setpoint_source(outcome: Outcome, column: int, node: int) -> str:
     return f"{outcome.tree.nodes[node].uuid}: setpoint"
 
 
-Above = dict[tuple[int, Direction, int, str, int], list[str]]
+Above = dict[tuple[int, Direction, int, int, int], list[str]]
 """Who set a number of phases above an EVSE: the same for all below a node, so it is looked for once."""
 
 
@@ -88,18 +111,18 @@ def phases_source(outcome: Outcome, column: int, evse: int, above: Above) -> str
     count, reason = int(outcome.phases[column, evse]), int(trades.reasons[column, evse])
     node = int(outcome.tree.evse_node[evse])
     if reason == PhaseReason.EXPORT:
-        found = _count_sources(outcome, column, direction, [node], "ac_max_phase_count", count)
+        found = _count_sources(outcome, column, direction, [node], MOST_PHASES, count)
     elif count == int(trades.limits.max_phases[column, evse]):
-        found = _count_sources_to(outcome, column, direction, node, "ac_max_phase_count", count, above)
+        found = _count_sources_to(outcome, column, direction, node, MOST_PHASES, count, above)
     elif reason in (PhaseReason.POWER_BELOW, PhaseReason.FALLBACK, PhaseReason.TIME_HYSTERESIS):
-        found = _count_sources_to(outcome, column, direction, node, "ac_min_phase_count", count, above)
+        found = _count_sources_to(outcome, column, direction, node, LEAST_PHASES, count, above)
     else:
         found = [f"{outcome.tree.uuids[evse]}: active phases"]
     return joined(found) or "default"
 
 
 def _count_sources_to(
-    outcome: Outcome, column: int, direction: Direction, node: int, field: str, count: int, above: Above
+    outcome: Outcome, column: int, direction: Direction, node: int, field: int, count: int, above: Above
 ) -> list[str]:
     """From the root down to a node."""
     parent = int(outcome.tree.shape.parent[node])
@@ -112,15 +135,11 @@ def _count_sources_to(
 
 
 def _count_sources(
-    outcome: Outcome, column: int, direction: Direction, path: list[int], field: str, count: int
+    outcome: Outcome, column: int, direction: Direction, path: list[int], field: int, count: int
 ) -> list[str]:
     rows = outcome.trades[direction].limits.rows[column]
-    sources = []
+    sources: list[str] = []
     for node in path:
-        entry = outcome.tree.schedules[direction].entries[int(rows[node])]
-        sides: tuple[LimitsReq, ...] = () if entry is None else (entry.limits_to_root, entry.limits_to_leaves)
-        for side in sides:
-            number: IntegerWithSource | None = getattr(side, field)
-            if number is not None and number.value == count:
-                sources.append(number.source or f"{outcome.tree.nodes[node].uuid}: {field}")
+        holder, entry = outcome.tree.schedules[direction].held_by(int(rows[node]))
+        sources += count_sources(holder, entry, outcome.tree.nodes[node].uuid, field, count)
     return sources

@@ -11,14 +11,15 @@ from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from math import inf
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from actors.energy.market.arrays import Ints
 from actors.energy.market.entries import MOST_PHASES, Row
-from actors.energy.types import IntegerWithSource, NumberWithSource, ScheduleReqEntry
+from actors.energy.packing import LEAVES, layout
+from actors.energy.types import PackedSchedule
 
 ABSENT = Row(inf, inf, 0.0, MOST_PHASES, 0, 1.0, 0, True)
 """An entry without any limit."""
@@ -30,15 +31,6 @@ MOST_DEAD = 1000
 Column = NDArray[Any] | None
 
 
-class Said(NamedTuple):
-    """What rows are made of, one each: limits of entries' root sides. None as a whole where leaf sides
-    have that limit, too, or some do not say who set their phases: then entries are to be asked."""
-
-    max_A: list[NumberWithSource | None] | None
-    max_W: list[NumberWithSource | None] | None
-    max_phases: list[IntegerWithSource | None] | None
-
-
 @dataclass(frozen=True)
 class Timetables:
     """Node i's rows are first[i] … first[i] + count[i] - 1; `columns` are in the order of Row's fields."""
@@ -47,25 +39,65 @@ class Timetables:
     count: Ints
     times_us: Ints
     columns: list[Column]
-    entries: list[ScheduleReqEntry | None]
-    """None of a node without a schedule. There may be more, of later timetables (see `_longer`)."""
+    holders: list[PackedSchedule | None]
+    """Whose rows follow one another; None of a node without a schedule. There may be more, of later
+    timetables (see `_longer`)."""
+    begins: Ints
+    """The first row of each."""
     starts: Counter[int]
     """How many rows start at each time; without those of nodes that have no schedule."""
-    said: Said
 
     def __getitem__(self, field: str) -> Column:
         """A column by its name."""
         return self.columns[Row._fields.index(field)]
 
-    @cached_property
-    def rows(self) -> list[Row]:
-        """All rows in plain numbers."""
-        count = len(self.times_us)
-        columns = [
-            [absent] * count if column is None else column.tolist()
-            for column, absent in zip(self.columns, ABSENT, strict=True)
-        ]
-        return list(map(Row._make, zip(*columns, strict=True)))
+    # --- who says so ----------------------------------------------------------------------------------
+
+    def held_by(self, row: int) -> tuple[PackedSchedule | None, int]:
+        """Whose entry a row is, and which; None of a node without a schedule."""
+        number = int(np.searchsorted(self.begins, row, side="right")) - 1
+        return self.holders[number], row - int(self.begins[number])
+
+    def sources(self, field: int, rows: Ints) -> NDArray[np.object_]:
+        """Who set a limit of some rows, in their own words; None where nobody, both sides or somebody
+        without a name may have: then entries are to be asked. `field` is one of packing's, of a side."""
+        numbers = np.searchsorted(self.begins, rows, side="right") - 1
+        asked, which = np.unique(numbers, return_inverse=True)
+        texts: NDArray[np.object_] = np.empty(len(asked), dtype=np.object_)
+        several = []
+        for i, number in enumerate(asked.tolist()):
+            found = self._source_of(number, field)
+            if isinstance(found, tuple):
+                several.append(i)
+            else:
+                texts[i] = found
+        named: NDArray[np.object_] = texts[which]
+        for i in several:
+            here = which == i
+            number = int(asked[i])
+            own = self._source_of(number, field)
+            assert isinstance(own, tuple), "it was one before"
+            named[here] = [own[row] or None for row in (rows[here] - self.begins[number]).tolist()]
+        return named
+
+    def _source_of(self, number: int, field: int) -> str | tuple[str, ...] | None:
+        """Of a holder's rows: of all, or of each."""
+        holder = self.holders[number]
+        if holder is None or holder.fields >> field + LEAVES & 1 or not holder.fields >> field & 1:
+            return None
+        count = len(holder.times_us) // 8
+        _, source = layout(holder.fields, holder.varying, holder.differing, count).places[field]
+        if holder.differing >> field & 1:
+            return holder.sources[source : source + count]
+        return holder.sources[source] or None
+
+    def says(self, field: int, rows: Ints) -> bool:
+        """Whether any of some rows may have a limit of a kind, on either side."""
+        numbers = np.unique(np.searchsorted(self.begins, rows, side="right") - 1).tolist()
+        both = 1 << field | 1 << field + LEAVES
+        return any((holder := self.holders[n]) is not None and holder.fields & both for n in numbers)
+
+    # --- what holds when ------------------------------------------------------------------------------
 
     def rows_at(self, slots_us: Ints) -> Ints:
         """The row that holds in each slot at each node, the last stamped at or before, else the first:
@@ -135,12 +167,6 @@ class Timetables:
         steps = np.bincount(cells, minlength=len(slots_us) * len(count)).reshape(-1, len(count))
         return np.cumsum(steps, axis=0)
 
-    def at(self, time_us: int) -> list[int]:
-        """As `rows_at`, of one time, in plain numbers."""
-        if len(self.times_us) == len(self.first):
-            return list(self.first.tolist())
-        return list(self.rows_at(np.array([time_us], dtype=np.intp))[0].tolist())
-
     def renewed(self, places: Ints, new: Timetables) -> Timetables | None:
         """With other rows of the nodes at some places; None when it is time to read all again."""
         rows, more = len(self.times_us), len(new.times_us)
@@ -150,7 +176,7 @@ class Timetables:
         first, count = self.first.copy(), self.count.copy()
         starts = self.starts + new.starts
         for begin, length in zip(first[places].tolist(), count[places].tolist(), strict=True):
-            if self.entries[begin] is not None:
+            if self.holders[int(np.searchsorted(self.begins, begin))] is not None:
                 starts.subtract(self.times_us[begin : begin + length].tolist())
         first[places] = new.first + rows
         count[places] = new.count
@@ -163,12 +189,10 @@ class Timetables:
             count,
             np.concatenate([self.times_us, new.times_us]),
             columns,
-            _longer(self.entries, rows, new.entries),
+            _longer(self.holders, len(self.begins), new.holders),
+            np.concatenate([self.begins, new.begins + rows]),
             +starts,
-            Said(*(_longer(own, rows, others) for own, others in zip(self.said, new.said, strict=True))),
         )
-        if "rows" in self.__dict__:  # worked out once, they are not again
-            made.__dict__["rows"] = self.rows + new.rows
         if "_steady" in self.__dict__:
             made.__dict__["_steady"] = self._steady & new._steady
         hours = self.__dict__.get("_hours")
@@ -177,15 +201,13 @@ class Timetables:
         return made
 
 
-def _longer(rows: Any, count: int, more: Any) -> Any:
-    """Rows and more of them. They are added in place: who has fewer rows looks at no more than before.
+def _longer(held: list[Any], count: int, more: list[Any]) -> list[Any]:
+    """Those and more of them. They are added in place: who has fewer looks at no more than before.
     Only where somebody did so already, they are copied."""
-    if rows is None or more is None:
-        return None
-    if len(rows) > count:
-        rows = rows[:count]
-    rows.extend(more)
-    return rows
+    if len(held) > count:
+        held = held[:count]
+    held.extend(more)
+    return held
 
 
 def _filled(of: Timetables, number: int) -> NDArray[Any]:

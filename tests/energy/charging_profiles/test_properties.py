@@ -26,6 +26,7 @@ from actors.energy.charging_profiles.profile import (
     Version,
 )
 from actors.energy.charging_profiles.wire import read_profile, write_profile
+from actors.energy.packing import entries_of
 from actors.energy.schedules import OwnLimits, tightest, with_schedules
 from actors.energy.types import EnergyFlowRequest, ExternalLimits, LimitsReq, NodeType
 from tests.energy.charging_profiles import reference
@@ -170,7 +171,9 @@ def _at(external: ExternalLimits, at_s: int) -> LimitsReq:
     own = OwnLimits(limits_import=LimitsReq(), limits_export=LimitsReq())
     bare = EnergyFlowRequest(uuid="node", node_type=NodeType.Generic)
     at_us = at_s * timestamps.MICROSECONDS
-    return with_schedules(bare, own, [("ocpp", external)], at_us, at_us).schedule_import[0].limits_to_root
+    return entries_of(with_schedules(bare, own, [("ocpp", external)], at_us, at_us).schedule_import)[
+        0
+    ].limits_to_root
 
 
 @given(a_station())

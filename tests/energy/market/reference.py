@@ -12,6 +12,7 @@ import math
 from dataclasses import dataclass, field, replace
 
 from actors.energy import timestamps
+from actors.energy.packing import entries_of
 from actors.energy.types import (
     EnergyFlowRequest,
     EnergyManagerConfig,
@@ -211,7 +212,8 @@ def slots_of(request: EnergyFlowRequest, config: EnergyManagerConfig, start_us: 
     first = start_us // interval * interval
     slots = set(range(first, first + config.schedule_total_duration * 3600 * US, interval))
     for node in all_nodes(request):
-        for schedule in (node.schedule_import, node.schedule_export, node.schedule_setpoints):
+        limits = entries_of(node.schedule_import), entries_of(node.schedule_export)
+        for schedule in (*limits, node.schedule_setpoints):
             slots |= {parsed(entry.timestamp) for entry in schedule}
     return sorted(slots)
 
@@ -599,7 +601,7 @@ def step_contexts(
         if evse.evse_state in (EvseState.Unplugged, EvseState.Finished):
             context = Context(noted_us=-math.inf)
         else:
-            reported = allowed_by(holding(evse.schedule_import, active_slot_us)).active_phases
+            reported = allowed_by(holding(entries_of(evse.schedule_import), active_slot_us)).active_phases
             if reported is not None:
                 if context.last_phases not in (None, reported):
                     context.switches += 1
@@ -616,8 +618,8 @@ def build(request: EnergyFlowRequest, slot: int) -> tuple[Node, list[Trader]]:
         here = Node(
             node.uuid,
             {
-                "import": allowed_by(holding(node.schedule_import, slot)),
-                "export": allowed_by(holding(node.schedule_export, slot)),
+                "import": allowed_by(holding(entries_of(node.schedule_import), slot)),
+                "export": allowed_by(holding(entries_of(node.schedule_export), slot)),
             },
             effective_setpoint(node, slot),
             fallback_A=node.fallback_A or 0.0,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from unittest import mock
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -13,7 +13,7 @@ from actors.energy.market import Memory, allocate, plain_tree
 from actors.energy.market.changes import changed_evses
 from actors.energy.types import EnergyFlowRequest, EnergyManagerConfig
 from tests.energy.market.building import NOW_US, evse, node, results
-from tests.energy.market.worlds import Story, stories
+from tests.energy.market.worlds import Features, Story, stories, story_of
 
 
 def mixed(one: EnergyFlowRequest, other: EnergyFlowRequest, order: random.Random) -> EnergyFlowRequest:
@@ -25,7 +25,23 @@ def mixed(one: EnergyFlowRequest, other: EnergyFlowRequest, order: random.Random
     return one if same else replace(one, children=children)
 
 
+SETPOINT_OF_SOME = Features(
+    seed=6,
+    evses=6,
+    levels=1,
+    watts=True,
+    minimums=False,
+    mixed_phases=True,
+    schedules=True,
+    setpoints=True,
+    setpoint_priorities=True,
+    steps=2,
+)
+"""A setpoint that only some heed is used up, which changes the name of what stopped another."""
+
+
 @given(stories(steps=2), st.integers(0, 1000))
+@example(story_of(SETPOINT_OF_SOME), 662)
 def test_a_tree_in_which_something_changed_gets_the_answer_of_a_new_one(story: Story, seed: int) -> None:
     first, config, start_us = story.steps[0].request, story.config, story.steps[0].start_us
     second = mixed(first, story.steps[1].request, random.Random(seed))

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from actors.energy.market import Memory, allocate
 from actors.energy.market.decoding import request_from
+from actors.energy.packing import entries_of
 from actors.energy.types import EnergyFlowRequest, LimitsReq, NumberWithSource
 from tests.energy.market.building import NOW_US, currents, evse, node, results, run
 from tests.energy.market.worlds import Story, stories
@@ -34,7 +35,7 @@ def with_larger_fuse(node: EnergyFlowRequest, index: int, more_A: float) -> tupl
         node = msgspec.structs.replace(node, schedule_import=tuple(
             msgspec.structs.replace(entry, limits_to_root=_raised(entry.limits_to_root, more_A),
                                     limits_to_leaves=_raised(entry.limits_to_leaves, more_A))
-            for entry in node.schedule_import))  # fmt: skip
+            for entry in entries_of(node.schedule_import)))  # fmt: skip
     seen, children = 1, []
     for child in node.children:
         changed, count = with_larger_fuse(child, index - seen, more_A)
