@@ -98,12 +98,18 @@ def layout_of(packed: PackedSchedule) -> tuple[Layout, int]:
 
 def times_of(packed: PackedSchedule) -> tuple[int, ...]:
     """When its entries begin, microseconds since 1970."""
-    return struct.unpack(f"<{len(packed.times_us) // 8}q", packed.times_us)
+    return unpacked_times(packed.times_us)
 
 
-def values_of(packed: PackedSchedule) -> tuple[float, ...]:
-    """Its numbers, as they stand."""
-    return struct.unpack(f"<{len(packed.values) // 8}d", packed.values)
+@lru_cache(maxsize=1000)
+def unpacked_times(times_us: bytes) -> tuple[int, ...]:
+    """As numbers. Most schedules of a tree begin together."""
+    return struct.unpack(f"<{len(times_us) // 8}q", times_us)
+
+
+def unpacked_values(values: bytes) -> tuple[float, ...]:
+    """As numbers, as they stand."""
+    return struct.unpack(f"<{len(values) // 8}d", values)
 
 
 def number_at(packed: PackedSchedule, field: int, entry: int) -> tuple[float, str] | None:
@@ -243,7 +249,7 @@ def entries_of(schedule: Schedule) -> tuple[ScheduleReqEntry, ...]:
 def unpack(packed: PackedSchedule) -> tuple[ScheduleReqEntry, ...]:
     """Raises PackingError."""
     at, count = layout_of(packed)
-    values, texts = values_of(packed), packed.sources
+    values, texts = unpacked_values(packed.values), packed.sources
     sides: list[list[dict[str, Any]]] = [[{} for _ in range(count)] for _ in range(3)]
     try:
         for field, (place, source) in at.places.items():

@@ -22,7 +22,7 @@ from tests.transport.helpers import (
     wait_until,
 )
 from transport import Delivery, Wire
-from transport.frames import join
+from transport.frames import VERSION, join
 from transport.outbox import Outbox
 
 
@@ -239,5 +239,5 @@ def test_on_message_may_answer_at_once(make_wire: MakeWire) -> None:
 def test_a_raw_peer_with_another_version_is_counted(make_wire: MakeWire, raw_dealer: RawDealer) -> None:
     parent = make_wire("root")
     links = parent.listen("tcp://127.0.0.1:*", Inbox(), name="links")
-    raw_dealer(links.address).send(join(b"\x91\x02", b"\x80"))
+    raw_dealer(links.address).send(join(bytes([0x91, VERSION + 1]), b"\x80"))
     wait_until(lambda: dropped(parent, "links", "version") == 1)

@@ -12,6 +12,8 @@ on the way in: infinite or negative ones would be mistaken for something else.
 
 from __future__ import annotations
 
+from functools import lru_cache
+from itertools import pairwise
 from math import inf, isfinite
 from typing import Any, Literal, NamedTuple
 
@@ -29,9 +31,10 @@ from actors.energy.packing import (
     MAY_SWITCH,
     WATT,
     PackingError,
+    layout,
     layout_of,
     times_of,
-    values_of,
+    unpacked_values,
 )
 from actors.energy.packing import MOST_PHASES as MOST_COUNT
 from actors.energy.types import EnergyFlowRequest, LimitsReq, PackedSchedule, ScheduleReqEntry
@@ -45,6 +48,8 @@ HUGE = 1e12
 MOST_PHASES = 3
 MOST_ENTRIES = 20_000
 """Entries of one schedule."""
+MOST_KEPT = 50
+"""Entries of a schedule whose rows are remembered."""
 
 
 class Row(NamedTuple):
@@ -71,20 +76,30 @@ class _FaultError(Exception):
 def rows_of(packed: PackedSchedule, direction: Direction) -> tuple[Row, ...] | None:
     """The rows of a packed schedule, entry after entry; None where `check_entry` would refuse one."""
     try:
-        at, count = layout_of(packed)
+        _, count = layout_of(packed)
     except PackingError:
         return None
-    times, values, varying = times_of(packed), values_of(packed), packed.varying
+    times = times_of(packed)
     if count > MOST_ENTRIES or not EARLIEST_US <= times[0] <= times[-1] <= LATEST_US:
         return None
+    if count > 1 and any(one > other for one, other in pairwise(times)):
+        return None
+    read = _rows if count <= MOST_KEPT else _rows.__wrapped__
+    return read(packed.fields, packed.varying, packed.values, count, direction)
+
+
+@lru_cache(maxsize=4096)
+def _rows(
+    fields: int, varying: int, values: bytes, count: int, direction: Direction
+) -> tuple[Row, ...] | None:
+    """EVSEs that are alike say the same numbers, and say them again when they come back to them."""
+    numbers, places = unpacked_values(values), layout(fields, varying, 0, count).places
     rows = []
     for entry in range(count):
-        if entry and times[entry] < times[entry - 1]:
-            return None
         sides = _SILENT * 2
         efficiency = 1.0
-        for field, (place, _) in at.places.items():
-            value = values[place + entry] if varying >> field & 1 else values[place]
+        for field, (place, _) in places.items():
+            value = numbers[place + entry] if varying >> field & 1 else numbers[place]
             if value != value:
                 continue
             kind = field % LEAVES

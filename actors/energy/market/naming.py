@@ -21,7 +21,6 @@ from actors.energy.market.rounds import OWN
 from actors.energy.market.sources import Above, joined, phases_source
 from actors.energy.market.turns import CRUMB
 from actors.energy.packing import AMPERE, MOST_PHASES, WATT
-from actors.energy.types import IntegerWithSource
 
 Objects = NDArray[np.object_]
 

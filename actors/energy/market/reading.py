@@ -1,6 +1,6 @@
 """Reading: many packed schedules into their timetables, all at once.
 
-Schedules that say the same fields at the same times stand together, so that their numbers are one block:
+Schedules that say the same fields stand together, so that their numbers are one block:
 a field of all of them is a column of it. Whatever is not as it should be is found there as a doubt, without
 a place; then entries are looked at one by one (entries.check_entry), which finds the fault and names where
 it stands.
@@ -12,22 +12,28 @@ import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from math import inf
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from actors.energy import packing
-from actors.energy.market.entries import EMPTY, HUGE, MOST_ENTRIES, MOST_PHASES, Direction, check_entry, instant
+from actors.energy.market.entries import (
+    EMPTY,
+    HUGE,
+    MOST_ENTRIES,
+    MOST_PHASES,
+    Direction,
+    check_entry,
+    instant,
+)
 from actors.energy.market.errors import RequestError
 from actors.energy.market.timetables import ABSENT, KINDS, Column, Timetables
 from actors.energy.types import EnergyFlowRequest, PackedSchedule, Schedule
 
 _LEAST = sys.float_info.min
 """The least number above 0."""
-
-Alike = tuple[bytes, int, int, int]
-"""Times, fields, and which of them vary and differ."""
 
 
 class DoubtError(Exception):
@@ -55,13 +61,7 @@ def _packed(schedule: Schedule) -> Schedule:
 
 
 def _read(schedules: list[PackedSchedule], direction: Direction) -> Timetables:
-    groups: defaultdict[Alike, list[int]] = defaultdict(list)
-    silent: list[int] = []
-    for place, each in enumerate(schedules):
-        if each:
-            groups[each.times_us, each.fields, each.varying, each.differing].append(place)
-        else:
-            silent.append(place)
+    groups, silent = _alike(schedules)
     first = np.zeros(len(schedules), dtype=np.intp)
     count = np.ones(len(schedules), dtype=np.intp)
     blocks: list[tuple[int, list[Column]]] = []
@@ -69,14 +69,15 @@ def _read(schedules: list[PackedSchedule], direction: Direction) -> Timetables:
     holders: list[PackedSchedule | None] = []
     starts: Counter[int] = Counter()
     rows = 0
-    for (stamps, *_), places in groups.items():
-        members = [schedules[place] for place in places]
-        block = _Block(members, stamps, direction)
+    for places in groups:
+        members = schedules if len(places) == len(schedules) else [schedules[place] for place in places]
+        block = _Block(members, direction)
         first[places] = rows + np.arange(len(places)) * block.count
         count[places] = block.count
-        times_us.append(np.tile(block.times_us, len(places)))
-        for time_us in block.times_us.tolist():
-            starts[time_us] += len(places)
+        times_us.append(block.times_us)
+        for stamps, number in Counter([each.times_us for each in members]).items():
+            for time_us in packing.unpacked_times(stamps):
+                starts[time_us] += number
         holders += members
         size = block.count * len(places)
         blocks.append((size, block.columns()))
@@ -86,12 +87,28 @@ def _read(schedules: list[PackedSchedule], direction: Direction) -> Timetables:
         times_us.append(np.zeros(1, dtype=np.intp))
         blocks.append((1, [np.array([none], dtype=kind) for none, kind in zip(EMPTY, KINDS, strict=True)]))
         holders.append(None)
-    begins = np.concatenate([first[list(places)] for places in (*groups.values(), silent[:1])])
+    begins = np.concatenate([first[places] for places in (*groups, silent[:1])])
     return Timetables(
         first, count, np.concatenate([*times_us, _NO_TIMES]), _joined(blocks), holders, begins, starts
     )
 
 
+def _alike(schedules: list[PackedSchedule]) -> tuple[list[list[int]], list[int]]:
+    """Places of those with as many entries that say the same fields, and of those without any."""
+    silent = [place for place, each in enumerate(schedules) if not each] if not all(schedules) else []
+    told = [each for each in schedules if each] if silent else schedules
+    sizes = map(len, map(_TIMES, told))
+    keys = list(zip(sizes, map(_FIELDS, told), strict=True))
+    if len(set(keys)) <= 1:
+        return [[place for place, each in enumerate(schedules) if each]] if keys else [], silent
+    groups: defaultdict[Any, list[int]] = defaultdict(list)
+    places = (place for place, each in enumerate(schedules) if each) if silent else range(len(keys))
+    for place, key in zip(places, keys, strict=True):
+        groups[key].append(place)
+    return list(groups.values()), silent
+
+
+_TIMES, _FIELDS = attrgetter("times_us"), attrgetter("fields", "varying", "differing")
 _NO_TIMES = np.zeros(0, dtype=np.intp)
 
 
@@ -113,19 +130,21 @@ def _joined(blocks: list[tuple[int, list[Column]]]) -> list[Column]:
 class _Block:
     """Schedules that say the same fields at the same times."""
 
-    def __init__(self, members: list[PackedSchedule], stamps: bytes, direction: Direction) -> None:
+    def __init__(self, members: list[PackedSchedule], direction: Direction) -> None:
         one = members[0]
         self._layout, self.count = packing.layout_of(one)
-        if self.count > MOST_ENTRIES or {len(each.values) for each in members} != {len(one.values)}:
+        values = [each.values for each in members]
+        if self.count > MOST_ENTRIES or set(map(len, values)) != {len(one.values)}:
             raise DoubtError
-        if {len(each.sources) for each in members} != {self._layout.sources}:
+        if set(map(len, [each.sources for each in members])) != {self._layout.sources}:
             raise DoubtError
-        self.times_us = np.frombuffer(stamps, dtype="<i8").astype(np.intp)
-        if self.count > 1 and (np.diff(self.times_us) < 0).any():
+        stamps = np.frombuffer(b"".join([each.times_us for each in members]), dtype="<i8")
+        self.times_us = stamps.astype(np.intp, copy=False)
+        if self.count > 1 and (np.diff(stamps.reshape(-1, self.count)) < 0).any():
             raise DoubtError
-        if not packing.EARLIEST_US <= self.times_us[0] <= self.times_us[-1] <= packing.LATEST_US:
+        if not packing.EARLIEST_US <= int(stamps.min()) <= int(stamps.max()) <= packing.LATEST_US:
             raise DoubtError
-        numbers = np.frombuffer(b"".join([each.values for each in members]), dtype="<f8")
+        numbers = np.frombuffer(b"".join(values), dtype="<f8")
         self._numbers = numbers.reshape(len(members), self._layout.values)
         self._varying = one.varying
         self._places = {field: place for field, (place, _) in self._layout.places.items()}

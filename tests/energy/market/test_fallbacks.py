@@ -18,14 +18,14 @@ from actors.energy.market import Memory, RequestError, allocate, fallbacks, mark
 from actors.energy.market.decoding import request_from
 from actors.energy.market.limits import PathLimits
 from actors.energy.market.tree import CompiledTree
-from actors.energy.types import EnergyFlowRequest, NodeType, ScheduleResEntry
 from actors.energy.packing import entries_of
-from actors.energy.types import EnergyFlowRequest, EnforcedLimits, NodeType
+from actors.energy.types import EnergyFlowRequest, NodeType, ScheduleResEntry
 from tests.energy.builders import assert_caught
 from tests.energy.market.agreement import assert_agreement
 from tests.energy.market.building import currents, entry, evse, node, powers, run
 from tests.energy.market.overload import OVER_A, OVER_W, overloads
 from tests.energy.market.reference import allowed_by, holding
+from tests.energy.market.worlds import Story, stories
 
 IDLE = {"A": 0.0}
 WATTS = {"watts": True, "minimums": True, "efficiency": True, "setpoints": False, "schedules": False}
@@ -279,9 +279,6 @@ Forecasts = dict[str, tuple[ScheduleResEntry, ...]]
 
 def _flows(node: EnergyFlowRequest, answers: Forecasts, slot: int) -> Flows:
     slot_us = timestamps.parse(next(iter(answers.values()))[slot].timestamp)
-    allowed = allowed_by(holding(node.schedule_import, slot_us))
-def _flows(node: EnergyFlowRequest, answers: dict[str, EnforcedLimits], slot: int) -> Flows:
-    slot_us = timestamps.parse(next(iter(answers.values())).schedule[slot].timestamp)
     allowed = allowed_by(holding(entries_of(node.schedule_import), slot_us))
     own = (0.0, 0.0)
     if node.node_type is NodeType.Evse:
