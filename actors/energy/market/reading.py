@@ -25,6 +25,7 @@ from actors.energy.market.entries import (
     MOST_ENTRIES,
     MOST_PHASES,
     Direction,
+    Row,
     check_entry,
     instant,
 )
@@ -68,6 +69,8 @@ def _read(schedules: list[PackedSchedule], direction: Direction) -> Timetables:
     times_us: list[NDArray[np.intp]] = []
     holders: list[PackedSchedule | None] = []
     starts: Counter[int] = Counter()
+    varying: set[int] = set()
+    hours: set[bytes] = set()
     rows = 0
     for places in groups:
         members = schedules if len(places) == len(schedules) else [schedules[place] for place in places]
@@ -78,9 +81,11 @@ def _read(schedules: list[PackedSchedule], direction: Direction) -> Timetables:
         for stamps, number in Counter([each.times_us for each in members]).items():
             for time_us in packing.unpacked_times(stamps):
                 starts[time_us] += number
+            if block.count > 1:
+                hours.add(stamps)
         holders += members
         size = block.count * len(places)
-        blocks.append((size, block.columns()))
+        blocks.append((size, block.columns(varying)))
         rows += size
     if silent:  # one row more, for all that have none
         first[silent] = rows
@@ -89,7 +94,15 @@ def _read(schedules: list[PackedSchedule], direction: Direction) -> Timetables:
         holders.append(None)
     begins = np.concatenate([first[places] for places in (*groups, silent[:1])])
     return Timetables(
-        first, count, np.concatenate([*times_us, _NO_TIMES]), _joined(blocks), holders, begins, starts
+        first,
+        count,
+        np.concatenate([*times_us, _NO_TIMES]),
+        _joined(blocks),
+        holders,
+        begins,
+        starts,
+        frozenset(field for number, field in enumerate(Row._fields) if number not in varying),
+        np.frombuffer(hours.pop(), dtype="<i8").astype(np.intp) if len(hours) == 1 else None,
     )
 
 
@@ -150,8 +163,9 @@ class _Block:
         self._places = {field: place for field, (place, _) in self._layout.places.items()}
         self._direction = direction
 
-    def columns(self) -> list[Column]:
-        """In the order of Row's fields, member after member; entries.rows_of says the same of one."""
+    def columns(self, varying: set[int]) -> list[Column]:
+        """In the order of Row's fields, member after member; entries.rows_of says the same of one. Which of
+        them a member's entries may differ in is added to `varying`."""
         efficiency = self._one(packing.EFFICIENCY, _LEAST, 1.0, 1.0)
         root_W, leaf_W = (self._limits(packing.WATT, side, HUGE, inf) for side in _SIDES)
         if efficiency is not None and leaf_W is not None:
@@ -166,6 +180,7 @@ class _Block:
             self._both(packing.ACTIVE_PHASES, MOST_PHASES, 0, _first_said, least=1.0),
             self._may_switch(),
         ]
+        varying.update(n for n, each in enumerate(found) if each is not None and each.shape[1] > 1)
         size = len(self._numbers)
         return [
             None if each is None else self._spread(each, size, kind)

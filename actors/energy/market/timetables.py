@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from functools import cached_property
 from math import inf
 from typing import Any
 
@@ -46,6 +45,10 @@ class Timetables:
     """The first row of each."""
     starts: Counter[int]
     """How many rows start at each time; without those of nodes that have no schedule."""
+    steady: frozenset[str]
+    """Columns in which all rows of a node are alike, as far as that is easily seen."""
+    hours: Ints | None
+    """When the rows of all nodes start that have several; None where these are not the same for all."""
 
     def __getitem__(self, field: str) -> Column:
         """A column by its name."""
@@ -105,8 +108,8 @@ class Timetables:
         several = self.count > 1
         if not several.any():
             return self.first[np.newaxis]
-        if self._hours is not None:
-            passed = np.maximum(np.searchsorted(self._hours, slots_us, side="right") - 1, 0)
+        if self.hours is not None:
+            passed = np.maximum(np.searchsorted(self.hours, slots_us, side="right") - 1, 0)
             rows = np.multiply.outer(passed, several)
             rows += self.first
         else:
@@ -116,7 +119,7 @@ class Timetables:
 
     def is_steady(self, field: str) -> bool:
         """Whether a column is the same in all slots, as far as that is easily seen."""
-        return field in self._steady
+        return field in self.steady
 
     def held_always(self, field: str) -> NDArray[Any]:
         """The values of a steady column: (1, nodes)."""
@@ -131,31 +134,6 @@ class Timetables:
         column = self[field]
         assert column is not None, "what nobody says is steady"
         return np.take(column, rows)
-
-    @cached_property
-    def _steady(self) -> set[str]:
-        """Columns in which all rows of a node are alike."""
-        if not (self.count > 1).any():
-            return set(Row._fields)
-        begins = np.zeros(len(self.times_us) + 1, dtype=np.bool_)
-        begins[self.first] = begins[self.first + self.count] = True
-        goes_on = ~begins[1:-1]
-        columns = zip(Row._fields, self.columns, strict=True)
-        return {
-            field
-            for field, values in columns
-            if values is None or not ((values[1:] != values[:-1]) & goes_on).any()
-        }
-
-    @cached_property
-    def _hours(self) -> Ints | None:
-        """When the rows of all nodes start that have several, if they are the same for all."""
-        several = self.count > 1
-        first, count = self.first[several], self.count[several]
-        if not len(count) or (count != count[0]).any():
-            return None
-        starts = self.times_us[first[:, np.newaxis] + np.arange(count[0])]
-        return starts[0] if (starts == starts[0]).all() else None
 
     def _passed(self, slots_us: Ints, first: Ints, count: Ints) -> Ints:
         """How many rows after its first began at or before each slot."""
@@ -184,7 +162,7 @@ class Timetables:
             None if one is None and other is None else np.concatenate([_filled(self, i), _filled(new, i)])
             for i, (one, other) in enumerate(zip(self.columns, new.columns, strict=True))
         ]
-        made = Timetables(
+        return Timetables(
             first,
             count,
             np.concatenate([self.times_us, new.times_us]),
@@ -192,13 +170,18 @@ class Timetables:
             _longer(self.holders, len(self.begins), new.holders),
             np.concatenate([self.begins, new.begins + rows]),
             +starts,
+            self.steady & new.steady,
+            self._hours_with(new),
         )
-        if "_steady" in self.__dict__:
-            made.__dict__["_steady"] = self._steady & new._steady
-        hours = self.__dict__.get("_hours")
-        if hours is not None and (not (new.count > 1).any() or np.array_equal(hours, new._hours)):  # type: ignore[arg-type]
-            made.__dict__["_hours"] = hours
-        return made
+
+    def _hours_with(self, new: Timetables) -> Ints | None:
+        if not (new.count > 1).any():
+            return self.hours
+        if not (self.count > 1).any():
+            return new.hours
+        if self.hours is None or new.hours is None or not np.array_equal(self.hours, new.hours):
+            return None
+        return self.hours
 
 
 def _longer(held: list[Any], count: int, more: list[Any]) -> list[Any]:
