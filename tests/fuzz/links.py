@@ -187,7 +187,11 @@ class Links:
     def _as_values(self, route: Route) -> tuple[list[Any], Any]:
         kind = self._registry.kind_of(route.message)
         header = [VERSION, kind, route.sender, route.source, route.target, 1 + self._frames]
-        return header, msgspec.to_builtins(route.message)
+        body = msgspec.to_builtins(route.message, builtin_types=(bytes,))
+        decoder = self._registry.decoder(kind)
+        assert decoder is not None, kind
+        assert decoder.decode(msgspec.msgpack.encode(body)) == route.message, "an honest one"
+        return header, body
 
     def _encode(self, header: Any, body: Any) -> bytes:
         return join(msgspec.msgpack.encode(header)[:65_535], msgspec.msgpack.encode(body))

@@ -6,6 +6,7 @@ Values keep most of their form: what is spoiled in one place gets past the first
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from random import Random
 from typing import Any
@@ -165,6 +166,8 @@ class Values:
                 if random.random() < 0.5:
                     return random.choice(NUMBERS)
                 return value * random.choice((-1, 0.5, 2, 10, 1e6, 1e-6)) + random.choice((0, 0, 1, -1, 0.1))
+            case bytes():
+                return self._other_numbers(value)
             case str():
                 return random.choice(TEXTS) if random.random() < 0.998 else "y" * 70_000
             case dict():
@@ -172,6 +175,23 @@ class Values:
             case list():
                 return self._other_list(value)
         return random.choice(self._pool)
+
+    def _other_numbers(self, value: bytes) -> bytes:
+        """A packed schedule's: one of them another, or one more or less."""
+        random, at = self._random, 8 * int(self._random.random() * (len(value) // 8))
+        number = random.choice([each for each in NUMBERS if isinstance(each, float) or abs(each) < 2**63])
+        form = "<d" if isinstance(number, float) or random.random() < 0.5 else "<q"
+        other = struct.pack(form, number)
+        match int(random.random() * 8):
+            case 0:
+                return value + other
+            case 1:
+                return value[8:]
+            case 2:
+                return random.randbytes(len(value))
+            case 3:
+                return value[: int(random.random() * len(value))]
+        return value[:at] + other + value[at + 8 :]
 
     def _of_another_type(self) -> Any:
         random = self._random
