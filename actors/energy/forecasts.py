@@ -26,7 +26,7 @@ from actors.energy.types import (
     ScheduleResEntry,
 )
 
-Objects = NDArray[np.object_]
+Numbers = NDArray[np.int32]
 
 
 def packed(
@@ -34,10 +34,11 @@ def packed(
     current_A: NDArray[np.float64],
     power_W: NDArray[np.float64],
     phases: NDArray[np.int8],
-    sources: Objects,
-    phase_sources: Objects,
+    texts: NDArray[np.object_],
+    sources: Numbers,
+    phase_sources: Numbers,
 ) -> list[PackedForecast]:
-    """Of many EVSEs, from arrays of (EVSEs, slots)."""
+    """Of many EVSEs, from arrays of (EVSEs, slots); sources are numbers of `texts`."""
     return list(
         map(
             PackedForecast,
@@ -45,8 +46,8 @@ def packed(
             _rows(current_A.astype("<f8", copy=False), ~np.isnan(current_A)),
             _rows(power_W.astype("<f8", copy=False), ~np.isnan(power_W)),
             _rows(phases, phases > 0),
-            _texts(sources),
-            _texts(phase_sources),
+            *_chosen(texts, sources),
+            *_chosen(texts, phase_sources),
         )
     )
 
@@ -56,17 +57,42 @@ def _rows(values: NDArray[Any], there: NDArray[np.bool_]) -> Iterable[bytes]:
     has: list[bool] = np.asarray(there.any(axis=1)).tolist()
     if not any(has):
         return repeat(b"")
-    data, width = values.tobytes(), values.shape[1] * values.itemsize
-    rows = [data[at : at + width] for at in range(0, len(data), width)]
+    rows = _bytes(values)
     return rows if all(has) else [row if some else b"" for row, some in zip(rows, has, strict=True)]
 
 
-def _texts(texts: Objects) -> list[str | tuple[str, ...]]:
-    """The texts of each row; one where all are the same."""
-    found: list[str | tuple[str, ...]] = texts[:, 0].tolist()
-    for i in np.flatnonzero((texts != texts[:, :1]).any(axis=1)).tolist():
-        found[i] = tuple(texts[i].tolist())
-    return found
+def _bytes(values: NDArray[Any]) -> list[bytes]:
+    data, width = values.tobytes(), values.shape[1] * values.itemsize
+    return [data[at : at + width] for at in range(0, len(data), width)]
+
+
+def _chosen(texts: NDArray[np.object_], numbers: Numbers) -> tuple[list[str | tuple[str, ...]], list[bytes]]:
+    """The text of each row, or its different ones and which of them stands where."""
+    sources: list[str | tuple[str, ...]] = texts[numbers[:, 0]].tolist()
+    choices = [b""] * len(sources)
+    several = np.flatnonzero((numbers != numbers[:, :1]).any(axis=1))
+    if len(several):
+        kinds, which = _kinds(numbers[several])
+        counts = (which.max(axis=1) + 1).tolist()
+        found = zip(*[texts[kind].tolist() for kind in kinds], strict=True)
+        for row, own, count, choice in zip(several.tolist(), found, counts, _bytes(which), strict=True):
+            sources[row], choices[row] = tuple(own[:count]), choice
+    return sources, choices
+
+
+def _kinds(numbers: Numbers) -> tuple[list[Numbers], NDArray[np.uint16]]:
+    """The first number of each row, the second one that is another, and so on, as many as any row has; and
+    which of them stands where."""
+    which = np.zeros(numbers.shape, dtype="<u2")
+    rest = numbers != numbers[:, :1]
+    kinds, everyone = [numbers[:, 0]], np.arange(len(numbers))
+    while rest.any():
+        kind = numbers[everyone, rest.argmax(axis=1)]
+        same = rest & (numbers == kind[:, np.newaxis])
+        which[same] = len(kinds)
+        kinds.append(kind)
+        rest &= ~same
+    return kinds, which
 
 
 def forecast_of(limits: EnforcedLimits) -> tuple[ScheduleResEntry, ...]:
@@ -75,7 +101,8 @@ def forecast_of(limits: EnforcedLimits) -> tuple[ScheduleResEntry, ...]:
     if isinstance(packed, tuple):
         return packed
     count = len(packed.times)
-    sources, phase_sources = _each(packed.sources, count), _each(packed.phase_sources, count)
+    sources = _each(packed.sources, packed.sourced, count)
+    phase_sources = _each(packed.phase_sources, packed.phases_sourced, count)
     counts = packed.phases or bytes(count)
     if len(counts) != count:
         raise ValueError(f"{len(counts)} phase counts in a forecast of {count} slots")
@@ -94,13 +121,13 @@ def unpacked(limits: EnforcedLimits) -> EnforcedLimits:
     return replace(limits, schedule=forecast_of(limits))
 
 
-def _each(texts: str | tuple[str, ...], count: int) -> tuple[str, ...]:
+def _each(texts: str | tuple[str, ...], choices: bytes, count: int) -> tuple[str, ...]:
     """One a slot."""
     if isinstance(texts, str):
         return (texts,) * count
-    if len(texts) != count:
-        raise ValueError(f"{len(texts)} sources in a forecast of {count} slots")
-    return texts
+    if len(choices) != 2 * count or max(chosen := struct.unpack(f"<{count}H", choices)) >= len(texts):
+        raise ValueError(f"{len(texts)} sources are chosen from wrongly in a forecast of {count} slots")
+    return tuple([texts[which] for which in chosen])
 
 
 def _amounts(data: bytes, sources: tuple[str, ...]) -> list[NumberWithSource | None]:

@@ -210,8 +210,11 @@ class PackedForecast(Struct, frozen=True, omit_defaults=True, gc=False):
     phases: bytes = b""
     """A byte a slot, 0 where it has none."""
     sources: str | tuple[str, ...] = ""
-    """Of current and power: one for all slots, or one a slot."""
+    """Of current and power: the one of all slots, or those that there are."""
+    sourced: bytes = b""
+    """Which of several sources each slot has, 2 bytes a slot."""
     phase_sources: str | tuple[str, ...] = ""
+    phases_sourced: bytes = b""
 
 
 class EnforcedLimits(Struct, frozen=True, gc=False):

@@ -41,6 +41,17 @@ def once(values: NDArray[T]) -> NDArray[T]:
     return values[:1] if values.strides[0] == 0 else values
 
 
+def looked_up(numbers: Ints) -> slice | Ints:
+    """Numbers as they are best looked up: a slice where each follows the one before."""
+    if (
+        len(numbers)
+        and int(numbers[-1]) - int(numbers[0]) + 1 == len(numbers)
+        and (np.diff(numbers) == 1).all()
+    ):
+        return slice(int(numbers[0]), int(numbers[-1]) + 1)
+    return numbers
+
+
 def joined_columns(parts: list[NDArray[T]]) -> NDArray[T]:
     """Parts one below the other; where all rows of all parts are one and the same, as `repeated`."""
     first = parts[0]

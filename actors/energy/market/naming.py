@@ -7,67 +7,69 @@ are named together here; what is left over is asked for one by one.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from actors.energy.market.arrays import Bools, Floats, Ints, once
+from actors.energy.market.arrays import Bools, Floats, Ints, looked_up, once
 from actors.energy.market.bounds import UNITS, LimitsAbove, bounds_of, shared_bounds_of
 from actors.energy.market.entries import Direction, Unit
 from actors.energy.market.outcome import USED_UP_A, USED_UP_W, Outcome
 from actors.energy.market.rounds import OWN
 from actors.energy.market.sources import Above, joined, phases_source
+from actors.energy.market.texts import UNKNOWN, Numbers, Texts
+from actors.energy.market.timetables import Timetables
 from actors.energy.market.turns import CRUMB
-from actors.energy.packing import AMPERE, MOST_PHASES, WATT
+from actors.energy.packing import AMPERE, LEAVES, MOST_PHASES, WATT, layout
 
-Objects = NDArray[np.object_]
+DENSE = 8
+"""Numbers, of which there are no more than so many for each cell, are sorted by counting."""
+
+_FIELDS: dict[Unit, int] = {"A": AMPERE, "W": WATT}
 
 
-def names_of(outcome: Outcome, evses: Ints) -> Objects:
-    """Who stopped each of some EVSEs: (columns, EVSEs) of texts, '' where nothing did."""
-    naming = _Naming(outcome, evses)
+def names_of(outcome: Outcome, evses: Ints, texts: Texts) -> Numbers:
+    """Who stopped each of some EVSEs: (columns, EVSEs) of texts' numbers, that of '' where nothing did."""
+    naming = _Naming(outcome, evses, texts)
     for direction in outcome.trades:
         naming.name_own(direction)
         naming.name_shared(direction)
         naming.name_refused(direction)
     naming.name_closed()
-    for column, i in np.argwhere(naming.missing).tolist():
+    for column, i in np.argwhere(naming.names == UNKNOWN).tolist():
         bounds = bounds_of(outcome, column, int(evses[i]))
-        naming.names[column, i] = joined(bound.source for bound in bounds)
+        naming.names[column, i] = texts.number(joined(bound.source for bound in bounds))
     return naming.names
 
 
 class _Naming:
-    def __init__(self, outcome: Outcome, evses: Ints) -> None:
+    def __init__(self, outcome: Outcome, evses: Ints, texts: Texts) -> None:
         self._outcome = outcome
         self._evses = evses
-        # An EVSE's columns lie side by side, as the entries do that they are named by.
-        shape = len(outcome.slots.columns_us), len(evses)
-        self.names: Objects = np.full(shape, None, dtype=np.object_, order="F")
-        self.missing: Bools = np.ones(shape, dtype=np.bool_)
-        """Where there is no name yet."""
+        self._of_evses = looked_up(evses)
+        self._texts = texts
+        self.names = np.full((len(outcome.slots.columns_us), len(evses)), UNKNOWN, dtype=np.int32)
         self._aimed_at = np.zeros(len(outcome.tree.nodes), dtype=np.bool_)
         self._aimed_at[[each.node for each in outcome.tree.targets]] = True
         self._node = outcome.tree.shape.evse_array[evses]
 
     def _takes_part(self, direction: Direction) -> Bools:
         outcome = self._outcome
-        here = outcome.taking_part(direction) & ~outcome.trades[direction].refused
-        return np.asarray(here[:, self._evses])
+        refused = outcome.trades[direction].refused[:, self._of_evses]
+        return np.asarray(outcome.taking_part(direction)[:, self._of_evses] & ~refused)
 
     def name_own(self, direction: Direction) -> None:
         """Where just one limit is used up of the nodes that an EVSE has for itself."""
         outcome = self._outcome
         trades = outcome.trades[direction]
-        here = self._takes_part(direction) & (trades.stopped_by[:, self._evses] == OWN)
+        here = self._takes_part(direction) & (trades.stopped_by[:, self._of_evses] == OWN)
         if not here.any() or trades.limits.tight is not None:
             return
         found: list[tuple[Bools, Ints, Unit]] = []
         hits = np.zeros(here.shape, dtype=np.int8)
         for nodes, has in outcome.tree.shape.own_nodes:
-            node, may = nodes[self._evses], has[self._evses]
+            node, may = nodes[self._of_evses], has[self._of_evses]
             pairs: tuple[tuple[Unit, Floats, float], ...] = (
                 ("A", trades.limits.node_A, USED_UP_A),
                 ("W", trades.limits.node_grid_W, USED_UP_W),
@@ -87,30 +89,55 @@ class _Naming:
     def name_shared(self, direction: Direction) -> None:
         """All whom one limit stopped."""
         outcome = self._outcome
-        number = outcome.trades[direction].stopped_by[:, self._evses]
+        number = outcome.trades[direction].stopped_by[:, self._of_evses]
         here = self._takes_part(direction) & (number != OWN)
         if not here.any():
             return
         columns, places = np.nonzero(here)
         tiers = len(outcome.tree.shape.tiers)
-        of_tier = outcome.tree.shape.tier_of[self._evses][places]
-        key = (number[here].astype(np.intp) * tiers + of_tier) * len(number) + columns
-        keys, some, which = np.unique(key, return_index=True, return_inverse=True)
-        del keys
-        self._name_alike(
-            columns,
-            places,
-            some,
-            which,
-            lambda column, evse: shared_bounds_of(outcome, column, evse, direction),
+        limit = number[here].astype(np.intp) * tiers + outcome.tree.shape.tier_of[self._evses][places]
+        some, which = _one_of_each(limit)
+        named = self._limits_of_one_node(direction, number[here][some], places[some])
+        self.names[columns, places] = found = named[columns, which]
+        rest = np.flatnonzero(found == UNKNOWN)
+        if len(rest):
+            self._name_alike(
+                columns[rest],
+                places[rest],
+                limit[rest] * len(number) + columns[rest],
+                lambda column, evse: shared_bounds_of(outcome, column, evse, direction),
+            )
+
+    def _limits_of_one_node(self, direction: Direction, number: Ints, places: Ints) -> Numbers:
+        """Who set limits that some EVSEs share, where these are of one node each and used up: (columns,
+        limits)."""
+        outcome, trades = self._outcome, self._outcome.trades[direction]
+        named = np.full((len(self.names), len(number)), UNKNOWN, dtype=np.int32)
+        if trades.limits.tight is not None:
+            return named
+        shared = map(outcome.shared_by, self._evses[places].tolist(), number.tolist())
+        node = np.array([-1 if nodes is None or len(nodes) > 1 else min(nodes) for nodes in shared])
+        units: tuple[tuple[Unit, Floats, float], ...] = (
+            ("A", trades.limits.node_A, USED_UP_A),
+            ("W", trades.limits.node_grid_W, USED_UP_W),
         )
+        for unit, limits, least in units:
+            some = np.flatnonzero((node >= 0) & (number % 2 == UNITS.index(unit)))
+            some = some[~self._aimed_at[node[some]]]
+            if len(some):
+                nodes = node[some]
+                used_up = np.isfinite(limits[:, nodes]) & (outcome.left(direction, unit, nodes) <= least)
+                found = named[:, some]
+                _name_by_rows(outcome, self._texts, used_up, nodes, direction, _FIELDS[unit], found)
+                named[:, some] = found
+        return named
 
     def name_refused(self, direction: Direction) -> None:
         """Whose minimum was refused: what is left above an EVSE is the same for all below its parent, only
         what each would have needed of it differs."""
         outcome, evses = self._outcome, self._evses
         trades = outcome.trades[direction]
-        here = outcome.taking_part(direction)[:, evses] & trades.refused[:, evses]
+        here = outcome.taking_part(direction)[:, self._of_evses] & trades.refused[:, self._of_evses]
         if not here.any() or trades.limits.extras:
             return
         columns, places = np.nonzero(here)
@@ -126,13 +153,12 @@ class _Naming:
             if (column, parent) not in above:
                 above[column, parent] = LimitsAbove(outcome, column, int(evses[place]), direction)
             if name := above[column, parent].short_of(A, W):
-                self.names[column, place] = name
-                self.missing[column, place] = False
+                self.names[column, place] = self._texts.number(name)
 
     def name_closed(self) -> None:
         """Those who may not trade: their own limit is 0, or one of those above them."""
         outcome, limits = self._outcome, self._outcome.trades["import"].limits
-        here = ~outcome.imports[:, self._evses] & ~outcome.exports[:, self._evses]
+        here = ~outcome.imports[:, self._of_evses] & ~outcome.exports[:, self._of_evses]
         if not here.any() or limits.extras or limits.tight is not None:
             return
         shape = outcome.tree.shape
@@ -148,69 +174,118 @@ class _Naming:
         columns, places = np.nonzero(here & (own == 0))
         if len(columns):
             key = shape.parent_array[self._node[places]] * len(here) + columns
-            _, some, which = np.unique(key, return_index=True, return_inverse=True)
-            self._name_alike(columns, places, some, which, lambda c, evse: bounds_of(outcome, c, evse))
+            self._name_alike(columns, places, key, lambda c, evse: bounds_of(outcome, c, evse))
 
-    def _name_alike(
-        self,
-        columns: Ints,
-        places: Ints,
-        some: Ints,
-        which: Ints,
-        ask: Callable[[int, int], Any],
-    ) -> None:
-        """One question for all cells that are alike; `some` are the first of each kind."""
-        answers = np.empty(len(some), dtype=np.object_)
-        for i, cell in enumerate(some.tolist()):
+    def _name_alike(self, columns: Ints, places: Ints, key: Ints, ask: Callable[[int, int], Any]) -> None:
+        """One question for all cells that have the same key."""
+        some, which = _one_of_each(key)
+        answers: list[str | None] = []
+        for cell in some.tolist():
             bounds = ask(int(columns[cell]), int(self._evses[places[cell]]))
-            answers[i] = joined(bound.source for bound in bounds) if bounds else None
-        self.names[columns, places] = answers[which]
-        unknown = np.array([answer is None for answer in answers.tolist()], dtype=np.bool_)
-        self.missing[columns, places] = unknown[which]
+            answers.append(joined(bound.source for bound in bounds) if bounds else None)
+        self.names[columns, places] = self._texts.numbers(answers)[which]
 
     def _name_rows(self, cells: Bools, node: Ints, direction: Direction, unit: Unit) -> None:
         """Cells whose EVSE was stopped by a limit of one row."""
-        rows = self._outcome.trades[direction].limits.rows[:, node].T[cells.T]
-        if not len(rows):
-            return
-        field = AMPERE if unit == "A" else WATT
-        names = self._outcome.tree.schedules[direction].sources(field, rows)
-        self.names.T[cells.T] = names
-        self.missing.T[cells.T] = False if all(names.tolist()) else names == None  # noqa: E711
-
-
-def phase_sources_of(outcome: Outcome, evses: Ints) -> Objects:
-    """Who set the phase counts of some EVSEs: (columns, EVSEs) of texts, '' where there is no count."""
-    counts = outcome.phases[:, evses]
-    found: Objects = np.full(counts.shape, "", dtype=np.object_, order="F")
-    missing = counts > 0
-    for direction in outcome.trades:
-        cells = outcome.taking_part(direction)[:, evses] & (counts > 0)
         if cells.any():
-            missing &= ~_own_counts(outcome, evses, direction, cells, found)
+            _name_by_rows(self._outcome, self._texts, cells, node, direction, _FIELDS[unit], self.names)
+
+
+def _one_of_each(key: Ints) -> tuple[Ints, Ints]:
+    """The place of one of each kind, and of which kind each is. As np.unique, which sorts."""
+    least, most = int(key.min()), int(key.max())
+    if most - least > DENSE * len(key):
+        _, some, which = np.unique(key, return_index=True, return_inverse=True)
+        return some, which
+    number = np.zeros(most - least + 1, dtype=np.intp)
+    number[key - least] = 1
+    kinds = np.cumsum(number) - 1
+    which = kinds[key - least]
+    some = np.empty(int(kinds[-1]) + 1, dtype=np.intp)
+    some[which] = np.arange(len(key))
+    return some, which
+
+
+def _name_by_rows(
+    outcome: Outcome,
+    texts: Texts,
+    cells: Bools,
+    node: Ints,
+    direction: Direction,
+    field: int,
+    names: Numbers,
+) -> None:
+    """Some cells of `names` by who set a field of the row that holds there at the node of each EVSE."""
+    schedules, rows = outcome.tree.schedules[direction], outcome.trades[direction].limits.rows
+    sources: list[str | None] = []
+    changing: list[tuple[int, tuple[str, ...]]] = []
+    for i, said in enumerate(_sources_of(schedules, field, node)):
+        if isinstance(said, tuple):
+            changing.append((i, said))
+            said = None
+        sources.append(said)
+    np.copyto(names, texts.numbers(sources), where=cells)
+    for i, own in changing:
+        here = cells[:, i]
+        numbers = texts.numbers([source or None for source in own])
+        names[here, i] = numbers[rows[here, node[i]] - schedules.first[node[i]]]
+
+
+def _sources_of(schedules: Timetables, field: int, node: Ints) -> Iterator[str | tuple[str, ...] | None]:
+    """Who set a limit of some nodes, in their own words, of all rows or of each; None where nobody, both
+    sides or somebody without a name may have: then entries are to be asked."""
+    places: dict[int, int | None] = {}
+    numbers = np.searchsorted(schedules.begins, schedules.first[node], side="right") - 1
+    for number in numbers.tolist():
+        holder = schedules.holders[number]
+        if holder is None:
+            yield None
+        elif holder.differing:
+            count = len(holder.times_us) // 8
+            place = _place_of(field, holder.fields, holder.differing, count)
+            if place is not None and holder.differing >> field & 1:
+                yield holder.sources[place : place + count]
+            else:
+                yield None if place is None else holder.sources[place] or None
+        else:
+            if holder.fields not in places:
+                places[holder.fields] = _place_of(field, holder.fields, 0, 1)
+            place = places[holder.fields]
+            yield None if place is None else holder.sources[place] or None
+
+
+def _place_of(field: int, fields: int, differing: int, count: int) -> int | None:
+    """Where the source of a field of the root side stands; None where it has none, or the leaf side has the
+    field, too."""
+    at = layout(fields, 0, differing, count).places.get(field)
+    return None if at is None or fields >> field + LEAVES & 1 else at[1]
+
+
+def phase_sources_of(outcome: Outcome, evses: Ints, texts: Texts) -> Numbers:
+    """Who set the phase counts of some EVSEs, as `names_of`; that of '' where there is no count."""
+    here = looked_up(evses)
+    counts = outcome.phases[:, here]
+    found = np.where(counts > 0, np.int32(UNKNOWN), np.int32(0))
+    for direction in outcome.trades:
+        cells = outcome.taking_part(direction)[:, here] & (counts > 0)
+        if cells.any():
+            _own_counts(outcome, evses, texts, direction, cells, found)
     above: Above = {}
-    for column, i in np.argwhere(missing).tolist():
-        found[column, i] = phases_source(outcome, column, int(evses[i]), above)
+    for column, i in np.argwhere(found == UNKNOWN).tolist():
+        found[column, i] = texts.number(phases_source(outcome, column, int(evses[i]), above))
     return found
 
 
-def _own_counts(outcome: Outcome, evses: Ints, direction: Direction, cells: Bools, found: Objects) -> Bools:
+def _own_counts(
+    outcome: Outcome, evses: Ints, texts: Texts, direction: Direction, cells: Bools, found: Numbers
+) -> None:
     """Where the count is the EVSE's own maximum, and nobody above has one: its source is in the request."""
     limits, schedules = outcome.trades[direction].limits, outcome.tree.schedules[direction]
     inner = np.ones(len(outcome.tree.nodes), dtype=np.bool_)
     inner[outcome.tree.evse_node] = False
     if schedules.says(MOST_PHASES, limits.rows[:, inner]):
-        return np.zeros_like(cells)
-    counts = outcome.phases[:, evses]
-    alike: Bools = (
-        cells & (counts == limits.own_max_phases[:, evses]) & (counts == limits.max_phases[:, evses])
-    )
-    rows = limits.rows[:, outcome.tree.evse_node[evses]].T[alike.T]
-    names = schedules.sources(MOST_PHASES, rows)
-    if all(names.tolist()):
-        found.T[alike.T] = names
-    else:
-        named = names != None  # noqa: E711 - element by element
-        alike.T[alike.T] = named
-        found.T[alike.T] = names[named]
-    return alike
+        return
+    here = looked_up(evses)
+    counts = outcome.phases[:, here]
+    alike: Bools = cells & (counts == limits.own_max_phases[:, here]) & (counts == limits.max_phases[:, here])
+    _name_by_rows(outcome, texts, alike, outcome.tree.evse_node[evses], direction, MOST_PHASES, found)

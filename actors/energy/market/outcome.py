@@ -127,14 +127,13 @@ class Outcome:
         return repeated(left, len(self.imports))
 
     def left_at(self, direction: Direction, unit: Unit, column: int, node: int) -> float:
-        """The same of one node in one column; all are worked out when one is asked for."""
-        if (direction, unit) not in self._left:
-            self._left[direction, unit] = self.left(direction, unit, np.arange(len(self.tree.nodes)))
-        return float(self._left[direction, unit][column, node])
-
-    @cached_property
-    def _left(self) -> dict[tuple[Direction, Unit], Floats]:
-        return {}
+        """The same of one node in one column."""
+        trades, upto = self.trades[direction], self._sold_upto(direction, unit)
+        left = float((trades.sale.node_A if unit == "A" else trades.sale.node_grid_W)[column, node])
+        if upto is not None:
+            first, end = self.tree.first_evse[node], self.tree.end_evse[node]
+            left = max(left - float(upto[column, end] - upto[column, first]), 0.0)
+        return left / float(trades.limits.to_grid[column, node]) if unit == "W" else left
 
     def at(self, column: int) -> Outcome:
         """This one column alone."""
@@ -161,7 +160,17 @@ class Outcome:
         """Nodes that share the limit of a number (rounds.limit_number); of OWN, all that are shared.
 
         None where the number stands for no group's limit."""
-        tier = self.tier_of(evse)
+        key = self.tree.priorities[evse], number
+        if key not in self._shared:
+            self._shared[key] = self._nodes_of(self.tier_of(evse), number)
+        return self._shared[key]
+
+    @cached_property
+    def _shared(self) -> dict[tuple[int, int], set[int] | None]:
+        return {}
+
+    @staticmethod
+    def _nodes_of(tier: Tier, number: int) -> set[int] | None:
         if number == OWN:
             return set(tier.group_nodes.tolist())
         group = number // 2

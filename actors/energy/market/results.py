@@ -14,9 +14,10 @@ import numpy as np
 
 from actors.energy import timestamps
 from actors.energy.forecasts import packed
-from actors.energy.market.arrays import Bools, Counts, Floats, Ints
+from actors.energy.market.arrays import Bools, Counts, Floats, Ints, looked_up
 from actors.energy.market.naming import names_of, phase_sources_of
 from actors.energy.market.outcome import Outcome
+from actors.energy.market.texts import Texts
 from actors.energy.types import (
     EnforcedLimits,
     IntegerWithSource,
@@ -59,25 +60,29 @@ class _Shares:
     """What some EVSEs get, and why: (columns, EVSEs)."""
 
     def __init__(self, outcome: Outcome, evses: Ints, *, named: bool) -> None:
-        self.current_A: Floats = outcome.current_A[:, evses]
-        self.has_current: Bools = outcome.has_current[:, evses]
-        self.power_W: Floats = outcome.power_W[:, evses]
-        self.has_power: Bools = outcome.has_power[:, evses]
-        self.phases: Counts = outcome.phases[:, evses]
+        here = looked_up(evses)
+        self.current_A: Floats = outcome.current_A[:, here]
+        self.has_current: Bools = outcome.has_current[:, here]
+        self.power_W: Floats = outcome.power_W[:, here]
+        self.has_power: Bools = outcome.has_power[:, here]
+        self.phases: Counts = outcome.phases[:, here]
+        texts = Texts()
         if named:
-            self.names, self.phase_names = names_of(outcome, evses), phase_sources_of(outcome, evses)
+            self.names = names_of(outcome, evses, texts)
+            self.phase_names = phase_sources_of(outcome, evses, texts)
         else:
-            self.names = self.phase_names = np.full(self.phases.shape, "", dtype=np.object_, order="F")
+            self.names = self.phase_names = np.zeros(self.phases.shape, dtype=np.int32)
+        self.texts = texts.all()
 
     def limits(self, column: int) -> list[LimitsRes]:
         """In one column."""
-        names = self.names[column].tolist()
+        names = self.texts[self.names[column]].tolist()
         return list(
             map(
                 LimitsRes,
                 _numbers(self.power_W[column], self.has_power[column], names),
                 _numbers(self.current_A[column], self.has_current[column], names),
-                _counts(self.phases[column].tolist(), self.phase_names[column].tolist()),
+                _counts(self.phases[column].tolist(), self.texts[self.phase_names[column]].tolist()),
             )
         )
 
@@ -89,6 +94,7 @@ class _Shares:
             np.where(self.has_current, self.current_A, np.nan).T[:, every],
             np.where(self.has_power, self.power_W, np.nan).T[:, every],
             self.phases.T[:, every],
+            self.texts,
             self.names.T[:, every],
             self.phase_names.T[:, every],
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 from unittest import mock
 
 import msgspec
@@ -38,8 +39,12 @@ def test_a_packed_forecast_has_the_entries_of_every_slot(drawn: Features, switch
 
 
 def test_the_check_notices_sources_that_are_those_of_the_first_slot(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(forecasts, "_texts", lambda texts: texts[:, 0].tolist())
+    monkeypatch.setattr(forecasts, "_chosen", _first_only)
     assert_caught(assert_unpacked_is_plain, features(schedules=True).map(story_of))
+
+
+def _first_only(texts: Any, numbers: Any) -> tuple[list[str], list[bytes]]:
+    return texts[numbers[:, 0]].tolist(), [b""] * len(numbers)
 
 
 def assert_unpacked_is_plain(story: Story) -> None:
@@ -48,6 +53,7 @@ def assert_unpacked_is_plain(story: Story) -> None:
     with mock.patch.object(plain_tree, "MOST_EVSES", 0):
         for step in story.steps:
             allocation, memory = allocate(step.request, story.config, step.start_us, memory)
+            assert allocation[::-2] == list(allocation)[::-2]
             for number, limits in enumerate(allocation):
                 assert isinstance(limits.schedule, PackedForecast) == (allocation.report.slots > 1)
                 plain = msgspec.structs.replace(limits, schedule=_entries(allocation._outcome, number))
@@ -83,7 +89,8 @@ def test_what_is_the_same_in_all_slots_is_said_once_and_what_is_not_there_not_at
     assert isinstance(off.schedule, PackedForecast)
     assert car.schedule.times is off.schedule.times
     assert car.schedule.times[:2] == (NOW, LATER)
-    assert (car.schedule.sources, car.schedule.phase_sources) == (("car/A", "root/A", "root/A"), "car/phases")
+    assert (car.schedule.sources, car.schedule.phase_sources) == (("car/A", "root/A"), "car/phases")
+    assert car.schedule.sourced == b"\0\0\1\0\1\0"
     assert (car.schedule.power_W, off.schedule.phases, off.schedule.sources) == (b"", b"", "off/A")
     assert [e.limits_to_root.ac_max_current_A for e in forecast_of(car)] == [
         NumberWithSource(8.0, "car/A"),
@@ -94,8 +101,8 @@ def test_what_is_the_same_in_all_slots_is_said_once_and_what_is_not_there_not_at
 
 @pytest.mark.parametrize(
     "spoiled",
-    [{"phases": b"\3"}, {"current_A": bytes(16)}, {"power_W": bytes(7)}, {"sources": ("a", "b")},
-     {"phase_sources": ()}],
+    [{"phases": b"\3"}, {"current_A": bytes(16)}, {"power_W": bytes(7)}, {"sources": ("a",)},
+     {"sourced": b""}, {"phase_sources": ()}],
 )  # fmt: skip
 def test_a_forecast_whose_parts_do_not_fit_each_other_is_refused(spoiled: dict[str, object]) -> None:
     car = allocate(changing_site(), HOURS, NOW_US)[0].of("car")

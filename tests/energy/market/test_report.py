@@ -10,6 +10,7 @@ from actors.energy.market import Allocation, allocate
 from actors.energy.market.bounds import bounds_of
 from actors.energy.market.naming import names_of, phase_sources_of
 from actors.energy.market.sources import joined, phases_source
+from actors.energy.market.texts import Texts
 from actors.energy.types import EnergyManagerConfig
 from tests.energy.market.building import NOW_US, entry, evse, node, run, setpoint
 from tests.energy.market.worlds import Story, stories
@@ -27,7 +28,8 @@ def test_the_sources_of_many_at_once_are_those_of_each_alone(story: Story) -> No
         allocation, memory = allocate(step.request, story.config, step.start_us, memory)
         outcome = allocation._outcome
         evses = np.arange(len(allocation))
-        names, phase_sources = names_of(outcome, evses), phase_sources_of(outcome, evses)
+        numbers = names_of(outcome, evses, texts := Texts()), phase_sources_of(outcome, evses, texts)
+        names, phase_sources = (texts.all()[each] for each in numbers)
         for cell in np.ndindex(*names.shape):
             assert names[cell] == joined(bound.source for bound in bounds_of(outcome, *cell))
             source = phases_source(outcome, cell[0], cell[1], {}) if outcome.phases[cell] else ""
