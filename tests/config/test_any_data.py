@@ -96,7 +96,7 @@ def test_any_data_is_a_site_or_faults(data: Any) -> None:
     answer(yaml.safe_dump(data, allow_unicode=True))
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(SITES)
 def test_nearly_a_site_is_a_sound_site_or_faults(data: Any) -> None:
     if (site := answer(yaml.safe_dump(data, sort_keys=False))) is not None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 import pytest
-from hypothesis import Phase, given, settings
+from hypothesis import Phase, given, seed, settings
 from hypothesis.strategies import SearchStrategy
 
 from actors.energy import timestamps
@@ -263,8 +263,8 @@ def runs(effects: Iterable[Effect]) -> list[RunMarket]:
 # --- mutants -------------------------------------------------------------------------------------
 
 
-def assert_caught(check: Callable[[T], None], strategy: SearchStrategy[T]) -> None:
-    """A property, checked over a mutant: it must fail."""
+def assert_caught(check: Callable[[T], None], strategy: SearchStrategy[T], soon: int | None = None) -> None:
+    """A property, checked over a mutant: it must fail. `soon` is a seed with which it does so early."""
     search = settings(
         max_examples=1_000,
         derandomize=True,
@@ -280,7 +280,7 @@ def assert_caught(check: Callable[[T], None], strategy: SearchStrategy[T]) -> No
         check(example)
 
     with pytest.raises(AssertionError):
-        run()
+        (run if soon is None else seed(soon)(run))()
 
 
 def mutated(method: Any, before: str, after: str) -> Any:

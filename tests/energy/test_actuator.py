@@ -359,7 +359,7 @@ def test_each_broken_rule_is_caught(
     method: str, before: str, after: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Actuator, method, mutated(getattr(Actuator, method), before, after))
-    assert_caught(counts_enough, WORLDS)
+    assert_caught(counts_enough, WORLDS, soon=7)
 
 
 def test_an_old_reading_taken_for_proof_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from tests.model.search import explore, steady, walk
 from tests.model.sites import CLOCKS, FORK, LINE, ONE, RISE, ROW, TWO, TWO_FALLBACK, but
 from tests.model.world import Site, World
 
-TRANSITIONS = 6_000
+TRANSITIONS = 4_000
 """Of each site: together with the mutants within half a minute of CPU."""
 WORST: dict[str, int] = {"delays": 1, "crashes": 2, "losses": 1}
 SITES = (

@@ -40,7 +40,7 @@ def test_what_waits_for_an_absent_peer_is_dropped_and_counted_without_delay(make
         up.send(Ping(number))
     begin_s = time.monotonic()
     assert wire.stop()
-    assert time.monotonic() - begin_s < 1
+    assert time.monotonic() - begin_s < 3
     assert dropped(wire, "parent", "stopped") == 10
 
 
@@ -60,7 +60,7 @@ def test_draining_for_an_absent_peer_ends_in_time(make_wire: MakeWire) -> None:
     wire.connect("tcp://127.0.0.1:9", Inbox(), name="parent", peer="root").send(Ping(1))
     begin_s = time.monotonic()
     assert wire.stop(drain_s=0.2)
-    assert 0.15 < time.monotonic() - begin_s < 1.5
+    assert 0.15 < time.monotonic() - begin_s < 3
 
 
 def test_stopping_in_on_message_does_not_deadlock(make_wire: MakeWire) -> None:
