@@ -60,11 +60,11 @@ MUTANTS: dict[str, tuple[str, str, str]] = {
 def test_each_broken_rule_breaks_the_promise(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     method, before, after = MUTANTS[name]
     monkeypatch.setattr(Ledger, method, mutated(getattr(Ledger, method), before, after))
-    assert_caught(keeps_its_promise, WORLDS)
+    assert_caught(keeps_its_promise, WORLDS, soon=14)
 
 
 def test_clocks_that_run_wrong_by_more_than_is_counted_on_break_the_promise(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(ledger_module, "STRETCH", 1.05 / 0.95)
-    assert_caught(keeps_its_promise, WORLDS)
+    assert_caught(keeps_its_promise, WORLDS, soon=14)
