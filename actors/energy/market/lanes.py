@@ -60,6 +60,11 @@ class _Round:
             self._most_A, self._most_grid_W = self._left_A[:, common], self._left_grid_W[:, common]
         self._offer_A, self._offer_grid_W = np.empty(shape), np.empty(shape)
         self._power_grid_W = np.zeros(shape)
+        self._rows = np.arange(len(columns))[:, np.newaxis]
+        self._counts, self._reasons = (
+            np.stack([of_class[columns] for of_class in each])
+            for each in (counter.choices.counts, counter.choices.reasons)
+        )
 
     def buy(self, evses: Ints) -> None:
         """One EVSE of each lane, all columns."""
@@ -80,8 +85,8 @@ class _Round:
         )
         offer_W = grid_W / to_grid
         classes = (offer_W >= choices.below_W[at]).astype(np.int8) + (offer_W >= choices.above_W[at])
-        phases = np.choose(classes, [each[at] for each in choices.counts])
-        reasons = np.choose(classes, [each[at] for each in choices.reasons])
+        phases = self._counts[classes, self._rows, evses]
+        reasons = self._reasons[classes, self._rows, evses]
         affordable = np.minimum(offer_A, offer_W / (phases * counter.volts))
         falls_back = (affordable + CRUMB < min_A) & (choices.fallback[at] > 0) & ampere
         if falls_back.any():

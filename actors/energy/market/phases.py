@@ -15,9 +15,11 @@ room for the one back), and in the active slot the time hysteresis, which holds 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +29,8 @@ from actors.energy.market.limits import PathLimits
 from actors.energy.market.memory import Contexts
 from actors.energy.market.tiers import Tier
 from actors.energy.types import EnergyManagerConfig
+
+T = TypeVar("T", bound=np.generic)
 
 SLACK_W = 1e-6
 """Power that misses a threshold by this little has reached it."""
@@ -116,11 +120,17 @@ class PhaseChoices:
 
     def pick(self, of_class: list[Counts], classes: Counts) -> Counts:
         """The values of the given classes."""
-        return np.choose(classes, of_class) if self.any_depends else of_class[BELOW]
+        return _of_classes(classes, of_class) if self.any_depends else of_class[BELOW]
 
     def wanting_minimum(self, classes: Counts) -> Bools:
         """Whether the minimum phase count is what is wanted at the given classes."""
-        return np.choose(classes, self.wants_minimum)
+        return _of_classes(classes, self.wants_minimum)
+
+
+def _of_classes(classes: Counts, values: Sequence[NDArray[T]]) -> NDArray[T]:
+    """As np.choose, which takes ten times as long."""
+    below, between, above = values
+    return np.where(classes == BELOW, below, np.where(classes == BETWEEN, between, above))
 
 
 def export_choices(limits: PathLimits) -> PhaseChoices:
