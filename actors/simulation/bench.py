@@ -77,6 +77,9 @@ def make_bench(plan: Plan) -> tuple[dict[str, Process], dict[str, Slot], Links, 
                     in_order=edge.endswith(DRIVER) and way == "down",
                     mended_s=plan.hurt_s,
                 )
+        if module.parent is not None:
+            slot = slots[module_id]
+            slot.parent, slot.up, slot.down = slots[module.parent], *(links[module_id, way] for way in WAYS)
         if isinstance(module.config, EvseManagerConfig):
             random = stream(seed, "hardware", module_id)
             clock = draw_clock(random, until_s, _lean(random, None if leaning is None else -leaning))

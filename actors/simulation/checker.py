@@ -37,13 +37,20 @@ class Violation(Struct, frozen=True, kw_only=True):
     text: str
 
 
-class _Node:
+class _Flow:
+    """What flows through a node, or to an EVSE."""
+
+    def __init__(self) -> None:
+        self.sum_A = self.sum_W = 0.0
+
+
+class _Node(_Flow):
     """A node with all that flows through it."""
 
     def __init__(self, site: Site, name: str) -> None:
+        super().__init__()
         module = site.modules[name]
         self.id = name
-        self.sum_A = self.sum_W = 0.0
         config = module.config
         fuse_A = config.fuse_limit_A if isinstance(config, EnergyNodeConfig) else None
         self.fuse_A = math.inf if fuse_A is None else fuse_A
@@ -77,7 +84,8 @@ class Checker:
             for m in site.modules.values()
             if isinstance(m.config, EvseManagerConfig)
         }
-        self._flows = dict.fromkeys(self._paths, (0.0, 0.0))
+        self._flows = {evse: _Flow() for evse in self._paths}
+        self._below: dict[str, _Flow] = {**self.nodes, **self._flows}
         self._broken: set[str] = set()
         settles_s = [
             m.config.settle_time_s for m in site.modules.values() if isinstance(m.config, EvseManagerConfig)
@@ -89,11 +97,11 @@ class Checker:
 
     def flow(self, now_s: float, evse: str, current_A: float, power_W: float) -> None:
         """What flows to an EVSE from now on."""
-        before_A, before_W = self._flows[evse]
-        if current_A == before_A and power_W == before_W:
+        flow = self._flows[evse]
+        if current_A == flow.sum_A and power_W == flow.sum_W:
             return
-        self._flows[evse] = (current_A, power_W)
-        more_A, more_W = current_A - before_A, power_W - before_W
+        more_A, more_W = current_A - flow.sum_A, power_W - flow.sum_W
+        flow.sum_A, flow.sum_W = current_A, power_W
         for node in self._paths[evse]:
             node.sum_A += more_A
             node.sum_W += more_W
@@ -102,27 +110,36 @@ class Checker:
 
     def flows(self, node: str) -> dict[str, float]:
         """Ampere of each EVSE below a node."""
-        return {evse: self._flows[evse][0] for evse, path in self._paths.items() if self.nodes[node] in path}
+        flows, paths = self._flows, self._paths
+        return {evse: flow.sum_A for evse, flow in flows.items() if self.nodes[node] in paths[evse]}
 
     def flow_below(self, module: str) -> tuple[float, float]:
         """Ampere and watt that flow through a node, or to an EVSE."""
-        node = self.nodes.get(module)
-        return self._flows[module] if node is None else (node.sum_A, node.sum_W)
+        flow = self._below[module]
+        return flow.sum_A, flow.sum_W
 
     def promises(
-        self, now_s: float, node: str, children: Iterable[str], exposure_of: Callable[[str], Amount]
+        self,
+        now_s: float,
+        node: str,
+        children: Iterable[str],
+        own_s: float,
+        exposure: Callable[[float, str], Amount],
     ) -> None:
-        """What flows below each child of a node is no more than what the node counts with; told once."""
+        """What flows below each child of a node is no more than what the node counts with, on whose clock it
+        is `own_s`; told once."""
+        below = self._below
         for child in children:
-            flow_A, flow_W = self.flow_below(child)
+            flow = below[child]
+            flow_A, flow_W = flow.sum_A, flow.sum_W
             if flow_A <= 0.0 and flow_W <= 0.0:
                 continue
-            exposure = exposure_of(child)
-            over = _exceeds(flow_A, exposure.import_A) or _exceeds(flow_W, exposure.import_W)
+            counted = exposure(own_s, child)
+            over = _exceeds(flow_A, counted.import_A) or _exceeds(flow_W, counted.import_W)
             if over and child not in self._broken:
                 self._broken.add(child)
                 text = f"{flow_A:.6g} A, {flow_W:.6g} W flow below {child}, "
-                text += f"{node} counts with {exposure.text()}"
+                text += f"{node} counts with {counted.text()}"
                 self.note(Violation(kind="promise", at_s=now_s, where=node, text=text))
 
     def limits(self, now_s: float, name: str, saved: SavedSources | None) -> float | None:

@@ -79,15 +79,36 @@ class WallClock:
 
 
 class ProcessClocks:
-    """The two clocks that a process reads."""
+    """The two clocks that a process reads; set them here only."""
 
     def __init__(self, steady: Clock, wall: WallClock) -> None:
         self.steady = steady
         self.wall = wall
+        self._read_s = -1.0
+        self._instant = Instant(0.0, 0)
+        """As read at `_read_s`: modules of a process do much in one instant."""
 
     def now(self, true_s: float) -> Instant:
         """This instant on both."""
-        return Instant(self.steady.own_s(true_s), self.wall.wall_us(true_s))
+        if true_s != self._read_s:
+            self._read_s = true_s
+            self._instant = Instant(self.steady.own_s(true_s), self.wall.wall_us(true_s))
+        return self._instant
+
+    def begin_anew(self, true_s: float) -> None:
+        """Their machine restarts."""
+        self._read_s = -1.0
+        self.steady.begin_anew(true_s)
+
+    def jump_wall(self, by_s: float) -> None:
+        """Civil time is set by somebody."""
+        self._read_s = -1.0
+        self.wall.jump(by_s)
+
+    def correct_wall(self) -> None:
+        """Civil time is set to the true one."""
+        self._read_s = -1.0
+        self.wall.correct()
 
 
 def draw_clock(random: Random, until_s: float, lean: float = 0.0) -> Clock:

@@ -18,6 +18,8 @@ _KINDS: dict[type, tuple[int, Callable[[Any], float]]] = {
     Grant: (_GRANT, lambda grant: grant.amount.import_A + grant.duration_s),
 }
 _OTHERS = (_OTHER, _KINDS[type(None)][1])
+_AT_ONCE = 2**16
+"""Bytes that are hashed together: an event has few."""
 
 
 class Digest:
@@ -25,16 +27,24 @@ class Digest:
 
     def __init__(self) -> None:
         self._hash = hashlib.blake2b(digest_size=16)
+        self._waiting = bytearray()
 
     def stepped(self, now_s: float, index: int, event: Any) -> None:
         """A core is stepped with an event: when, which, and a number of what it says."""
         kind, number_of = _KINDS.get(type(event), _OTHERS)
-        self._hash.update(_pack(now_s, index, kind, number_of(event)))
+        self._waiting += _pack(now_s, index, kind, number_of(event))
+        if len(self._waiting) >= _AT_ONCE:
+            self._take()
 
     def actuated(self, now_s: float, index: int, told: Actuate) -> None:
         """Hardware is told something."""
-        self._hash.update(_pack(now_s, index, _ACTUATE, told.limit_A))
+        self._waiting += _pack(now_s, index, _ACTUATE, told.limit_A)
 
     def text(self) -> str:
         """Hexadecimal digits."""
+        self._take()
         return self._hash.hexdigest()
+
+    def _take(self) -> None:
+        self._hash.update(self._waiting)
+        self._waiting.clear()

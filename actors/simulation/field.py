@@ -73,11 +73,12 @@ class Field:
 
     def _read_out(self, evse: Evse, timer: int) -> None:
         """Send a reading, and the next one a while later."""
-        now_s = self._world.now_s
         if timer != evse.timer:
             return
+        world = self._world
+        now_s = world.now_s
         if now_s >= evse.hardware.back_s:
             reading = evse.hardware.reading(now_s)
             for at_s in evse.up.arrivals(now_s):
-                self._world.at(at_s, self._world.deliver, evse.slot, reading)
-        self._world.at(now_s + evse.period_s, self._read_out, evse, timer)
+                world.at(at_s, world.deliver, evse.slot, reading)
+        world.at(now_s + evse.period_s, self._read_out, evse, timer)

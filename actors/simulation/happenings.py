@@ -63,7 +63,7 @@ def happen(world: World, what: Workload | Fault) -> None:
         case DiskFails(process=name, for_s=for_s):
             world.processes[name].disk_fails_until_s = min(world.now_s + for_s, world.plan.hurt_s)
         case JumpWall(process=name, by_s=by_s):
-            world.processes[name].clocks.wall.jump(by_s)
+            world.processes[name].clocks.jump_wall(by_s)
         case Cut() | Clog() | Detour() | Weather():
             _spoil(world, what)
         case Plug(evse=evse, car=car):
@@ -122,7 +122,7 @@ def _end(world: World, process: Process, for_s: float, *, loses_state: bool, reb
     """A process dies; what it had in mind is gone, what it has sent is under way."""
     turn = process.turn_to("down")
     if reboots:
-        process.clocks.steady.begin_anew(world.now_s)
+        process.clocks.begin_anew(world.now_s)
     process.trap = None
     process.waiting.clear()
     process.unfinished.clear()
@@ -216,7 +216,7 @@ def mend(world: World, _: Any) -> None:
             world.field.touched(name)
     for process in world.processes.values():
         process.trap = None
-        process.clocks.wall.correct()
+        process.clocks.correct_wall()
         if process.state == "paused":
             process.resume_s = world.now_s
             _resume(world, process)

@@ -88,7 +88,7 @@ class Link:
         quality = self.quality
         if self._traps:
             self._count()
-        if now_s < self._cut_until_s or lost < quality.loss:
+        if lost < quality.loss or now_s < self._cut_until_s:
             return ()
         if now_s < self._clogged_until_s:
             at_s = self._clogged_until_s + spread * SPREAD_S
@@ -103,7 +103,7 @@ class Link:
             self._last_s = at_s
             return (at_s,)
         if twice >= quality.repeat:
-            return (at_s,) if self._arrives(at_s) else ()
+            return (at_s,) if quality is GOOD or self._arrives(at_s) else ()
         return tuple(t for t in (at_s, at_s + self._delay_s(second)) if self._arrives(t))
 
     def _count(self) -> None:

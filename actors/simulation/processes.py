@@ -15,6 +15,7 @@ from actors.energy.market import Memory
 from actors.energy.messages import Instant, Report
 from actors.energy.types import EnforcedLimits
 from actors.simulation.clocks import ProcessClocks
+from actors.simulation.network import Link
 from actors.site import Site
 
 MOST_WAITING = 50_000
@@ -63,6 +64,10 @@ class Slot:
         self.id = module_id
         self.index = index
         self.process = process
+        self.parent: Slot | None = None
+        self.up: Link | None = None
+        self.down: Link | None = None
+        """To its parent, and back; the root has neither."""
         self.core: Core | None = None
         self.lives = 0
         self.memory: Memory | None = None

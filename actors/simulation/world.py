@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 from actors.build import build_core
@@ -30,6 +30,7 @@ from actors.simulation.bench import make_bench
 from actors.simulation.checker import Checker, Violation
 from actors.simulation.digest import Digest
 from actors.simulation.field import Field
+from actors.simulation.network import Link
 from actors.simulation.plan import Plan
 from actors.simulation.processes import Build, Slot, giving_back
 from actors.simulation.recorder import Recorder
@@ -62,13 +63,10 @@ class World:
         self.digest = Digest()
         self.processes, self.slots, self.links, self.evses = make_bench(plan)
         self.field = Field(self)
-        self._parents = {
-            m.id: self.slots[m.parent] for m in self.site.modules.values() if m.parent is not None
-        }
         self._naps: dict[str, int] = {}
         self._ways: dict[type, Callable[[Slot, Any], None]] = {
             ToParent: self._to_parent,
-            ToChild: lambda slot, e: self._send(slot, self.slots[e.child], e.child, "down", e.message),
+            ToChild: self._to_child,
             ToDriver: lambda slot, e: self.field.tell(slot.id, e.message),
             RunMarket: self._run_market,
             Say: self._say,
@@ -108,35 +106,36 @@ class World:
         core = slot.core
         if core is None:
             return
-        now = slot.process.clocks.now(self.now_s)
+        now_s, process = self.now_s, slot.process
+        now = process.clocks.now(now_s)
         self.events += 1
-        self.digest.stepped(self.now_s, slot.index, event)
+        self.digest.stepped(now_s, slot.index, event)
         try:
             effects = core.step(now, event)
         except Exception:  # whatever it is, it is a finding
             self._failed(slot, event)
             return
         if self.recorder is not None:
-            self.recorder.stepped(self.now_s, slot, event, effects)
+            self.recorder.stepped(now_s, slot, event, effects)
         if effects:
             self.carry_out(slot, effects)
-        if isinstance(core, Trunk) and slot.core is core:
-            self._hold_to_promises(slot.id, core, core.branch.ledger.accounts, now.mono_s)
-        if slot.core is core and core.due_s < slot.wake_own_s and slot.process.state == "up":
+            if slot.core is not core:
+                return
+        if isinstance(core, Trunk):
+            ledger = core.branch.ledger
+            self.checker.promises(now_s, slot.id, ledger.accounts, now.mono_s, ledger.exposure)
+        if core.due_s < slot.wake_own_s and process.state == "up":
             self.plan_wake(slot, now)
 
     def hold_to_promises(self, evse_id: str) -> None:
         """What flows to an EVSE changes: all ledgers above it must count with it."""
-        child = evse_id
-        while (parent := self._parents.get(child)) is not None:
+        child = self.slots[evse_id]
+        while (parent := child.parent) is not None:
             if isinstance(parent.core, Trunk):
                 own_s = parent.process.clocks.steady.own_s(self.now_s)
-                self._hold_to_promises(parent.id, parent.core, (child,), own_s)
-            child = parent.id
-
-    def _hold_to_promises(self, node: str, core: Trunk, children: Iterable[str], own_s: float) -> None:
-        ledger = core.branch.ledger
-        self.checker.promises(self.now_s, node, children, lambda child: ledger.exposure(own_s, child))
+                exposure = parent.core.branch.ledger.exposure
+                self.checker.promises(self.now_s, parent.id, (child.id,), own_s, exposure)
+            child = parent
 
     def plan_wake(self, slot: Slot, now: Instant) -> None:
         """Put the wake of a core into the heap."""
@@ -216,7 +215,12 @@ class World:
         message = effect.message
         if self.now_s < slot.gives_back[0] and isinstance(message, Report):
             message = giving_back(message, slot.gives_back[1])
-        self._send(slot, self._parents[slot.id], slot.id, "up", message)
+        assert slot.parent is not None
+        self._send(slot, slot.parent, slot.up, message)
+
+    def _to_child(self, slot: Slot, effect: ToChild) -> None:
+        child = self.slots[effect.child]
+        self._send(slot, child, child.down, effect.message)
 
     def _say(self, slot: Slot, effect: Say) -> None:
         if effect.level == "error" and effect.text.startswith("invariant"):
@@ -239,11 +243,12 @@ class World:
         if again_s is not None:
             self.at(again_s, self.checker.look, again_s, slot.id)
 
-    def _send(self, sender: Slot, target: Slot, link: str, way: str, message: Any) -> None:
+    def _send(self, sender: Slot, target: Slot, link: Link | None, message: Any) -> None:
         if sender.process is target.process:
             self.at(self.now_s, self._deliver_inside, target, (sender.process.turn, message))
             return
-        for at_s in self.links[link, way].arrivals(self.now_s):
+        assert link is not None
+        for at_s in link.arrivals(self.now_s):
             self.at(at_s, self.deliver, target, message)
 
     def _run_market(self, slot: Slot, run: RunMarket) -> None:
