@@ -68,6 +68,8 @@ class Actuator:
         """The hardware is told to let this through until `ends_s`, in answer to a reading."""
         self._same_until_s = -math.inf
         until_s = read_at_s + (ends_s - read_at_s) * STRETCH
+        if self._told and amount == self._told[-1].amount:
+            amount = self._told[-1].amount  # the very same object costs least to compare
         self._told = (*self._told, _Told(mark, amount, until_s))
         if len(self._told) > TOLD_MAX:
             one, other, *rest = self._told
@@ -111,6 +113,8 @@ class Actuator:
 
     def _forget(self, now_s: float) -> None:
         """What has run out leaves its settle time behind; what has settled is gone."""
+        if now_s < self._same_until_s:
+            return  # nothing has, since that was worked out
         over = [told for told in self._told if told.until_s <= now_s]
         if over:
             self._told = tuple([told for told in self._told if told.until_s > now_s])
@@ -130,9 +134,13 @@ class Actuator:
         self._forget(now_s)
         most, same_until_s = self._fallback, math.inf
         for told in self._told:
-            most, same_until_s = largest(most, told.amount), min(same_until_s, told.until_s)
+            most = largest(most, told.amount)
+            if told.until_s < same_until_s:
+                same_until_s = told.until_s
         for past in self._past:
-            most, same_until_s = largest(most, past.amount), min(same_until_s, past.until_s)
+            most = largest(most, past.amount)
+            if past.until_s < same_until_s:
+                same_until_s = past.until_s
         flow = self._flow if now_s < self._flow_until_s else None
         self._exceeds = flow is not None and _is_more(flow, most)
         if flow is not None and self._exceeds:

@@ -53,15 +53,6 @@ class Amount(Struct, frozen=True, omit_defaults=True):
             and self.export_W <= room.export_W + CRUMB
         )
 
-    def covers(self, other: Amount) -> bool:
-        """Whether no part is smaller than that of `other`."""
-        return (
-            self.import_A >= other.import_A
-            and self.import_W >= other.import_W
-            and self.export_A >= other.export_A
-            and self.export_W >= other.export_W
-        )
-
     def where(self, other: Amount) -> Amount:
         """Its parts of which there is any in `other`; the rest is nothing."""
         return Amount(
@@ -109,9 +100,19 @@ UNLIMITED = Amount(math.inf, math.inf, math.inf, math.inf)
 
 def largest(one: Amount, other: Amount) -> Amount:
     """Of each part the larger; the very same object where one is that in all parts, as is mostly so."""
-    if one is other or one.covers(other):
+    if one is other or (
+        one.import_A >= other.import_A
+        and one.import_W >= other.import_W
+        and one.export_A >= other.export_A
+        and one.export_W >= other.export_W
+    ):
         return one
-    if other.covers(one):
+    if (
+        other.import_A >= one.import_A
+        and other.import_W >= one.import_W
+        and other.export_A >= one.export_A
+        and other.export_W >= one.export_W
+    ):
         return other
     return Amount(
         one.import_A if one.import_A >= other.import_A else other.import_A,
@@ -123,9 +124,19 @@ def largest(one: Amount, other: Amount) -> Amount:
 
 def smallest(one: Amount, other: Amount) -> Amount:
     """Of each part the smaller; the very same object where one is that in all parts, as is mostly so."""
-    if one is other or other.covers(one):
+    if one is other or (
+        one.import_A <= other.import_A
+        and one.import_W <= other.import_W
+        and one.export_A <= other.export_A
+        and one.export_W <= other.export_W
+    ):
         return one
-    if one.covers(other):
+    if (
+        other.import_A <= one.import_A
+        and other.import_W <= one.import_W
+        and other.export_A <= one.export_A
+        and other.export_W <= one.export_W
+    ):
         return other
     return Amount(
         one.import_A if one.import_A <= other.import_A else other.import_A,

@@ -131,9 +131,9 @@ class Branch:
                 child.asked = Asked()
             child.alive_until_s = -math.inf if report.leaving else now_s + self._silent_s
             # The first row is the child's own, whatever it is called (_with_account).
-            rows = (s for n, s in enumerate(report.status) if n == 0 or s.id in child.modules)
-            if told := tuple(rows):
-                child.status, child.status_s = told, now_s
+            if report.status:
+                rows = (s for n, s in enumerate(report.status) if n == 0 or s.id in child.modules)
+                child.status, child.status_s = tuple(rows), now_s
         elif not heard.overtaken or not child.asked.is_older_than(report):
             return heard
         # One that was gone is back with what it wanted: it knows that we know that, and says nothing new.
@@ -175,6 +175,10 @@ class Branch:
     def alive(self, now_s: float, child_id: str) -> bool:
         """Whether a child has been heard in the last few intervals."""
         return now_s <= self._children[child_id].alive_until_s
+
+    def any_alive(self, now_s: float) -> bool:
+        """Whether any child is alive."""
+        return any(now_s <= child.alive_until_s for child in self._children.values())
 
     def gathered(self, now_s: float) -> bool:
         """Whether this life knows what its children want, of all but those that are silent."""
@@ -271,7 +275,8 @@ class Branch:
         InvariantError when the ledger does not hold afterwards; nothing was sent then.
         """
         ledger = self.ledger
-        desired = {n: a for n, a in self.desired(now_s, limits).items() if ledger.may_grant(now_s, n)}
+        fenced = {name for name in self._children if not ledger.may_grant(now_s, name)}
+        desired = {n: a for n, a in self.desired(now_s, limits).items() if n not in fenced}
         if fallback_only:
             desired = {n: smallest(a, self._children[n].settings.fallback) for n, a in desired.items()}
         planned = ledger.plan(now_s, desired, capacity)
@@ -281,11 +286,12 @@ class Branch:
             report = child.report
             if report is None or now_s > child.alive_until_s:
                 continue
-            lasts_s = duration_s(ledger.accounts[name].heard_s)
-            fence = not ledger.may_grant(now_s, name)
+            heard_s = ledger.accounts[name].heard_s
+            lasts_s = duration_s(heard_s)
+            fence = name in fenced
             if lasts_s <= 0.0 or not (fence or name in planned):
                 continue
-            ends_s = ledger.accounts[name].heard_s + lasts_s
+            ends_s = heard_s + lasts_s
             if not fence and self._is_held(now_s, ends_s, child, planned[name]):
                 child.planned = planned[name]
                 continue

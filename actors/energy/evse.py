@@ -43,8 +43,8 @@ from actors.energy.types import (
     value_of,
 )
 
-_IDLE = {EvseState.Unplugged, EvseState.WaitForAuth, EvseState.Finished, EvseState.Disabled}
-_OVER = {EvseState.Unplugged, EvseState.Finished}
+_IDLE = (EvseState.Unplugged, EvseState.WaitForAuth, EvseState.Finished, EvseState.Disabled)
+_OVER = (EvseState.Unplugged, EvseState.Finished)
 
 
 class EvseCore(Member):
@@ -118,7 +118,7 @@ class EvseCore(Member):
             last is None
             or now_s >= self.due_s
             or now_s - self._read_at_s > SILENT_S
-            or self._lease.expires_s() is None
+            or self._lease.grant is None
             or self._switch.due_s() is not None
             or bool(self.sources.in_force())
             or reading.t_hardware_s < last.t_hardware_s
@@ -379,8 +379,8 @@ class EvseCore(Member):
 
     def _eased(self, now_s: float) -> bool:
         """Whether less may flow than was told last."""
-        now = self._actuator.committed(now_s)
-        return now is not None and (self._committed is None or not self._committed.fits(now))
+        now, told = self._actuator.committed(now_s), self._committed
+        return now is not None and now is not told and (told is None or not told.fits(now))
 
     def _offered(self) -> bool:
         return self._draw.current_A > 0

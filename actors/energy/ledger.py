@@ -398,12 +398,14 @@ class Ledger:
         """The most that may flow below all children together; None: not known."""
         if now_s < self._same_until_s:
             return self._committed
-        exposures = self.exposures(now_s).values()
-        for exposure in exposures:
+        exposures, same_until_s = [], math.inf
+        for name, account in self.accounts.items():
+            exposure = self.exposure(now_s, name)
             if exposure is UNLIMITED:
                 return None
-        self._committed = total(exposures)
-        self._same_until_s = min((a.same_until_s for a in self.accounts.values()), default=math.inf)
+            exposures.append(exposure)
+            same_until_s = min(same_until_s, account.same_until_s)
+        self._committed, self._same_until_s = total(exposures), same_until_s
         return self._committed
 
     def may_grant(self, now_s: float, name: str) -> bool:
@@ -497,14 +499,17 @@ class Ledger:
         """Raises InvariantError unless the exposures keep within fuse and capacity in what was raised
         since `before` (the exposures then). What only children tell is not ours to answer for: a report
         that was under way for long may tell of what is over, and those in doubt or unknown are left out."""
-        sound = [n for n, a in self.accounts.items() if not a.doubt and self.is_known(now_s, n)]
         capacity = self.at_least_fallbacks(capacity)
-        after = {name: self.exposure(now_s, name) for name in sound}
+        after = {
+            name: exposure
+            for name, account in self.accounts.items()
+            if not account.doubt and (exposure := self.exposure(now_s, name)) is not UNLIMITED
+        }
         together = total(after.values())
         if together.fits(smallest(fuse, capacity)):
             return
         for part in Amount.__struct_fields__:
-            raised = [n for n in sound if getattr(after[n], part) > getattr(before[n], part) + CRUMB]
+            raised = [n for n in after if getattr(after[n], part) > getattr(before[n], part) + CRUMB]
             room = min(getattr(fuse, part), getattr(capacity, part))
             flow = getattr(together, part)
             if raised and flow > room + CRUMB * max(1.0, flow * 1e-3):

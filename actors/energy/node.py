@@ -63,6 +63,8 @@ class NodeCore(Trunk):
         super().__init__(settings, now, saved, kept_epoch)
         interval_s = float(settings.site.update_interval)
         self._interval_s = interval_s
+        self._market = replace(settings.site, switch_3ph1ph_while_charging_mode="Never")
+        """How it asks the market itself."""
         self._lead_s = min(LEAD_INTERVALS_MAX, LEAD_INTERVALS + settings.height) * interval_s
         self._lease = Lease(boot, longest_grant_s(settings.site))
         self._telling = Telling()
@@ -78,6 +80,8 @@ class NodeCore(Trunk):
         """Something urgent is to be told with the next full report."""
         self._committed: Amount | None = None
         """As reported last."""
+        self._flows: Amount | None = None
+        """What may flow below, as of when it was last planned what to do next."""
         self.due_s = now.mono_s
 
     def step(self, now: Instant, event: Event) -> list[Effect]:
@@ -89,6 +93,8 @@ class NodeCore(Trunk):
             case Report():
                 heard, hurry, room = self.hear(now, event)
                 effects += heard
+                if not (effects or hurry or room) and self._goes_on(now):
+                    return effects
                 if self.fixed_load.meter is not None:
                     self.fixed_load.note_cars(now.mono_s, *self.branch.currents_A(now.mono_s))
                 if hurry or room:
@@ -133,6 +139,16 @@ class NodeCore(Trunk):
         self._plan(now)
         return effects
 
+    def _goes_on(self, now: Instant) -> bool:
+        """Whether there is nothing to do but what was planned, and not yet. So it is with most reports."""
+        ledger = self.branch.ledger
+        return (
+            now.mono_s < self.due_s
+            and ledger.committed(now.mono_s) == self._flows
+            and ledger.to_keep is None
+            and self.fixed_load.meter is None
+        )
+
     def _watch_load(self, now: Instant) -> tuple[list[Effect], bool]:
         """What its fixed load has come to, told when that is no longer measured, or is again; whether it has
         risen: then everybody waits for less."""
@@ -159,14 +175,13 @@ class NodeCore(Trunk):
         expires_s = self._lease.expires_s()
         if expires_s is not None and now.mono_s < expires_s - self._lead_s:
             self._hand_down_due_s = min(self._hand_down_due_s, expires_s - self._lead_s)
-        if not any(self.branch.alive(now.mono_s, child.id) for child in self.settings.children):
+        if not self.branch.any_alive(now.mono_s):
             return []
-        if expires_s is None and now.mono_s < self._island_from_s:
-            return self._grant(now, {})  # fences only
         capacity = self._capacity(now)
+        if expires_s is None and now.mono_s < self._island_from_s:
+            return self._grant(now, {}, capacity)  # fences only
         if not self._is_island(now.mono_s) and self.branch.fits(now.mono_s, self._limits, capacity):
-            return self._grant(now, self._limits)
-        config = replace(self.settings.site, switch_3ph1ph_while_charging_mode="Never")
+            return self._grant(now, self._limits, capacity)
         _, factors = self.own_capacity(now)
         at_root = capacity.with_efficiency(*factors)
         asked, source = self.request(now), f"{self.id}/{self._what_binds(now.mono_s)}"
@@ -177,12 +192,13 @@ class NodeCore(Trunk):
             lambda: FOREVER_US,
         )
         debug = self.settings.site.debug
-        return [RunMarket(request, config, now.wall_us, debug, forecast=False)]
+        return [RunMarket(request, self._market, now.wall_us, debug, forecast=False)]
 
     def _hand_down_own(self, now: Instant, answer: MarketAnswer) -> list[Effect]:
         if answer.error is not None:
             return [Say("error", f"no allocation: {answer.error}")]
-        return self._grant(now, {entry.uuid: self._with_phases(entry) for entry in answer.limits})
+        limits = {entry.uuid: self._with_phases(entry) for entry in answer.limits}
+        return self._grant(now, limits, self._capacity(now))
 
     def _with_phases(self, entry: EnforcedLimits) -> EnforcedLimits:
         """On as many phases as the root last wanted: only it counts switches and waiting times."""
@@ -194,8 +210,8 @@ class NodeCore(Trunk):
         count = IntegerWithSource(phases.value, phases.source)
         return replace(entry, limits_root_side=replace(entry.limits_root_side, ac_max_phase_count=count))
 
-    def _grant(self, now: Instant, limits: Limits) -> list[Effect]:
-        return self.hand_down(now, limits, self._capacity(now), self._duration_s(now.mono_s))
+    def _grant(self, now: Instant, limits: Limits, capacity: Amount) -> list[Effect]:
+        return self.hand_down(now, limits, capacity, self._duration_s(now.mono_s))
 
     def _duration_s(self, now_s: float) -> Callable[[float], float]:
         """How long a grant may last, by when the report that it answers was heard."""
@@ -289,8 +305,9 @@ class NodeCore(Trunk):
         if (source_s := self.sources.due_s()) is not None:
             due_s = min(due_s, source_s)
         soon_s = self._reported_s + SHORTEST_GAP_S
-        if self._reported_s < now.mono_s and soon_s < due_s and self._eased(now):
+        if self._reported_s < now.mono_s < soon_s < due_s and self._eased(now):
             due_s = soon_s
+        self._flows = self.branch.ledger.committed(now.mono_s)
         if (expires_s := self._lease.expires_s()) is not None:
             for at_s in (expires_s - self._lead_s, expires_s):
                 if now.mono_s < at_s < due_s:
