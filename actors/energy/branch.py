@@ -38,7 +38,8 @@ LEVELS_MAX = 100
 REASON_MAX = 200
 """Characters of a refusal that are kept: it may quote the child."""
 RENEW_INTERVALS = 0.5
-"""A grant that says the same as the last is sent only when that is older, or ends so much earlier."""
+"""A grant that says the same as the last is sent when that ends so much earlier, or when it was sent so long
+ago and the child has not told that it took it: then it may have been lost."""
 Limits = Mapping[str, EnforcedLimits]
 """What the market gives, by EVSE."""
 
@@ -314,13 +315,16 @@ class Branch:
         return grants
 
     def _is_held(self, now_s: float, ends_s: float, child: _Child, planned: Planned) -> bool:
-        """Whether a child was sent just this a moment ago, to an end hardly earlier."""
-        sent = child.sent
-        if sent is None or sent.fence or child.report is None:
+        """Whether a child has just this, to an end hardly earlier: it took it, or it is on its way."""
+        sent, report = child.sent, child.report
+        if sent is None or sent.fence or report is None:
             return False
-        if max(now_s - child.sent_s, ends_s - child.ends_s) >= self._renew_s:
+        if ends_s - child.ends_s >= self._renew_s:
             return False
-        if sent.boot != child.report.boot or sent.amount != planned.amount:
+        taken = report.acked == sent.order and child.asked.stamp_s == sent.knows_s
+        if now_s - child.sent_s >= self._renew_s and not taken:
+            return False
+        if sent.boot != report.boot or sent.amount != planned.amount:
             return False
         return sent.limits is child.share.entries or sent.limits == child.share.entries
 

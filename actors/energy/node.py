@@ -42,6 +42,8 @@ from actors.energy.types import EnergyFlowRequest, EnforcedLimits, IntegerWithSo
 LEAD_INTERVALS = 2
 """Before its grant ends a node is an island already; one more for each level below, up to the most."""
 LEAD_INTERVALS_MAX = 5
+LATE_INTERVALS = 0.5
+"""A new grant may come so late: until then, to hand down without one would only be to say the same again."""
 FIRST_GRANT_INTERVALS = 2
 """A new life waits so long for its first grant."""
 
@@ -171,16 +173,17 @@ class NodeCore(Trunk):
     def _hand_down(self, now: Instant) -> list[Effect]:
         """Pass the grant on; where it is not all that the market gives, ask the market for this part."""
         self._handed_down_s = now.mono_s
+        expires_s, island = self._lease.expires_s(), self._is_island(now.mono_s)
         self._hand_down_due_s = now.mono_s + self._interval_s
-        expires_s = self._lease.expires_s()
-        if expires_s is not None and now.mono_s < expires_s - self._lead_s:
-            self._hand_down_due_s = min(self._hand_down_due_s, expires_s - self._lead_s)
+        if expires_s is not None and not island:
+            late_s = self._hand_down_due_s + LATE_INTERVALS * self._interval_s
+            self._hand_down_due_s = min(late_s, expires_s - self._lead_s)
         if not self.branch.any_alive(now.mono_s):
             return []
         capacity = self._capacity(now)
         if expires_s is None and now.mono_s < self._island_from_s:
             return self._grant(now, {}, capacity)  # fences only
-        if not self._is_island(now.mono_s) and self.branch.fits(now.mono_s, self._limits, capacity):
+        if not island and self.branch.fits(now.mono_s, self._limits, capacity):
             return self._grant(now, self._limits, capacity)
         _, factors = self.own_capacity(now)
         at_root = capacity.with_efficiency(*factors)

@@ -161,6 +161,35 @@ def test_each_grant_is_newer_than_all_before() -> None:
     assert len(orders) == 6
 
 
+def test_a_grant_that_may_be_lost_is_sent_again_one_that_was_taken_only_for_a_later_end() -> None:
+    parent = branch(child("a"))
+
+    def sent(now_s: float, ends_s: float) -> list[Grant]:
+        return [g for _, g in parent.grants(now_s, LIMITS, FUSE, lambda heard_s: ends_s - heard_s, fuse=FUSE)]
+
+    parent.hear(0.0, report("a", 0.0))
+    [first] = sent(0.0, 10.0)
+    parent.hear(0.4, report("a", 0.4))
+    assert sent(0.4, 10.0) == [], "it is on its way"
+    parent.hear(0.6, report("a", 0.6))
+    [again] = sent(0.6, 10.0)
+    assert (again.amount, again.limits) == (first.amount, first.limits)
+    parent.hear(1.2, report("a", 1.2, acked=again.order, wants=None))
+    assert sent(1.2, 10.0) == sent(1.2, 10.4) == []
+    assert len(sent(1.2, 10.5)) == 1
+    parent.hear(1.3, report("a", 1.3, boot="another life"))
+    assert len(sent(1.3, 10.5)) == 1
+
+
+def test_a_grant_that_was_taken_is_sent_again_to_say_that_another_request_is_known() -> None:
+    parent = branch(child("a"))
+    parent.hear(0.0, report("a", 0.0))
+    [(_, first)] = give(parent, 0.0)
+    parent.hear(0.6, report("a", 0.6, acked=first.order, wants=_wants(7.0)))
+    [(_, told)] = parent.grants(0.6, LIMITS, FUSE, lambda heard_s: 10.0 - heard_s, fuse=FUSE)
+    assert (first.knows_s, told.knows_s) == (0.0, 0.6)
+
+
 def test_children_that_are_silent_leaving_or_were_never_heard_get_nothing() -> None:
     parent = branch()
     assert give(parent, 0.0) == []

@@ -113,6 +113,27 @@ def test_a_new_grant_is_passed_on_at_once_with_no_later_end_than_its_own() -> No
     assert all(g.t_echo_s + g.duration_s == 11.0 for g in passed.values())
 
 
+def test_a_grant_that_does_not_come_is_handed_down_again_half_an_interval_after_it_should_have_come() -> None:
+    core = node()
+    heard(core, 1.0)
+    core.step(at(1.0), grant(1.0, 1, *LIMITS))
+    heard(core, 2.0)
+    assert grants(core.step(at(2.1), None)) == {}
+    heard(core, 2.4)
+    assert core.due_s == 2.5
+    assert set(grants(core.step(at(2.5), None))) == {"a", "b"}
+
+
+def test_a_report_that_changes_nothing_moves_nothing_that_is_due() -> None:
+    core = node()
+    heard(core, 1.0)
+    core.step(at(1.0), grant(1.0, 1, *LIMITS))
+    core.step(at(1.2), None)
+    due_s = core.due_s
+    assert heard(core, 1.3) == heard(core, 1.4) == []
+    assert core.due_s == due_s > 1.4
+
+
 @pytest.mark.parametrize(
     "bad",
     [
