@@ -66,6 +66,8 @@ class EvseCore(Member):
         self._reading: Reading | None = None
         self._read_at_s = now.mono_s
         self._draw = Draw(current_A=0.0, power_W=None, source="")
+        self._bounds: tuple[LimitsRes, Amount | None, LimitsReq, int, bool] | None = None
+        """What it was worked out from."""
         self._told: Actuate | None = None
         self._told_until_s = now.mono_s
         self._report_due_s = self._renew_due_s = now.mono_s
@@ -166,7 +168,7 @@ class EvseCore(Member):
         reading = self._reading
         if reading is None:
             return []
-        now_s, config = now.mono_s, self.settings.config
+        now_s = now.mono_s
         grant = self._lease.in_force(now_s)
         inherits = grant is None and self._inherits(reading)
         limits = self._inherited(reading) if inherits else self._granted(grant)
@@ -174,15 +176,10 @@ class EvseCore(Member):
         paused = self._switch.step(now_s, wanted, reading)
         local = self._wishes.local_limits(now, self._situation(now.mono_s))
         phases = max(self._switch.commanded, reading.closed_phases)
-        if grant is not None:
-            limits = self._allowed(limits, grant.amount, phases)
-        if config.charge_mode == "DC":
-            draw = dc_draw(limits, local, self.settings.phases, self.settings.voltage_V)
-        else:
-            draw = ac_draw(limits, local, phases, self.settings.voltage_V, config.min_current_A)
-        if paused:
-            draw = no_draw(f"{self.id}/phase switch", dc=config.charge_mode == "DC")
-        self._draw = draw
+        bounds = (limits, None if grant is None else grant.amount, local, phases, paused)
+        if bounds != self._bounds:
+            self._bounds, self._draw = bounds, self._make_draw(*bounds)
+        draw = self._draw
         silent = self._silent_s(now_s) is not None
         due = renew or now_s >= self._renew_due_s
         if not due and not self._differs(draw, self._cp_state(paused)):
@@ -199,6 +196,18 @@ class EvseCore(Member):
             source=draw.source,
         )
         return self._lower_only(now_s, message) if silent else self._tell(now_s, message)
+
+    def _make_draw(
+        self, limits: LimitsRes, amount: Amount | None, local: LimitsReq, phases: int, paused: bool
+    ) -> Draw:
+        settings, config = self.settings, self.settings.config
+        if paused:
+            return no_draw(f"{self.id}/phase switch", dc=config.charge_mode == "DC")
+        if amount is not None:
+            limits = self._allowed(limits, amount, phases)
+        if config.charge_mode == "DC":
+            return dc_draw(limits, local, settings.phases, settings.voltage_V)
+        return ac_draw(limits, local, phases, settings.voltage_V, config.min_current_A)
 
     def _lower_only(self, now_s: float, message: Actuate) -> list[Effect]:
         """Hardware that does not answer is lowered, but not renewed: what it holds runs out."""

@@ -155,6 +155,9 @@ class Heard(Struct, frozen=True):
     """New reason why the request that came with the report does not count (branch.py)."""
 
 
+NOTHING_NEW = Heard()
+
+
 class Planned(Struct, frozen=True):
     """What a child is granted now, and what the rest waits for."""
 
@@ -272,11 +275,14 @@ class Ledger:
         after = self.exposure(now_s, report.child)
         # Most reports leave the sum of all as it is; else a parent of many would add it up with each.
         self._same_until_s = min(self._same_until_s, account.same_until_s) if after == before else -math.inf
+        eased = after is not before and not before.fits(after)
+        if not (first or restarted or back or eased or doubt):
+            return NOTHING_NEW
         return Heard(
             first=first,
             restarted=restarted,
             back=back,
-            eased=not before.fits(after),
+            eased=eased,
             became_known=before is UNLIMITED and after is not UNLIMITED,
             doubt=doubt,
         )
@@ -404,7 +410,8 @@ class Ledger:
             if exposure is UNLIMITED:
                 return None
             exposures.append(exposure)
-            same_until_s = min(same_until_s, account.same_until_s)
+            if account.same_until_s < same_until_s:
+                same_until_s = account.same_until_s
         self._committed, self._same_until_s = total(exposures), same_until_s
         return self._committed
 
@@ -491,7 +498,7 @@ class Ledger:
         """A grant was sent, in answer to the newest report heard."""
         account = self.accounts[name]
         entry = Entry(order, account.heard_s + duration_s * STRETCH, amount)
-        kept = tuple(e for e in account.entries if now_s < e.until_s + account.settle_s)
+        kept = [e for e in account.entries if now_s < e.until_s + account.settle_s]
         account.entries, account.newest = (*kept, entry), entry
         account.same_until_s = self._same_until_s = -math.inf
 

@@ -18,33 +18,24 @@ _KINDS: dict[type, tuple[int, Callable[[Any], float]]] = {
     Grant: (_GRANT, lambda grant: grant.amount.import_A + grant.duration_s),
 }
 _OTHERS = (_OTHER, _KINDS[type(None)][1])
-_AT_ONCE = 2**16
-"""Bytes that are hashed together: an event has few."""
 
 
 class Digest:
     """Takes the events of a run in their order."""
 
     def __init__(self) -> None:
-        self._hash = hashlib.blake2b(digest_size=16)
-        self._waiting = bytearray()
+        self._events = bytearray()
+        """Hashed at the end: a run has some ten thousand, of a few bytes each."""
 
     def stepped(self, now_s: float, index: int, event: Any) -> None:
         """A core is stepped with an event: when, which, and a number of what it says."""
         kind, number_of = _KINDS.get(type(event), _OTHERS)
-        self._waiting += _pack(now_s, index, kind, number_of(event))
-        if len(self._waiting) >= _AT_ONCE:
-            self._take()
+        self._events += _pack(now_s, index, kind, number_of(event))
 
     def actuated(self, now_s: float, index: int, told: Actuate) -> None:
         """Hardware is told something."""
-        self._waiting += _pack(now_s, index, _ACTUATE, told.limit_A)
+        self._events += _pack(now_s, index, _ACTUATE, told.limit_A)
 
     def text(self) -> str:
         """Hexadecimal digits."""
-        self._take()
-        return self._hash.hexdigest()
-
-    def _take(self) -> None:
-        self._hash.update(self._waiting)
-        self._waiting.clear()
+        return hashlib.blake2b(self._events, digest_size=16).hexdigest()

@@ -19,6 +19,7 @@ from actors.plant.watchdog import Watchdog
 from actors.simulation.clocks import Clock
 from actors.simulation.plan import Car
 
+NO_CURRENTS_A = (0.0, 0.0, 0.0)
 MOST_DECREASES = 10_000
 """Remembered within a reaction time: far more than a run can give, and asserted."""
 
@@ -206,10 +207,11 @@ class Hardware:
     def reading(self, now_s: float) -> Reading:
         """What it tells its driver; its meter lags, and may tell less than flows."""
         car, limit, own_s = self.car, self.watchdog.limit, self.clock.own_s(now_s)
-        shown_A, power_W, count = 0.0, 0.0, self.closed_phases
+        currents_A, power_W = NO_CURRENTS_A, 0.0
         if car is not None:
             shown_A = (self._metered_A if car.meter_lags else self.current_A) * car.meter
             count = self._carrying(car)
+            currents_A = (shown_A, shown_A if count > 1 else 0.0, shown_A if count > 2 else 0.0)
             power_W = shown_A * self._voltage_V * count
         self._metered_A = self.current_A
         return Reading(
@@ -217,11 +219,7 @@ class Hardware:
             plugged_in=car is not None,
             car_asks=self.asks,
             closed_phases=self.closed_phases,
-            currents_A=(
-                shown_A,
-                shown_A if count > 1 else 0.0,
-                shown_A if count > 2 else 0.0,
-            ),
+            currents_A=currents_A,
             power_W=power_W,
             limit_A=limit.limit_A,
             limit_W=limit.limit_W,

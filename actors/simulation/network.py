@@ -44,7 +44,7 @@ class Link:
     def __init__(self, random: Random, quality: Quality, *, in_order: bool, mended_s: float) -> None:
         self.quality = quality
         self._base = quality
-        self._random = random
+        self._draw = random.random
         self._in_order = in_order
         self._mended_s = mended_s
         self._cut_until_s = 0.0
@@ -79,8 +79,8 @@ class Link:
 
     def arrivals(self, now_s: float) -> tuple[float, ...]:
         """When a message that is sent now arrives: never, once or twice."""
-        random = self._random.random
-        lost, twice, first, second, spread = random(), random(), random(), random(), random()
+        draw = self._draw
+        lost, twice, first, second, spread = draw(), draw(), draw(), draw(), draw()
         if now_s >= self._mended_s:
             self.quality = GOOD
         elif now_s >= self._weather_until_s:
