@@ -109,6 +109,8 @@ class Branch:
         self._renew_s = RENEW_INTERVALS * float(site.update_interval)
         self._voltage_V = site.nominal_ac_voltage
         self._born_s = now_s
+        self._desired: tuple[float, Limits, dict[str, Amount]] | None = None
+        """As worked out last, when and of what, until somebody is heard."""
         self.ledger = Ledger(
             {c.settings.id: (c.settings.fallback, c.settings.settle_time_s) for c in self._children.values()},
             longest_s=longest_grant_s(site),
@@ -124,7 +126,7 @@ class Branch:
         """Take a child's report. Whether it wants something else than before need not be what the child
         thinks is urgent: the report in which it said so may have been lost, or have been overtaken by one
         that says less. KeyError for a stranger."""
-        child = self._children[report.child]
+        child, self._desired = self._children[report.child], None
         heard = self.ledger.hear(now_s, report)
         if not heard.stale:
             child.report = report
@@ -162,7 +164,7 @@ class Branch:
 
     def gone(self, now_s: float) -> list[str]:
         """Children that said nothing until nothing but their fallback could flow; forgets them."""
-        gone = []
+        gone, self._desired = [], None
         for name, child in self._children.items():
             if child.report is None or now_s <= child.alive_until_s:
                 continue
@@ -214,6 +216,9 @@ class Branch:
     def desired(self, now_s: float, limits: Limits) -> dict[str, Amount]:
         """What the market gives each child that is there, of those that it has seen: an EVSE that it
         has not keeps what it has, since saying nothing is not saying 0."""
+        last = self._desired
+        if last is not None and last[0] == now_s and last[1] is limits:
+            return last[2]
         desired = {}
         for name, child in self._children.items():
             if child.wants is None or now_s > child.alive_until_s:
@@ -221,6 +226,7 @@ class Branch:
             share = self._share(child, child.wants, limits)
             if share.entries:
                 desired[name] = share.amount
+        self._desired = now_s, limits, desired
         return desired
 
     def _share(self, child: _Child, wants: EnergyFlowRequest, limits: Limits) -> _Share:

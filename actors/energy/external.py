@@ -209,7 +209,9 @@ class ExternalSources:
 
     def in_force(self) -> list[tuple[str, ExternalLimits]]:
         """Name and limits of each source that sets any; more than once where a raise is delayed."""
-        found = []
+        found: list[tuple[str, ExternalLimits]] = []
+        if not self._sources:
+            return found
         for name, source in self._sources.items():
             found += [(name, limits) for limits in source.delay.held()]
             if (limits := source.in_force()) is not None:

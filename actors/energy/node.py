@@ -82,6 +82,8 @@ class NodeCore(Trunk):
         """Something urgent is to be told with the next full report."""
         self._committed: Amount | None = None
         """As reported last."""
+        self._told_flows: Amount | None = None
+        """What that was at its leaves."""
         self._flows: Amount | None = None
         """What may flow below, as of when it was last planned what to do next."""
         self.due_s = now.mono_s
@@ -276,7 +278,7 @@ class NodeCore(Trunk):
     def _short_report(self, now: Instant) -> Report:
         """What the ledger above needs, always whole."""
         self._reported_s = now.mono_s
-        committed = self.branch.ledger.committed(now.mono_s)
+        self._told_flows = committed = self.branch.ledger.committed(now.mono_s)
         self._committed = None if committed is None else self._at_root(now, committed)
         grant = self._lease.in_force(now.mono_s)
         return Report(
@@ -294,7 +296,7 @@ class NodeCore(Trunk):
     def _eased(self, now: Instant) -> bool:
         """Whether less may flow than was told last."""
         flows = self.branch.ledger.committed(now.mono_s)
-        if flows is None:
+        if flows is None or flows == self._told_flows:
             return False
         return self._committed is None or not self._committed.fits(self._at_root(now, flows))
 

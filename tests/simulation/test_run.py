@@ -66,7 +66,10 @@ def test_a_ledger_that_takes_everything_for_room_is_found_and_its_story_told() -
             "actors.energy.ledger.Ledger.check": all_fits,
         }
     ):
-        failed = next(seed for seed in range(50) if run(seed, knobs=Knobs(evses=6, hurt_s=200.0)).overloads)
+        # Seed 1 fails while all begin: its page is full before anything flows.
+        failed = next(
+            seed for seed in range(2, 50) if run(seed, knobs=Knobs(evses=6, hurt_s=200.0)).overloads
+        )
         small = shrink(draw_plan(failed, Knobs(evses=6, hurt_s=200.0)), kind="overload")
     assert small is not None
     assert len(small.plan.happenings) <= 12
