@@ -26,6 +26,8 @@ class Amount(Struct, frozen=True, omit_defaults=True):
     export_W: float = 0.0
 
     def __add__(self, other: Amount) -> Amount:
+        if self is NOTHING:
+            return other
         return Amount(
             self.import_A + other.import_A,
             self.import_W + other.import_W,

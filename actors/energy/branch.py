@@ -282,7 +282,8 @@ class Branch:
         InvariantError when the ledger does not hold afterwards; nothing was sent then.
         """
         ledger = self.ledger
-        fenced = {name for name in self._children if not ledger.may_grant(now_s, name)}
+        known = ledger.committed(now_s) is not None
+        fenced = set() if known else {n for n in self._children if not ledger.may_grant(now_s, n)}
         desired = {n: a for n, a in self.desired(now_s, limits).items() if n not in fenced}
         if fallback_only:
             desired = {n: smallest(a, self._children[n].settings.fallback) for n, a in desired.items()}

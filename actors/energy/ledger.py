@@ -206,7 +206,8 @@ class Ledger:
         """An epoch that must be on stable storage before it is used."""
         self.accounts = {
             name: Account(
-                configured=fallback,
+                # Mostly it is nothing: then it costs nothing to add and to take away.
+                configured=NOTHING if fallback == NOTHING else fallback,
                 fallback=fallback,
                 settle_s=settle_s * (1 + RHO),
                 known=kept_epoch == 0,
@@ -507,6 +508,9 @@ class Ledger:
         since `before` (the exposures then). What only children tell is not ours to answer for: a report
         that was under way for long may tell of what is over, and those in doubt or unknown are left out."""
         capacity = self.at_least_fallbacks(capacity)
+        together = self.committed(now_s)
+        if together is not None and together.fits(smallest(fuse, capacity)):
+            return
         after = {
             name: exposure
             for name, account in self.accounts.items()
