@@ -9,11 +9,13 @@ from hypothesis import given
 from actors.energy.market import Allocation, allocate
 from actors.energy.market.bounds import bounds_of
 from actors.energy.market.naming import names_of, phase_sources_of
+from actors.energy.market.outcome import Outcome
 from actors.energy.market.sources import joined, phases_source
 from actors.energy.market.texts import Texts
-from actors.energy.types import EnergyManagerConfig
+from actors.energy.types import EnergyFlowRequest, EnergyManagerConfig
 from tests.energy.market.building import NOW_US, entry, evse, node, run, setpoint
 from tests.energy.market.worlds import Story, stories
+from tools.bench.families import START_US, binding_floors, both_ways, own_times, plain_site, switching_site
 
 
 def site() -> Allocation:
@@ -26,14 +28,34 @@ def test_the_sources_of_many_at_once_are_those_of_each_alone(story: Story) -> No
     memory = None
     for step in story.steps:
         allocation, memory = allocate(step.request, story.config, step.start_us, memory)
-        outcome = allocation._outcome
-        evses = np.arange(len(allocation))
-        numbers = names_of(outcome, evses, texts := Texts()), phase_sources_of(outcome, evses, texts)
-        names, phase_sources = (texts.all()[each] for each in numbers)
-        for cell in np.ndindex(*names.shape):
-            assert names[cell] == joined(bound.source for bound in bounds_of(outcome, *cell))
-            source = phases_source(outcome, cell[0], cell[1], {}) if outcome.phases[cell] else ""
-            assert phase_sources[cell] == source
+        _assert_named_as_alone(allocation._outcome)
+
+
+@pytest.mark.parametrize(
+    "site",
+    [binding_floors(120, 4, 6), plain_site(120, 4), switching_site(60, 4), own_times(20), both_ways(40)],
+)
+def test_the_same_holds_for_sites_whose_limits_many_share(site: EnergyFlowRequest) -> None:
+    config = EnergyManagerConfig(schedule_total_duration=4, switch_3ph1ph_while_charging_mode="Both")
+    _assert_named_as_alone(allocate(site, config, START_US)[0]._outcome)
+
+
+def test_where_nodes_that_stand_for_the_same_evses_stop_them_all_are_named() -> None:
+    panel = node("panel", evse("a"), evse("b"), imports={"A": 17.0})
+    outcome = run(node("root", panel, imports={"A": 17.0}))._outcome
+    names = names_of(outcome, np.arange(2), texts := Texts())
+    assert texts.all()[names].tolist() == [["root/A,panel/A"] * 2]
+    _assert_named_as_alone(outcome)
+
+
+def _assert_named_as_alone(outcome: Outcome) -> None:
+    evses = np.arange(len(outcome.tree.uuids))
+    numbers = names_of(outcome, evses, texts := Texts()), phase_sources_of(outcome, evses, texts)
+    names, phase_sources = (texts.all()[each] for each in numbers)
+    for cell in np.ndindex(*names.shape):
+        assert names[cell] == joined(bound.source for bound in bounds_of(outcome, *cell))
+        source = phases_source(outcome, cell[0], cell[1], {}) if outcome.phases[cell] else ""
+        assert phase_sources[cell] == source
 
 
 def test_the_source_is_the_limit_that_stopped_the_evse() -> None:
