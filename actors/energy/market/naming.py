@@ -7,7 +7,7 @@ are named together here; what is left over is asked for one by one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -19,9 +19,8 @@ from actors.energy.market.outcome import USED_UP_A, USED_UP_W, Outcome
 from actors.energy.market.rounds import OWN
 from actors.energy.market.sources import Above, joined, phases_source
 from actors.energy.market.texts import UNKNOWN, Numbers, Texts
-from actors.energy.market.timetables import Timetables
 from actors.energy.market.turns import CRUMB
-from actors.energy.packing import AMPERE, LEAVES, MOST_PHASES, WATT, layout
+from actors.energy.packing import AMPERE, MOST_PHASES, WATT
 
 DENSE = 8
 """Numbers, of which there are no more than so many for each cell, are sorted by counting."""
@@ -219,7 +218,7 @@ def _name_by_rows(
     schedules, rows = outcome.tree.schedules[direction], outcome.trades[direction].limits.rows
     sources: list[str | None] = []
     changing: list[tuple[int, tuple[str, ...]]] = []
-    for i, said in enumerate(_sources_of(schedules, field, node)):
+    for i, said in enumerate(schedules.sources_of(field, node)):
         if isinstance(said, tuple):
             changing.append((i, said))
             said = None
@@ -229,36 +228,6 @@ def _name_by_rows(
         here = cells[:, i]
         numbers = texts.numbers([source or None for source in own])
         names[here, i] = numbers[rows[here, node[i]] - schedules.first[node[i]]]
-
-
-def _sources_of(schedules: Timetables, field: int, node: Ints) -> Iterator[str | tuple[str, ...] | None]:
-    """Who set a limit of some nodes, in their own words, of all rows or of each; None where nobody, both
-    sides or somebody without a name may have: then entries are to be asked."""
-    places: dict[int, int | None] = {}
-    numbers = np.searchsorted(schedules.begins, schedules.first[node], side="right") - 1
-    for number in numbers.tolist():
-        holder = schedules.holders[number]
-        if holder is None:
-            yield None
-        elif holder.differing:
-            count = len(holder.times_us) // 8
-            place = _place_of(field, holder.fields, holder.differing, count)
-            if place is not None and holder.differing >> field & 1:
-                yield holder.sources[place : place + count]
-            else:
-                yield None if place is None else holder.sources[place] or None
-        else:
-            if holder.fields not in places:
-                places[holder.fields] = _place_of(field, holder.fields, 0, 1)
-            place = places[holder.fields]
-            yield None if place is None else holder.sources[place] or None
-
-
-def _place_of(field: int, fields: int, differing: int, count: int) -> int | None:
-    """Where the source of a field of the root side stands; None where it has none, or the leaf side has the
-    field, too."""
-    at = layout(fields, 0, differing, count).places.get(field)
-    return None if at is None or fields >> field + LEAVES & 1 else at[1]
 
 
 def phase_sources_of(outcome: Outcome, evses: Ints, texts: Texts) -> Numbers:

@@ -8,6 +8,7 @@ as it is (`renewed`). What no entry has is no array: a column is None where it i
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from math import inf
 from typing import Any
@@ -61,38 +62,28 @@ class Timetables:
         number = int(np.searchsorted(self.begins, row, side="right")) - 1
         return self.holders[number], row - int(self.begins[number])
 
-    def sources(self, field: int, rows: Ints) -> NDArray[np.object_]:
-        """Who set a limit of some rows, in their own words; None where nobody, both sides or somebody
-        without a name may have: then entries are to be asked. `field` is one of packing's, of a side."""
-        numbers = np.searchsorted(self.begins, rows, side="right") - 1
-        asked, which = np.unique(numbers, return_inverse=True)
-        texts: NDArray[np.object_] = np.empty(len(asked), dtype=np.object_)
-        several = []
-        for i, number in enumerate(asked.tolist()):
-            found = self._source_of(number, field)
-            if isinstance(found, tuple):
-                several.append(i)
+    def sources_of(self, field: int, nodes: Ints) -> Iterator[str | tuple[str, ...] | None]:
+        """Who set a limit of some nodes, in their own words, of all rows or of each; None where nobody, both
+        sides or somebody without a name may have: then entries are to be asked. `field` is one of packing's,
+        of a side."""
+        places: dict[int, int | None] = {}
+        numbers = np.searchsorted(self.begins, self.first[nodes], side="right") - 1
+        for number in numbers.tolist():
+            holder = self.holders[number]
+            if holder is None:
+                yield None
+            elif holder.differing:
+                count = len(holder.times_us) // 8
+                place = _source_at(field, holder.fields, holder.differing, count)
+                if place is not None and holder.differing >> field & 1:
+                    yield holder.sources[place : place + count]
+                else:
+                    yield None if place is None else holder.sources[place] or None
             else:
-                texts[i] = found
-        named: NDArray[np.object_] = texts[which]
-        for i in several:
-            here = which == i
-            number = int(asked[i])
-            own = self._source_of(number, field)
-            assert isinstance(own, tuple), "it was one before"
-            named[here] = [own[row] or None for row in (rows[here] - self.begins[number]).tolist()]
-        return named
-
-    def _source_of(self, number: int, field: int) -> str | tuple[str, ...] | None:
-        """Of a holder's rows: of all, or of each."""
-        holder = self.holders[number]
-        if holder is None or holder.fields >> field + LEAVES & 1 or not holder.fields >> field & 1:
-            return None
-        count = len(holder.times_us) // 8
-        _, source = layout(holder.fields, holder.varying, holder.differing, count).places[field]
-        if holder.differing >> field & 1:
-            return holder.sources[source : source + count]
-        return holder.sources[source] or None
+                if holder.fields not in places:
+                    places[holder.fields] = _source_at(field, holder.fields, 0, 1)
+                place = places[holder.fields]
+                yield None if place is None else holder.sources[place] or None
 
     def says(self, field: int, rows: Ints) -> bool:
         """Whether any of some rows may have a limit of a kind, on either side."""
@@ -182,6 +173,13 @@ class Timetables:
         if self.hours is None or new.hours is None or not np.array_equal(self.hours, new.hours):
             return None
         return self.hours
+
+
+def _source_at(field: int, fields: int, differing: int, count: int) -> int | None:
+    """Where the source of a field of the root side stands; None where it has none, or the leaf side has the
+    field, too."""
+    at = layout(fields, 0, differing, count).places.get(field)
+    return None if at is None or fields >> field + LEAVES & 1 else at[1]
 
 
 def _longer(held: list[Any], count: int, more: list[Any]) -> list[Any]:
