@@ -25,6 +25,7 @@ from actors.energy.types import (
 
 CRUMB = 1e-7
 SLACK_W = 1e-6
+"""Power that misses a threshold by this little has reached it: sums are rounded in another order here."""
 US = 1_000_000
 MOST_ROUNDS = 1_000_000
 """Far above what any test needs: reaching it is an error of the test."""
@@ -512,7 +513,7 @@ class Market:
         min_n = min(3 if offer.min_phases is None else offer.min_phases, max_n)
         floor_n = min(1 if offer.min_phases is None else offer.min_phases, max_n)
         charging_n = max(charging_n, floor_n)
-        three_W = offer.min_A * max_n * config.nominal_ac_voltage
+        three_W = offer.min_A * max_n * config.nominal_ac_voltage - SLACK_W
         if three_W > offer.W:
             wanted = min_n
         elif (

@@ -37,6 +37,10 @@ FOUND = {
         schedules=True, setpoints=True, setpoint_priorities=True, export=True, switching=True,
         odd_numbers=True,
     ),
+    # The power offered is that of three phases and the hysteresis to the watt, but for rounding.
+    "power on a threshold": Features(
+        seed=135, evses=12, levels=1, watts=True, schedules=True, efficiency=True, switching=True, steps=3,
+    ),
 }  # fmt: skip
 
 
