@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 
 from actors.energy.market import Memory, allocate
+from actors.energy.packing import all_packed
 from actors.energy.types import EnergyFlowRequest, EnergyManagerConfig
 from tests.energy.market import reference
 from tests.energy.market.building import NOW_US, evse, node
@@ -44,7 +45,7 @@ def main() -> None:
             )
             for p in range(count // per_panel)
         ]
-        site = node("root", *panels, imports={"A": 14.0 * count})
+        site = all_packed(node("root", *panels, imports={"A": 14.0 * count}))
         allocation, memory = allocate(site, config, NOW_US)
         fresh = median_ms(lambda site=site: allocate(site, config, NOW_US, Memory()))  # type: ignore[misc]
         again = median_ms(lambda site=site, memory=memory: allocate(site, config, NOW_US, memory))  # type: ignore[misc]
@@ -72,7 +73,7 @@ def _with_idle_ones(tiers: tuple[int, ...], fallback_A: float | None) -> EnergyF
     panels = [
         node(f"panel_{p}", *(one(20 * p + i) for i in range(20)), imports={"A": 300.0 + p}) for p in range(50)
     ]
-    return node("root", *panels, imports={"A": 10_000.0})
+    return all_packed(node("root", *panels, imports={"A": 10_000.0}))
 
 
 if __name__ == "__main__":
