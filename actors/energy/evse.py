@@ -152,10 +152,10 @@ class EvseCore(Member):
         if last is None:
             self._report_due_s = now_s
         overtaken = last is not None and reading.t_hardware_s < last.t_hardware_s
-        late = last is not None and reading.t_hardware_s <= last.t_hardware_s
+        late = last is not None and (reading.t_hardware_s <= last.t_hardware_s or reading.boot != last.boot)
         if not overtaken or now_s - self._read_at_s > SILENT_S:
             self._reading, self._read_at_s = reading, now_s
-            # One that comes after a later one, or one of the same instant, may be of restarted hardware, or
+            # One that comes after a later one, of the same instant, or of another life of the hardware may be
             # late: then it proves nothing.
             proves = replace(reading, plugged_in=True, contactor_closed=True) if late else reading
             self._actuator.read(now_s, proves)
@@ -186,6 +186,7 @@ class EvseCore(Member):
             return []
         message = Actuate(
             t_echo_s=reading.t_hardware_s,
+            boot=reading.boot,
             duration_s=reading.limit_ends_in_s if inherits else self._duration_s(grant),
             mark=self._next_mark(),
             takes_over=reading.mark if inherits else None,
@@ -235,6 +236,7 @@ class EvseCore(Member):
             replace(
                 self._told,
                 t_echo_s=self._reading.t_hardware_s,
+                boot=self._reading.boot,
                 duration_s=self._duration_s(grant),
                 mark=self._next_mark(),
                 takes_over=None,

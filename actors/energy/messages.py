@@ -41,6 +41,8 @@ class Reading(Struct, frozen=True, kw_only=True):
 
     t_hardware_s: float
     """The hardware's own monotonic clock."""
+    boot: str = ""
+    """Names one life of hardware whose clock begins anew with each."""
     plugged_in: bool
     car_asks: bool
     """The car wants energy now (control pilot state C or D)."""
@@ -68,6 +70,7 @@ class Reading(Struct, frozen=True, kw_only=True):
         """Whether car, cable and contactor are as in another, whatever flows and whatever limits it."""
         return (
             self.closed_phases == other.closed_phases
+            and self.boot == other.boot
             and self.plugged_in == other.plugged_in
             and self.car_asks == other.car_asks
             and self.complete == other.complete
@@ -85,6 +88,8 @@ class Actuate(Struct, frozen=True, kw_only=True, tag=True):
     """
 
     t_echo_s: float
+    boot: str = ""
+    """The life of the hardware that it answers; another takes it not, as its clock began anew."""
     duration_s: float
     mark: str = ""
     """Names this one; a reading that bears it says that it, and none before it, is in force."""

@@ -3,10 +3,11 @@
     fallback ──take──► in force ──take a newer one──► in force ──ends_s──► fallback
 
 A limit runs out `duration_s` after `t_echo_s`, the hardware's own time in the reading that it
-answers: one that was long under way arrives short or dead. Whoever answers an older reading than
-the limit in force did, or one that the hardware has not sent yet, is refused. Of those that answer the
-same reading a connection that was lost and found again may bring the newer first: a mark is the sender's
-life and a number, and of one life a lower number is refused.
+answers: one that was long under way arrives short or dead. Whoever answers a reading of another life of
+hardware whose clock begins anew is refused, and so is whoever answers an older reading than the limit in
+force did, or one that the hardware has not sent yet. Of those that answer the same reading a connection
+that was lost and found again may bring the newer first: a mark is the sender's life and a number, and of one
+life a lower number is refused.
 """
 
 from __future__ import annotations
@@ -44,8 +45,10 @@ class Limit(Struct, frozen=True, kw_only=True):
 class Watchdog:
     """Holds the limit in force. `expire` before reading it."""
 
-    def __init__(self, fallback_A: float) -> None:
+    def __init__(self, fallback_A: float, boot: str = "") -> None:
+        """`boot` names this life of hardware whose clock begins anew with each."""
         self._fallback = Limit(limit_A=fallback_A)
+        self._boot = boot
         self._newest_echo_s = -math.inf
         self._newest_mark = ("", 0)
         self.limit = self._fallback
@@ -54,6 +57,8 @@ class Watchdog:
         """Put a new limit in force, or tell why not."""
         self.expire(now_s)
         ends_s = command.t_echo_s + command.duration_s
+        if command.boot != self._boot:
+            return f"it answers life {command.boot!r} of the hardware, this is {self._boot!r}"
         if command.t_echo_s > now_s:
             return f"echo of {command.t_echo_s:.3f} s is from the future, now is {now_s:.3f} s"
         if command.t_echo_s < self._newest_echo_s:

@@ -53,13 +53,19 @@ class Hardware:
         self._changes_phases = config.charge_mode == "AC" and config.supports_changing_phases_during_charging
         fallback_A = config.fallback_limit_A
         self._fallback_A = fallback_A if fallback_A >= self.floor_A else 0.0
-        self.watchdog = Watchdog(self._fallback_A)
+        self._lives = 1
+        self.watchdog = Watchdog(self._fallback_A, self.boot)
         self._share = 1.0
         self._past: deque[tuple[float, float]] = deque()
         """(until when it may still be drawn, ampere), the largest first."""
         self._told: tuple[object, ...] = ()
         self._metered_A = 0.0
         self.advance(0.0)
+
+    @property
+    def boot(self) -> str:
+        """Names its present life."""
+        return str(self._lives)
 
     # --- what happens to it -----------------------------------------------------------------------
 
@@ -76,7 +82,8 @@ class Hardware:
     def restart(self, now_s: float, back_s: float, *, opens: bool) -> None:
         """It begins anew, with a clock that shows 0 when it is back, and knows nothing of before."""
         self.clock.begin_anew(back_s)
-        self.watchdog, self.mark, self.back_s = Watchdog(self._fallback_A), "", back_s
+        self._lives += 1
+        self.watchdog, self.mark, self.back_s = Watchdog(self._fallback_A, self.boot), "", back_s
         if opens:
             self.contactor_closed = False
             self._past.clear()
@@ -216,6 +223,7 @@ class Hardware:
         self._metered_A = self.current_A
         return Reading(
             t_hardware_s=own_s,
+            boot=self.boot,
             plugged_in=car is not None,
             car_asks=self.asks,
             closed_phases=self.closed_phases,

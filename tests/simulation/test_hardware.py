@@ -26,7 +26,12 @@ def tell(some: Hardware, now_s: float, limit_A: float, **more: Any) -> str | Non
     """In answer to a reading of just now."""
     echo_s = some.clock.own_s(now_s)
     message = Actuate(
-        t_echo_s=echo_s, duration_s=1000.0, mark=f"m{limit_A:g}", limit_A=limit_A, phase_count=3
+        t_echo_s=echo_s,
+        boot=some.boot,
+        duration_s=1000.0,
+        mark=f"m{limit_A:g}",
+        limit_A=limit_A,
+        phase_count=3,
     )
     return some.actuate(now_s, replace(message, **more))
 
@@ -160,5 +165,6 @@ def test_hardware_that_restarts_is_deaf_then_at_its_fallback_with_a_clock_that_b
     assert draws_A(some, 22.0) == (7.0 if opens else 32.0)
     assert some.reading(22.5).t_hardware_s == pytest.approx(0.5)
     assert draws_A(some, 20.0 + SETTLE_S) == 7.0
-    assert tell(some, 31.0, 16.0, t_echo_s=1015.0) is not None, "it answers the life before"
+    assert tell(some, 31.0, 16.0, t_echo_s=1015.0) is not None, "of the life before, ahead of this one"
+    assert tell(some, 31.0, 16.0, boot="1") is not None, "of the life before, and of this one's time"
     assert tell(some, 31.0, 16.0) is None

@@ -32,6 +32,18 @@ def test_nothing_that_must_not_be_happens_and_the_site_comes_back(seed: int) -> 
     assert result.liveness.live_after_s <= result.liveness.allowed_s
 
 
+FOUND = {
+    # A process stood still before it had sent a limit; its hardware restarted twice meanwhile, and its clock
+    # showed again what the limit answered.
+    "told to a former life of the hardware": (9_800_488, Knobs(evses=4)),
+}
+
+
+@pytest.mark.parametrize(("seed", "knobs"), FOUND.values(), ids=FOUND)
+def test_seeds_that_found_something_hold(seed: int, knobs: Knobs) -> None:
+    assert [(v.kind, v.text) for v in run(seed, knobs=knobs).violations] == []
+
+
 def _hash_elsewhere(seed: int, hash_seed: str) -> str:
     code = (
         "from actors.simulation.plan import Knobs; from actors.simulation.run import run; "

@@ -512,6 +512,16 @@ BREAKS = (
         edits=_edit(f"{EVSE}._read", "if late else reading", "if False else reading"),
     ),
     Break(
+        name="a reading of another life of the hardware is proof",
+        breaks="A reading that may be of before a restart of the hardware proves that the contactor is open.",
+        edits=_edit(f"{EVSE}._read", " or reading.boot != last.boot", ""),
+    ),
+    Break(
+        name="what was told to the hardware's former life is taken",
+        breaks="Hardware whose clock began anew takes what answers a reading of before, for as long again.",
+        edits=_edit("actors.plant.watchdog.Watchdog.take", "if command.boot != self._boot:", "if False:"),
+    ),
+    Break(
         name="what was inherited is renewed",
         breaks="An EVSE that restarted renews what its hardware holds, for the full duration, again and again.",
         edits=_edit(

@@ -9,7 +9,8 @@ from actors.energy.amount import UNLIMITED, Amount
 from actors.energy.effects import Effect
 from actors.energy.lease import Lease
 from actors.energy.ledger import Ledger
-from actors.energy.messages import Grant, Order, Report
+from actors.energy.messages import Actuate, Grant, Order, Report
+from actors.plant.watchdog import Watchdog
 from actors.simulation.plan import Car
 from tests.energy.builders import actuates, at, enforced, evse, grant, reading
 from tests.energy.family import LONGEST_S, SETTLE_S, Family, ampere
@@ -526,6 +527,31 @@ def a_reading_that_comes_after_a_later_one_proves_nothing() -> None:
     committed = core._actuator.committed(8.6)
     assert committed is not None
     assert committed.import_A == 32.0
+
+
+@shows("a reading of another life of the hardware is proof")
+def a_reading_of_another_life_of_the_hardware_proves_nothing() -> None:
+    core = evse(settle_time_s=SETTLE_S)
+    first = actuates(core.step(at(0.0), reading(100.0, boot="1", contactor_closed=False)))[-1].mark
+    core.step(at(0.1), reading(100.1, boot="1", mark=first, contactor_closed=False))
+    high = actuates(core.step(at(0.2), grant(0.2, 1, enforced(A=32.0))))[-1]
+    assert high.boot == "1"
+    core.step(at(0.3), reading(100.3, boot="1", mark=high.mark, limit_A=32.0, limit_ends_in_s=9.0))
+    low = actuates(core.step(at(0.5), grant(0.4, 2, enforced(A=0.0))))[-1].mark
+    core.step(at(0.6), reading(100.6, boot="1", mark=low, limit_ends_in_s=9.0))
+    core.step(at(8.6), reading(200.0, boot="0", contactor_closed=False))
+    committed = core._actuator.committed(8.6)
+    assert committed is not None
+    assert committed.import_A == 32.0
+
+
+@shows("what was told to the hardware's former life is taken")
+def what_was_told_to_a_former_life_of_the_hardware_is_not_taken() -> None:
+    """Its process stood still before it could send what answers a reading of 71 s; the hardware began anew
+    since, and counts 98 s again."""
+    hardware = Watchdog(0.0, boot="3")
+    hardware.take(98.0, Actuate(t_echo_s=71.0, boot="2", duration_s=70.0, limit_A=32.0, phase_count=3))
+    assert hardware.limit.limit_A == 0.0
 
 
 @shows("what was inherited is renewed")
