@@ -43,9 +43,17 @@ class Evse:
     """EVSE hardware. `step` goes on in time; the rest happens at the time of the last step."""
 
     def __init__(
-        self, evse_id: str, config: EvseManagerConfig, phases: PhaseSet, voltage_V: float, now_s: float
+        self,
+        evse_id: str,
+        config: EvseManagerConfig,
+        phases: PhaseSet,
+        voltage_V: float,
+        now_s: float,
+        boot: str = "",
     ) -> None:
+        """`boot` names its life."""
         self.id = evse_id
+        self.boot = boot
         self.config = config
         self.car: CarAtEvse | None = None
         self.contactor_closed = False
@@ -65,7 +73,7 @@ class Evse:
         floor_A = 0.0 if config.charge_mode == "DC" else config.min_current_A
         self._floor_A = floor_A
         fallback_A = config.fallback_limit_A if config.fallback_limit_A >= config.min_current_A else 0.0
-        self.watchdog = Watchdog(fallback_A)
+        self.watchdog = Watchdog(fallback_A, boot)
         self._now_s = now_s
         self._offered_A = 0.0
         self._permitted_A = 0.0
@@ -267,6 +275,7 @@ class Evse:
         talks = car is not None and (car.car.communicates or self.config.charge_mode == "DC")
         return Reading(
             t_hardware_s=now_s,
+            boot=self.boot,
             plugged_in=car is not None,
             car_asks=car is not None and car.wants,
             complete=talks and car is not None and not car.wants,

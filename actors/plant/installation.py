@@ -51,13 +51,14 @@ class RefusedError(ValueError):
 class Installation:
     """A site from `start_s` on, as its story tells it and as its drivers command it."""
 
-    def __init__(self, site: Site, story: Story, start_s: float) -> None:
+    def __init__(self, site: Site, story: Story, start_s: float, boot: str = "") -> None:
+        """`boot` names this life of the hardware."""
         self.story = story
         self.now_s = start_s
         self.voltage_V = site.manager_config().nominal_ac_voltage
         wired = wire(site)
         configs = evse_configs(site)
-        self.evses = {e: Evse(e, c, wired[e], self.voltage_V, start_s) for e, c in configs.items()}
+        self.evses = {e: Evse(e, c, wired[e], self.voltage_V, start_s, boot) for e, c in configs.items()}
         self.breakers = {
             m.id: Breaker(m.config.fuse_limit_A)
             for m in site.modules.values()

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import logging
 import queue
+import secrets
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import assert_never
@@ -102,7 +103,7 @@ class Plant:
         self._site = site
         self._injection = injection
         story = parse_story(site.plant.story, site)
-        self.installation = Installation(site, story, clock.steady_s())
+        self.installation = Installation(site, story, clock.steady_s(), secrets.token_hex(4))
         evses = self.installation.evses.values()
         self._outlets = {
             evse.id: Outlet(evse, READING_EVERY_s * n / len(evses)) for n, evse in enumerate(evses)

@@ -106,8 +106,8 @@ class Client:
 
     def actuate(self, evse: str = "evse_1", **changes: Any) -> None:
         echo = self.wait(lambda reading: True, "a reading", evse)
-        values = {"t_echo_s": echo.t_hardware_s, "duration_s": 60.0, "limit_A": 16.0, "phase_count": 3}
-        assert self.driver.actuate(evse, Actuate(**{**values, **changes}))
+        values = {"duration_s": 60.0, "limit_A": 16.0, "phase_count": 3, **changes}
+        assert self.driver.actuate(evse, Actuate(t_echo_s=echo.t_hardware_s, boot=echo.boot, **values))
 
     def ask(self, event: PlantEvent) -> str | None:
         self._asked += 1
@@ -254,7 +254,9 @@ def test_a_key_that_does_not_host_an_evse_neither_hears_nor_drives_it(
     thief.driver.tick()
     echo = rightful.wait(lambda reading: True, "the rightful driver is served")
     for _ in range(20):
-        told = Actuate(t_echo_s=echo.t_hardware_s, duration_s=60.0, limit_A=10.0, phase_count=3)
+        told = Actuate(
+            t_echo_s=echo.t_hardware_s, boot=echo.boot, duration_s=60.0, limit_A=10.0, phase_count=3
+        )
         assert thief.driver.actuate("evse_1", told)
     wait_until(lambda: thief.wire.counters()["plant"].waiting == 0, "the thief has spoken")
     rightful.actuate(limit_A=14.0)
