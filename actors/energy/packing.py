@@ -292,19 +292,18 @@ def _maker(field: int) -> Callable[[float, str], Any]:
 
 def unpacked(request: EnergyFlowRequest) -> EnergyFlowRequest:
     """A request and all below it with entries, as EVerest writes it. Raises PackingError."""
-    return replace(
-        request,
-        children=tuple([unpacked(child) for child in request.children]),
-        schedule_import=entries_of(request.schedule_import),
-        schedule_export=entries_of(request.schedule_export),
-    )
+    return _with_schedules(request, entries_of)
 
 
 def all_packed(request: EnergyFlowRequest) -> EnergyFlowRequest:
     """A request and all below it, packed, as EVSEs and nodes tell it."""
+    return _with_schedules(request, packed)
+
+
+def _with_schedules(request: EnergyFlowRequest, form: Callable[[Schedule], Schedule]) -> EnergyFlowRequest:
     return replace(
         request,
-        children=tuple([all_packed(child) for child in request.children]),
-        schedule_import=packed(request.schedule_import),
-        schedule_export=packed(request.schedule_export),
+        children=tuple([_with_schedules(child, form) for child in request.children]),
+        schedule_import=form(request.schedule_import),
+        schedule_export=form(request.schedule_export),
     )
