@@ -14,6 +14,7 @@ from transport.inbound import Delivery, OnMessage
 from transport.keyfiles import KeyFileError
 from transport.keyring import Keyring
 from transport.options import OUTBOX_MAX
+from transport.pile import Pile
 from transport.port import Port
 from transport.recording import Direction, Record, RecordWriter, read_records
 from transport.registry import Registry
@@ -32,6 +33,7 @@ __all__ = [
     "Keys",
     "LinkFaults",
     "OnMessage",
+    "Pile",
     "Port",
     "PortCounters",
     "Record",

@@ -21,7 +21,7 @@ from msgspec import Meta, Struct
 from transport.counters import Drop
 from transport.options import BUNDLE_MAX, BUNDLED_B, HEADER_MAX_B, LENGTH_B, NAME_MAX
 
-VERSION = 2
+VERSION = 3
 _BUNDLE = bytes(LENGTH_B)
 """Begins a bundle of messages: no message has a header of no length."""
 

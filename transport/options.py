@@ -39,6 +39,9 @@ BUNDLE_MAX_B = 32 << 10
 """Messages, and bytes of them, that go in one frame where several wait for one peer. A larger message goes
 alone. Not more, since what libzmq holds can not be taken back."""
 
+PILE_MAX = 256
+"""Small messages that are made one (transport/pile.py): so that nobody need allow for larger messages."""
+
 BUNDLED_B = 4
 """Bytes in front of each message of a bundle that tell its length."""
 

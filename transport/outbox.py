@@ -39,6 +39,14 @@ class Item:
         self.after: Hashable = ("key", after)
         """It stays behind the one with this key."""
 
+    def made(self) -> list[Item]:
+        """What is handed over, now that it is this one's turn."""
+        return [self]
+
+    def lost(self) -> int:
+        """It is dropped; how many messages are."""
+        return 1
+
 
 def fill_frame(items: Iterable[Item], sender: str, sequence: int, most_B: int) -> list[tuple[bytes, bytes]]:
     """Header and body of the first of these messages, and of those after it that fit in one frame of
@@ -118,13 +126,13 @@ class Outbox:
         return list(self._queues)
 
     def take(self, peer: str | None, count_max: int) -> list[Item]:
-        """Remove and return the oldest `count_max` messages for `peer`."""
+        """Remove and return the oldest `count_max` messages for `peer`; of a pile what it is made to."""
         queue = self._queues.get(peer)
         if queue is None:
             return []
         taken = [queue.popitem(last=False)[1] for _ in range(min(count_max, len(queue)))]
         self._account(peer, queue, -len(taken), -sum(len(item.body) for item in taken))
-        return taken
+        return [made for item in taken for made in item.made()]
 
     def put_back(self, peer: str | None, items: list[Item]) -> int:
         """Return to the front what could not be sent. One that a newer has replaced meanwhile is
@@ -140,7 +148,12 @@ class Outbox:
     def forget(self, peer: str | None) -> int:
         """Drop all that waits for `peer`; how many that were."""
         queue = self._queues.get(peer)
-        return 0 if queue is None else len(self.take(peer, len(queue)))
+        if queue is None:
+            return 0
+        dropped = list(queue.values())
+        queue.clear()
+        self._account(peer, queue, -len(dropped), -sum(len(item.body) for item in dropped))
+        return sum(item.lost() for item in dropped)
 
     def forget_all(self) -> int:
         """Drop all; how many that were."""

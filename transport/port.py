@@ -19,7 +19,7 @@ import threading
 import time
 from collections.abc import Callable, Hashable
 from functools import partial
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 import zmq
@@ -45,8 +45,11 @@ from transport.options import (
 )
 from transport.outbox import Item, Outbox, Put, fill_frame
 from transport.peers import Heard, Link, Peers
+from transport.pile import Pile, Together
 from transport.recording import Direction, Tap
 from transport.registry import Registry
+
+NOT_SENT = "not sent (%s): %s from %r to %r, %d bytes"
 
 
 class Host(Protocol):
@@ -131,29 +134,63 @@ class Port:
         check_name("target", target)
         kind = self._host.registry.kind_of(message)
         body = msgspec.msgpack.encode(message)
-        drop = Drop.TOO_BIG if len(body) > self.message_max_B else body_fault(body)
-        if drop is None:
-            item = Item(kind=kind, source=source, target=target, body=body, key=key, after=after)
-            drop = self._enqueue(peer if self.listening else None, item)
-        if drop is None:
-            return True
-        self._count(drop)
-        self._warn(drop, "not sent (%s): %s from %r to %r, %d bytes", drop, kind, source, target, len(body))
+        drop = self._fault(body)
+        with self._host.lock:
+            if drop is None:
+                item = Item(kind=kind, source=source, target=target, body=body, key=key, after=after)
+                drop = self._put(peer if self.listening else None, item)
+            if drop is None:
+                return True
+            self.counters.dropped[drop] += 1
+        self._warn(drop, NOT_SENT, drop, kind, source, target, len(body))
         return False
 
-    def _enqueue(self, peer: str | None, item: Item) -> Drop | None:
+    def pile(self, together: Together, *, peer: str | None = None) -> Pile:
+        """For small messages to `peer` that may leave together: then `together` makes one of them. Raises
+        TypeError if what it makes is not registered, ValueError for a listening port without `peer`."""
+        if self.listening and peer is None:
+            raise ValueError(f"the listening port {self.name} needs a peer to send to")
+        kind = self._host.registry.kind_of(together({}))
+
+        def make(messages: dict[str, Any]) -> Item | None:
+            body = msgspec.msgpack.encode(together(messages))
+            if (drop := self._fault(body)) is None:
+                return Item(kind=kind, source="", target="", body=body, key=None)
+            if len(messages) == 1:
+                self.counters.dropped[drop] += 1
+                self._warn(drop, NOT_SENT, drop, kind, "", next(iter(messages)), len(body))
+            return None
+
+        return Pile(peer if self.listening else None, make)
+
+    def put(self, pile: Pile, name: str, message: Struct) -> bool:
+        """Put a message on a pile of this port, in the place of one with that name that still lies there;
+        never blocks. False: it was dropped at once, and counted. True is no promise that it arrives."""
         with self._host.lock:
-            if self._host.stopping:
-                return Drop.STOPPED
-            if peer is not None and peer not in self.peers:
-                return Drop.UNROUTABLE
-            match self.outbox.put(peer, item):
-                case Put.FULL:
-                    return Drop.FULL
-                case Put.REPLACED:
-                    self.counters.replaced += 1
-                case Put.QUEUED:
-                    self._host.ring()
+            self.counters.replaced += name in pile.messages
+            waits = bool(pile.messages)
+            pile.messages[name] = message
+            drop = None if waits else self._put(pile.peer, pile)
+            if drop is not None:
+                self.counters.dropped[drop] += pile.lost()
+        return drop is None
+
+    def _fault(self, body: bytes) -> Drop | None:
+        return Drop.TOO_BIG if len(body) > self.message_max_B else body_fault(body)
+
+    def _put(self, peer: str | None, item: Item) -> Drop | None:
+        """Under the lock."""
+        if self._host.stopping:
+            return Drop.STOPPED
+        if peer is not None and peer not in self.peers:
+            return Drop.UNROUTABLE
+        match self.outbox.put(peer, item):
+            case Put.FULL:
+                return Drop.FULL
+            case Put.REPLACED:
+                self.counters.replaced += 1
+            case Put.QUEUED:
+                self._host.ring()
         return None
 
     # --- the I/O thread: receiving ---------------------------------------------------------------

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from actors import identities
 from actors.energy.fixed_load import MeterReading
 from actors.energy.messages import Actuate, Reading
-from actors.plant.messages import Watch
+from actors.plant.messages import Commands, Readings, Watch
 from transport import Delivery, Wire
 
 WATCH_MAX = 2_000
@@ -39,10 +39,11 @@ class PlantDriver:
         self._meters = tuple(meters)
         self._on_meter = on_meter
         self._port = wire.connect(address, self._on_message, name="plant", peer=identities.PLANT)
+        self._commands = self._port.pile(Commands)
 
     def actuate(self, evse_id: str, command: Actuate) -> bool:
         """Command an EVSE; a newer command takes the place of one that still waits."""
-        return self._port.send(command, source=evse_id, target=evse_id, key=evse_id)
+        return self._port.put(self._commands, evse_id, command)
 
     def tick(self) -> None:
         """Watch all EVSEs and meters."""
@@ -56,8 +57,10 @@ class PlantDriver:
         """The wire ends its connection."""
 
     def _on_message(self, delivery: Delivery) -> None:
-        message, evse_id = delivery.message, delivery.source
-        if isinstance(message, Reading) and evse_id in self._served:
-            self._on_reading(evse_id, message)
+        message = delivery.message
+        if isinstance(message, Readings):
+            for evse_id, reading in message.evses.items():
+                if evse_id in self._served:
+                    self._on_reading(evse_id, reading)
         elif isinstance(message, MeterReading) and delivery.source in self._meters:
             self._on_meter(delivery.source, message)

@@ -1,11 +1,12 @@
 """What travels between the plant, the drivers of its EVSEs and meters, and whoever drives it by hand.
 
-A driver watches its EVSEs and meters each second, and gets their readings while it does. They are named by
-`target` of the header for what goes to them, and by `source` for what comes from them.
+A driver watches its EVSEs and meters each second, and gets their readings while it does. What goes to EVSEs
+and comes from them in one go is one message, by EVSE; a meter is the `source` of the header.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
@@ -24,6 +25,18 @@ class Watch(Struct, frozen=True, kw_only=True):
     """One life of the driver; the one that began to watch last is served."""
     evses: tuple[str, ...]
     meters: tuple[str, ...] = ()
+
+
+class Readings(Struct, frozen=True):
+    """What EVSEs tell their driver."""
+
+    evses: Mapping[str, Reading]
+
+
+class Commands(Struct, frozen=True):
+    """What a driver tells EVSEs."""
+
+    evses: Mapping[str, Actuate]
 
 
 class Plug(Struct, frozen=True, kw_only=True, tag=True):
@@ -80,9 +93,9 @@ class PlantReply(Struct, frozen=True, kw_only=True):
 def register_plant_messages(registry: Registry) -> None:
     """Register all that crosses the wire between a plant and its drivers."""
     for message_type, kind in (
-        (Reading, "reading"),
+        (Readings, "readings"),
         (MeterReading, "meter_reading"),
-        (Actuate, "actuate"),
+        (Commands, "commands"),
         (Watch, "watch"),
         (PlantCommand, "plant_command"),
         (PlantReply, "plant_reply"),

@@ -27,10 +27,12 @@ from actors.injection import Injection
 from actors.plant.hardware import Evse
 from actors.plant.installation import Installation, RefusedError
 from actors.plant.messages import (
+    Commands,
     PlantCommand,
     PlantEvent,
     PlantReply,
     Plug,
+    Readings,
     ResetBreaker,
     SetFixedLoad,
     SetMeter,
@@ -43,7 +45,7 @@ from actors.plant.story import StoryError, check_fixed_load, parse_story, parse_
 from actors.plant.watchers import Watchers
 from actors.site import Site
 from actors.stop import Stop
-from transport import Delivery, Keys, Registry, Wire
+from transport import Delivery, Keys, Pile, Registry, Wire
 
 LOG = logging.getLogger("amptree.plant")
 
@@ -58,6 +60,8 @@ CRUMB_s = 1e-6
 CURRENT_CHANGE_A = 0.1
 MAX_INBOX = 20_000
 """Messages between two steps; one more is lost, and drivers say theirs again."""
+MAX_PILES = 256
+"""Drivers whose readings are gathered; of more all are forgotten, as most are gone."""
 DROPS_TOLD_EVERY_s = 10.0
 
 
@@ -108,6 +112,8 @@ class Plant:
         self._outlets = {
             evse.id: Outlet(evse, READING_EVERY_s * n / len(evses)) for n, evse in enumerate(evses)
         }
+        self._piles: dict[str, Pile] = {}
+        """Readings by who is told them."""
         self._meters = self.installation.meters
         self._drivers = {m: identities.controller(site.controller_of(m).name) for m in site.modules}
         """Whose key commands each EVSE, and may read each node's meter."""
@@ -202,8 +208,9 @@ class Plant:
         match delivery.message:
             case Watch() as watch:
                 self._watch(now_s, watch, delivery)
-            case Actuate() as command:
-                self._actuate(now_s, delivery, command)
+            case Commands(evses=commands):
+                for evse_id, command in commands.items():
+                    self._actuate(now_s, delivery, evse_id, command)
             case PlantCommand() as command if identities.is_operator(delivery.identity):
                 error = self._obey(command.event)
                 LOG.info("by hand: %s: %s", command.event, error or "done")
@@ -228,10 +235,10 @@ class Plant:
             text = "driver %s of %s watches %d EVSEs and %d meters"
             LOG.info(text, watch.driver, delivery.peer, begun, read)
 
-    def _actuate(self, now_s: float, delivery: Delivery, command: Actuate) -> None:
-        outlet = self._outlets.get(delivery.target)
+    def _actuate(self, now_s: float, delivery: Delivery, evse_id: str, command: Actuate) -> None:
+        outlet = self._outlets.get(evse_id)
         if outlet is None:
-            LOG.debug("from %s: no EVSE %r", delivery.peer, delivery.target)
+            LOG.debug("from %s: no EVSE %r", delivery.peer, evse_id)
         elif delivery.identity != self._drivers[outlet.evse.id]:
             LOG.debug("%s: %s does not host it", outlet.evse.id, delivery.identity)
         elif outlet.watchers.peer(now_s) != delivery.peer:
@@ -268,7 +275,12 @@ class Plant:
             return
         reading = outlet.evse.reading(now_s)
         outlet.sent(now_s, reading)
-        self._port.send(reading, source=outlet.evse.id, target=outlet.evse.id, peer=peer, key=outlet.evse.id)
+        pile = self._piles.get(peer)
+        if pile is None:
+            if len(self._piles) >= MAX_PILES:
+                self._piles.clear()
+            pile = self._piles[peer] = self._port.pile(Readings, peer=peer)
+        self._port.put(pile, outlet.evse.id, reading)
 
     def _send_meter(self, peer: str, node: str, reading: MeterReading) -> None:
         self._port.send(reading, source=node, target=node, peer=peer, key=("meter", node))

@@ -18,11 +18,21 @@ import msgspec
 
 from actors import identities
 from actors.energy.external import CancelDelay, ClearLimits, Heartbeat, SetLimits, ShortLimits, short_form
-from actors.energy.messages import Actuate, Command, Grant, Outcome, Reading, Report
+from actors.energy.messages import Actuate, Command, Grant, Outcome, Report
 from actors.gateways.control import ControlGateway
 from actors.handle import Handle
 from actors.plant.installation import Installation
-from actors.plant.messages import PlantCommand, Plug, ResetBreaker, SetFixedLoad, SetMeter, Unplug, Watch
+from actors.plant.messages import (
+    Commands,
+    PlantCommand,
+    Plug,
+    Readings,
+    ResetBreaker,
+    SetFixedLoad,
+    SetMeter,
+    Unplug,
+    Watch,
+)
 from actors.plant.process import Outlet, Plant
 from actors.plant.story import parse_story
 from actors.state import StateFolder
@@ -48,7 +58,7 @@ LIVES = 500
 RESAMPLE_EVERY = 4_000
 """Frames between two looks at what honest modules say now."""
 WARM_UP_S = 30.0
-NUMBERS_OF = {"report": 4, "grant": 4, "command": 1, "outcome": 1, "reading": 2, "client": 2, "plant": 2}
+NUMBERS_OF = {"report": 4, "grant": 4, "command": 1, "outcome": 1, "readings": 4, "client": 2, "plant": 2}
 """How often each kind of route is taken, in proportion."""
 
 SPEAKERS = {
@@ -167,21 +177,20 @@ class Links:
         )
         routes.append(Route("outcome", "left", "left", "root", "main", Outcome(id="c:1", origin="root")))
         now_s = self._household.now_s
-        for evse in ("l1", "l2"):
-            reading = self._household.hardware[evse].reading(now_s)
-            routes.append(Route("reading", "plant", evse, evse, "driver", reading))
-        told = last["l1", "hardware", Actuate]
+        readings = {evse: self._household.hardware[evse].reading(now_s) for evse in ("l1", "l2")}
+        routes.append(Route("readings", "plant", "", "", "driver", Readings(readings)))
+        told = {evse: last[evse, "hardware", Actuate] for evse in ("l1", "l2")}
         car = {"evse": "r1", "battery_kWh": 50, "soc_percent": 20, "max_current_A": 16, "phases": 3}
-        for message, target in (
-            (told, "l1"),
-            (Watch(driver="d", evses=("l1", "l2")), ""),
-            (PlantCommand(id="1", event=Plug(car=car)), ""),
-            (PlantCommand(id="2", event=Unplug(evse="r1")), ""),
-            (PlantCommand(id="3", event=SetFixedLoad(node="left", currents_A=(1.0, 2.0, 3.0))), ""),
-            (PlantCommand(id="4", event=ResetBreaker(node="left")), ""),
-            (PlantCommand(id="5", event=SetMeter(node="left", state="frozen")), ""),
+        for message in (
+            Commands(told),
+            Watch(driver="d", evses=("l1", "l2")),
+            PlantCommand(id="1", event=Plug(car=car)),
+            PlantCommand(id="2", event=Unplug(evse="r1")),
+            PlantCommand(id="3", event=SetFixedLoad(node="left", currents_A=(1.0, 2.0, 3.0))),
+            PlantCommand(id="4", event=ResetBreaker(node="left")),
+            PlantCommand(id="5", event=SetMeter(node="left", state="frozen")),
         ):
-            routes.append(Route("plant", "left", target, target, "plant", message))
+            routes.append(Route("plant", "left", "", "", "plant", message))
         return routes
 
     def _as_values(self, route: Route) -> tuple[list[Any], Any]:
@@ -224,9 +233,13 @@ class Links:
             case "grant":
                 order = {"epoch": message.order.epoch, "seq": message.order.seq + self._ages}
                 return {**body, "boot": message.boot, "t_echo_s": now_s - 0.1, "order": order}
-            case "reading":
-                return {**body, "t_hardware_s": message.t_hardware_s + 1e-6 * self._ages}
+            case "readings" if isinstance(body.get("evses"), dict):
+                return {"evses": {evse: self._later(reading) for evse, reading in body["evses"].items()}}
         return body
+
+    def _later(self, reading: Any) -> Any:
+        t_s = reading.get("t_hardware_s") if isinstance(reading, dict) else None
+        return {**reading, "t_hardware_s": t_s + 1e-6 * self._ages} if isinstance(t_s, float) else reading
 
     # --- the way of a frame ----------------------------------------------------------------------
 
@@ -269,8 +282,9 @@ class Links:
             case "control":
                 self._gateway.on_message(delivery)
             case "driver":
-                if isinstance(delivery.message, Reading) and delivery.source in ("l1", "l2"):
-                    self._caught.append((delivery.source, delivery.message))
+                if isinstance(delivery.message, Readings):
+                    readings = delivery.message.evses
+                    self._caught.extend((evse, readings[evse]) for evse in ("l1", "l2") if evse in readings)
             case "plant":
                 self._plant._take(self._household.now_s, delivery)
                 if deep:
