@@ -74,7 +74,8 @@ class Evse:
         self._floor_A = floor_A
         fallback_A = config.fallback_limit_A if config.fallback_limit_A >= config.min_current_A else 0.0
         self.watchdog = Watchdog(fallback_A, boot)
-        self._now_s = now_s
+        self.stepped_s = now_s
+        """When it was stepped last."""
         self._offered_A = 0.0
         self._permitted_A = 0.0
         self._past: deque[tuple[float, float]] = deque(maxlen=MAX_DECREASES)
@@ -89,7 +90,7 @@ class Evse:
         if self.config.charge_mode == "DC":
             assert car.max_power_W is not None
             max_A, min_A = car.max_power_W / (self._voltage_V * len(self._phases)), 0.0
-        self.car = CarAtEvse(car, self._now_s, max_current_A=max_A, min_current_A=min_A, speed=speed)
+        self.car = CarAtEvse(car, self.stepped_s, max_current_A=max_A, min_current_A=min_A, speed=speed)
         self._offered_A = 0.0
         self._touch()
 
@@ -133,7 +134,7 @@ class Evse:
     def step(self, now_s: float) -> None:
         """Go on to `now_s`."""
         self.moved = True
-        power_W, self._now_s = self.power_W, now_s
+        power_W, self.stepped_s = self.power_W, now_s
         limit, wanted = self.watchdog.limit, self.car is not None and self.car.wants
         self.watchdog.expire(now_s)
         changed, self._changed = self._changed or self.watchdog.limit is not limit, False

@@ -3,10 +3,10 @@
     each STEP_s:  installation to now ─► messages that came ─► readings that are due ─► record, notices
 
 Messages come in on the wire's thread and wait in a bounded inbox; all else happens in the thread that
-calls `run`. A command counts from when it came, not from the step that takes it: what this process needs to
-play a thousand EVSEs is no delay of theirs. A reading is sent on every change that a driver must know, on a
-changed current at most each CURRENT_EVERY_s, and in any case each READING_EVERY_s. When that is differs from
-EVSE to EVSE: a burst of a thousand readings would be in the way of all else.
+calls `run`. A command counts from when it came, not from the step that takes it: what this process needs
+to play a thousand EVSEs is no delay of theirs. A reading is sent ANSWER_s after a change that a driver must
+know, on a changed current at most each CURRENT_EVERY_s, and in any case each READING_EVERY_s. When that is
+differs from EVSE to EVSE: a burst of a thousand readings would be in the way of all else.
 """
 
 from __future__ import annotations
@@ -55,7 +55,12 @@ RECORD_EVERY = 2
 FLUSH_EVERY_s = 1.0
 READING_EVERY_s = 0.9
 """So that, with what a step takes, there is one at least each second."""
+ANSWER_s = 0.1
+"""From a change to the reading that tells it. Hardware does not answer the instant that it is told something;
+and where a plant shares its cores with controllers, its answers are not in the way of what they still say."""
 CURRENT_EVERY_s = 0.5
+NOTHING_SENT = -1
+"""Instead of a revision: its driver knows nothing yet."""
 CRUMB_s = 1e-6
 CURRENT_CHANGE_A = 0.1
 MAX_INBOX = 20_000
@@ -74,22 +79,29 @@ class Outlet:
         self.watchers = Watchers()
         self._phase_s = phase_s
         self._due_s = 0.0
+        self._news_since_s: float | None = None
         self.sent_s = 0.0
-        self.sent_revision = -1
+        self.sent_revision = NOTHING_SENT
         self.sent_currents_A = (0.0, 0.0, 0.0)
 
     def due(self, now_s: float) -> bool:
         """Its driver must be told something now."""
-        if self.evse.revision != self.sent_revision or now_s >= self._due_s:
+        evse = self.evse
+        if now_s >= self._due_s or self.sent_revision == NOTHING_SENT:
             return True
-        if now_s - self.sent_s < CURRENT_EVERY_s:
-            return False
+        if evse.revision != self.sent_revision:
+            if self._news_since_s is None:
+                self._news_since_s = now_s
+            if now_s >= self._news_since_s + ANSWER_s - CRUMB_s:
+                return True
+        if evse.stepped_s <= self.sent_s or now_s - self.sent_s < CURRENT_EVERY_s:
+            return False  # no step, no other current
         pairs = zip(self.evse.currents_A, self.sent_currents_A, strict=True)
         return any(abs(new_A - old_A) > CURRENT_CHANGE_A for new_A, old_A in pairs)
 
     def sent(self, now_s: float, reading: Reading) -> None:
         """Note what its driver was told."""
-        self.sent_s, self.sent_revision = now_s, self.evse.revision
+        self.sent_s, self.sent_revision, self._news_since_s = now_s, self.evse.revision, None
         since_turn_s = (now_s - self._phase_s + CRUMB_s) % READING_EVERY_s
         own_turn_s = now_s + READING_EVERY_s - since_turn_s
         self._due_s = max(own_turn_s, now_s + CURRENT_EVERY_s)
@@ -226,7 +238,7 @@ class Plant:
                 continue
             if outlet.watchers.watch(now_s, watch.driver, delivery.peer):
                 begun += 1
-                outlet.sent_revision = -1  # it knows nothing yet
+                outlet.sent_revision = NOTHING_SENT
         read = 0
         for node in watch.meters:
             if node in self._meters and delivery.identity == self._drivers[node]:
