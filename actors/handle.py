@@ -15,13 +15,10 @@ from typing import Any
 
 import pykka
 
+from actors.loop import Inbox
+
 INBOX_MAX = 10_000
 """Unread messages of one actor; more are refused."""
-
-WAKE = "wake"
-"""What lies in the Pykka inbox for each message that waits in the handle."""
-WAKE_NOW = "wake now"
-"""The same for an urgent one."""
 
 
 class Handle:
@@ -38,13 +35,15 @@ class Handle:
         self._waiting: OrderedDict[Hashable, Any] = OrderedDict()
         self._count = 0
         self._ref: pykka.ActorRef[Any] | None = None
+        self._inbox = Inbox()
 
     def attach(self, ref: pykka.ActorRef[Any]) -> None:
-        """Point to a newly started actor; what waited for its predecessor is dropped."""
+        """Point to a newly started actor on a loop; what waited for its predecessor is dropped."""
+        assert isinstance(ref.actor_inbox, Inbox)
         with self._lock:
             self._urgent.clear()
             self._waiting.clear()
-            self._ref = ref
+            self._ref, self._inbox = ref, ref.actor_inbox
 
     def tell(
         self, message: Any, key: Hashable = None, after: Hashable = None, *, urgent: bool = False
@@ -67,12 +66,12 @@ class Handle:
             self.most = max(self.most, len(self._waiting) + len(self._urgent))
             if replaces and after is not None and ("newest", after) in waiting:
                 waiting.move_to_end(slot)
-        try:
-            if not replaces:
-                ref.tell(WAKE_NOW if urgent else WAKE)
-        except pykka.ActorDeadError:
+            inbox = self._inbox
+        if not ref.is_alive():
             return False
-        return ref.is_alive()
+        if not replaces:
+            inbox.wake(urgent=urgent)
+        return True
 
     def take(self) -> list[Any]:
         """What is urgent, else what waits longest, as a list of one; empty when another life took it. For the

@@ -5,7 +5,8 @@ So actors share a loop, which gives them a turn for each message, in the order i
 those that are urgent (handle.py) before all others.
 What holds for Pykka's threads holds here: an actor handles one message at a time, an exception ends its
 life and no other, and whoever stops it is told when that is done. What differs: an actor that blocks
-holds up all on its loop.
+holds up all on its loop. And a message that waits in a handle needs no envelope in an inbox: it is a `wake`,
+which gives the actor its turn at a third of the cost.
 """
 
 from __future__ import annotations
@@ -19,8 +20,6 @@ from queue import SimpleQueue
 from typing import Any
 
 import pykka
-
-from actors.handle import WAKE_NOW
 
 STOP_TIMEOUT_S = 5.0
 """For the loop to end; a turn that hangs may hold it up."""
@@ -81,23 +80,26 @@ class _TurnIsOverError(Exception):
     """The actor took its message, and the next turn is another's."""
 
 
-class _Inbox:
-    """An inbox that gives a message a turn. What it is about, how many there are, and which of them comes
-    first is the handle's (handle.py): an urgent turn takes any of those that wake the actor."""
+class Inbox:
+    """An inbox that gives a message a turn."""
 
     def __init__(self) -> None:
-        self.turn: Callable[[], None] | None = None
-        """Called for each message, by the loop."""
+        self.turn = self.woken = _nothing
+        """Called by the loop for each message, and for each `wake`."""
         self.loop: Loop | None = None
         self.left = 0
         """Messages that may be taken in this turn."""
         self._envelopes: deque[Any] = deque()
 
+    def wake(self, *, urgent: bool = False) -> None:
+        """Something waits for the actor elsewhere; what, and what of it comes first, is known there."""
+        assert self.loop is not None, "the actor was not started"
+        self.loop.do(self.woken, urgent=urgent)
+
     def put(self, envelope: Any) -> None:
         assert self.loop is not None, "the actor was not started"
-        assert self.turn is not None
         self._envelopes.append(envelope)
-        self.loop.do(self.turn, urgent=envelope.message == WAKE_NOW)
+        self.loop.do(self.turn)
 
     def get(self) -> Any:
         if self.left == 0:
@@ -115,16 +117,25 @@ class _Inbox:
 class LoopActor(pykka.Actor):
     """An actor on the loop that it is given."""
 
-    actor_inbox: _Inbox
+    actor_inbox: Inbox
 
     def __init__(self, loop: Loop) -> None:
         super().__init__()
         self.actor_inbox.loop = loop
         self.actor_inbox.turn = self._take_turn
+        self.actor_inbox.woken = self._be_woken
+
+    def on_wake(self) -> None:
+        """Something waits for it. An exception ends its life."""
+        raise NotImplementedError
+
+    def on_receive(self, message: Any) -> Any:
+        """A message in Pykka's own way, for those that take any."""
+        raise TypeError(f"{self} is told through its handle, not {message!r}")
 
     @staticmethod
     def _create_actor_inbox() -> Any:
-        return _Inbox()
+        return Inbox()
 
     @staticmethod
     def _create_future() -> pykka.Future[Any]:
@@ -139,5 +150,21 @@ class LoopActor(pykka.Actor):
         self.actor_inbox.left = 0 if self.actor_inbox.empty() else 1
         with suppress(_TurnIsOverError):
             self._actor_loop_running()
-            self.actor_inbox.left = sys.maxsize
-            self._actor_loop_teardown()
+            self._end()
+
+    def _be_woken(self) -> None:
+        if self.actor_stopped.is_set():
+            return
+        try:
+            self.on_wake()
+        except Exception:  # as Pykka has it
+            self._handle_failure(*sys.exc_info())
+            try:
+                self.on_failure(*sys.exc_info())
+            except Exception:
+                self._handle_failure(*sys.exc_info())
+            self._end()
+
+    def _end(self) -> None:
+        self.actor_inbox.left = sys.maxsize
+        self._actor_loop_teardown()

@@ -36,7 +36,7 @@ from actors.energy.messages import (
     Outcome,
     Report,
 )
-from actors.handle import WAKE, WAKE_NOW, Handle
+from actors.handle import Handle
 from actors.loop import Loop, LoopActor
 from actors.market_runner import Sessions
 
@@ -108,10 +108,8 @@ class TreeActor(LoopActor):
         self._outlets = outlets
         self._log = logging.getLogger(f"amptree.{core.id}")
 
-    def on_receive(self, message: Any) -> None:
-        """Step the core with each message that waits."""
-        known = message in (WAKE, WAKE_NOW)
-        assert known, f"{self.core.id} takes messages through its handle only, not {message!r}"
+    def on_wake(self) -> None:
+        """Step the core with what waits."""
         for event in self._handle.take():
             match event:
                 case StatusQuery():

@@ -6,30 +6,28 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-import pykka
 import pytest
 
 from actors import handle as handle_module
 from actors.handle import Handle
+from actors.loop import Loop, LoopActor
 
 
-class Recorder(pykka.ThreadingActor):
+class Recorder(LoopActor):
     """Takes messages while its gate is open."""
 
-    use_daemon_thread = True
-
-    def __init__(self, handle: Handle, gate: threading.Event) -> None:
-        super().__init__()
+    def __init__(self, loop: Loop, handle: Handle, gate: threading.Event) -> None:
+        super().__init__(loop)
         self.handle = handle
         self.gate = gate
         self.taken: list[Any] = []
 
-    def on_receive(self, message: Any) -> Any:
-        if message == "what came?":
-            return self.taken
+    def on_wake(self) -> None:
         assert self.gate.wait(10)
         self.taken += self.handle.take()
-        return None
+
+    def on_receive(self, _: object) -> Any:
+        return self.taken
 
 
 class Rig:
@@ -38,7 +36,9 @@ class Rig:
     def __init__(self, handle: Handle) -> None:
         self.gate = threading.Event()
         self.handle = handle
-        self.ref = Recorder.start(handle, self.gate)
+        self.loop = Loop("recorder")
+        self.loop.start()
+        self.ref = Recorder.start(self.loop, handle, self.gate)
         handle.attach(self.ref)
 
     def settle(self) -> list[Any]:
@@ -51,6 +51,7 @@ class Rig:
     def stop(self) -> None:
         self.gate.set()
         self.ref.stop()
+        self.loop.stop()
 
 
 @pytest.fixture

@@ -10,8 +10,7 @@ from typing import Any
 import pykka
 import pytest
 
-from actors.handle import WAKE, WAKE_NOW
-from actors.loop import TURNS_MAX, Loop, LoopActor
+from actors.loop import TURNS_MAX, Inbox, Loop, LoopActor
 
 WAIT_S = 10.0
 
@@ -32,6 +31,11 @@ class Noting(LoopActor):
     def on_failure(self, *_: object) -> None:
         self.notes.append("failure")
 
+    def on_wake(self) -> None:
+        if "wakes badly" in self.notes:
+            raise ValueError("on purpose")
+        self.notes.append("woken")
+
     def on_receive(self, message: Any) -> Any:
         match message:
             case "raise":
@@ -42,6 +46,11 @@ class Noting(LoopActor):
                 assert message.wait(WAIT_S)
         self.notes.append(message)
         return message
+
+
+def wake(ref: pykka.ActorRef[Any], *, urgent: bool = False) -> None:
+    assert isinstance(ref.actor_inbox, Inbox)
+    ref.actor_inbox.wake(urgent=urgent)
 
 
 @pytest.fixture
@@ -136,13 +145,32 @@ def test_an_urgent_turn_overtakes_the_turns_of_all_actors_and_their_starts_do_to
     loop, notes = Loop("urgent"), list[Any]()
     refs = [Noting.start(loop, notes) for _ in range(2)]
     refs[0].tell("other")
-    refs[1].tell(WAKE)
-    refs[1].tell(WAKE_NOW)
+    wake(refs[1])
+    wake(refs[1], urgent=True)
     refs[1].stop(block=False)
     loop.start()
     loop.stop()
-    # Which message an urgent turn is about, the handle tells (handle.py): the actor only has its turn.
-    assert notes == ["start", "start", WAKE, "other", WAKE_NOW, "stop"]
+    assert notes == ["start", "start", "woken", "other", "woken", "stop"]
+
+
+def test_an_exception_of_one_that_is_woken_ends_its_life_too(
+    loop: Loop, caplog: pytest.LogCaptureFixture
+) -> None:
+    notes: list[Any] = ["wakes badly"]
+    dies, lives = Noting.start(loop, notes), Noting.start(loop, [])
+    gate = threading.Event()
+    lives.tell(gate)
+    wake(dies)
+    late = dies.ask("late", block=False)
+    wake(dies)
+    with caplog.at_level(logging.CRITICAL, logger="pykka"):
+        gate.set()
+        with pytest.raises(pykka.ActorDeadError):
+            late.get(timeout=WAIT_S)
+        assert lives.ask("hello", timeout=WAIT_S) == "hello"
+    assert not dies.is_alive()
+    assert notes == ["wakes badly", "start", "failure"]
+    lives.stop(timeout=WAIT_S)
 
 
 def test_a_loop_says_when_it_rests_and_while_it_has_much_to_do_after_some_turns() -> None:

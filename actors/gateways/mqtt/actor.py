@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -23,7 +22,7 @@ from actors.gateways.mqtt.everest_api import HEARTBEAT_S
 from actors.gateways.mqtt.home_assistant import announcements
 from actors.gateways.mqtt.telemetry import capabilities, telemetry
 from actors.gateways.mqtt.topics import Topics
-from actors.handle import WAKE, Handle
+from actors.handle import Handle
 from actors.loop import Loop, LoopActor
 from actors.mqtt.broker import Broker, BrokerError
 from actors.mqtt.message import Arrived
@@ -92,9 +91,8 @@ class MqttGateway(LoopActor):
 
     # --- the actor -----------------------------------------------------------------------------------
 
-    def on_receive(self, message: Any) -> None:
+    def on_wake(self) -> None:
         """Deal with what waits."""
-        assert message == WAKE, f"{self.gateway.id} takes messages through its handle only, not {message!r}"
         for event in self._handle.take():
             match event:
                 case Tick():

@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from msgspec import Struct
 
@@ -20,7 +19,7 @@ from actors.gateways.ocpp.delivery import Delivery
 from actors.gateways.ocpp.desk import KeptStation, seconds
 from actors.gateways.ocpp.layout import layout
 from actors.gateways.ocpp.link import Answered, Asked, Down, Event, Heard, Link, Up
-from actors.handle import WAKE, Handle
+from actors.handle import Handle
 from actors.loop import Loop, LoopActor
 from actors.ocpp.library import OcppError
 from actors.site import OcppLink
@@ -82,9 +81,8 @@ class OcppGateway(LoopActor):
 
     # --- the actor -----------------------------------------------------------------------------------
 
-    def on_receive(self, message: Any) -> None:
+    def on_wake(self) -> None:
         """Deal with what waits."""
-        assert message == WAKE, f"{self.gateway.id} takes messages through its handle only, not {message!r}"
         for event in self._handle.take():
             now = clock.now()
             match event:
