@@ -64,6 +64,8 @@ class Evse:
         """Until then a step changes nothing."""
         self.moved = True
         """Something may be other than whoever set this to False has seen."""
+        self.moved_s = now_s
+        """When a step last changed anything, currents too."""
         self._changed = True
         """What may flow follows from something else than in the last step, its end apart."""
         self.revision = 0
@@ -74,8 +76,7 @@ class Evse:
         self._floor_A = floor_A
         fallback_A = config.fallback_limit_A if config.fallback_limit_A >= config.min_current_A else 0.0
         self.watchdog = Watchdog(fallback_A, boot)
-        self.stepped_s = now_s
-        """When it was stepped last."""
+        self._now_s = now_s
         self._offered_A = 0.0
         self._permitted_A = 0.0
         self._past: deque[tuple[float, float]] = deque(maxlen=MAX_DECREASES)
@@ -90,7 +91,7 @@ class Evse:
         if self.config.charge_mode == "DC":
             assert car.max_power_W is not None
             max_A, min_A = car.max_power_W / (self._voltage_V * len(self._phases)), 0.0
-        self.car = CarAtEvse(car, self.stepped_s, max_current_A=max_A, min_current_A=min_A, speed=speed)
+        self.car = CarAtEvse(car, self._now_s, max_current_A=max_A, min_current_A=min_A, speed=speed)
         self._offered_A = 0.0
         self._touch()
 
@@ -133,8 +134,7 @@ class Evse:
 
     def step(self, now_s: float) -> None:
         """Go on to `now_s`."""
-        self.moved = True
-        power_W, self.stepped_s = self.power_W, now_s
+        current_A, power_W, self._now_s = self.current_A, self.power_W, now_s
         limit, wanted = self.watchdog.limit, self.car is not None and self.car.wants
         self.watchdog.expire(now_s)
         changed, self._changed = self._changed or self.watchdog.limit is not limit, False
@@ -145,6 +145,8 @@ class Evse:
             self.car.step(now_s, supplied=self.contactor_closed, power_W=power_W)
         self._changed = self._supervise(now_s) or self._switch()
         self.wake_s = now_s if self._changed else self._next_s()
+        if changed or self._changed or self.current_A != current_A:
+            self.moved, self.moved_s = True, now_s
         if changed or self._changed or (self.car is not None and self.car.wants != wanted):
             self._note_change()
 

@@ -94,8 +94,8 @@ class Outlet:
                 self._news_since_s = now_s
             if now_s >= self._news_since_s + ANSWER_s - CRUMB_s:
                 return True
-        if evse.stepped_s <= self.sent_s or now_s - self.sent_s < CURRENT_EVERY_s:
-            return False  # no step, no other current
+        if evse.moved_s <= self.sent_s or now_s - self.sent_s < CURRENT_EVERY_s:
+            return False
         pairs = zip(self.evse.currents_A, self.sent_currents_A, strict=True)
         return any(abs(new_A - old_A) > CURRENT_CHANGE_A for new_A, old_A in pairs)
 
