@@ -43,13 +43,18 @@ def once(values: NDArray[T]) -> NDArray[T]:
 
 def looked_up(numbers: Ints) -> slice | Ints:
     """Numbers as they are best looked up: a slice where each follows the one before."""
-    if (
-        len(numbers)
-        and int(numbers[-1]) - int(numbers[0]) + 1 == len(numbers)
-        and (np.diff(numbers) == 1).all()
-    ):
-        return slice(int(numbers[0]), int(numbers[-1]) + 1)
+    if len(numbers) and int(numbers[-1]) - int(numbers[0]) + 1 == len(numbers):
+        first = int(numbers[0])
+        if (numbers == np.arange(first, first + len(numbers))).all():
+            return slice(first, first + len(numbers))
     return numbers
+
+
+def first_of_each(values: Ints) -> Ints:
+    """Where each run of equal values begins."""
+    begins = np.ones(len(values), dtype=np.bool_)
+    np.not_equal(values[1:], values[:-1], out=begins[1:])
+    return np.flatnonzero(begins)
 
 
 def joined_columns(parts: list[NDArray[T]]) -> NDArray[T]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from operator import attrgetter
 
 import numpy as np
 
@@ -139,8 +138,12 @@ def _read(
 
 def _with_more(places: Sequence[int], nodes: Nodes) -> Iterable[tuple[int, EnergyFlowRequest]]:
     """Those with setpoints or a fallback."""
-    more = map(attrgetter("schedule_setpoints", "fallback_A", "fallback_W"), nodes)
-    return [(i, node) for i, node, each in zip(places, nodes, more, strict=True) if each != ((), None, None)]
+    more = [
+        i
+        for i, node in enumerate(nodes)
+        if node.schedule_setpoints or node.fallback_A is not None or node.fallback_W is not None
+    ]
+    return [(places[i], nodes[i]) for i in more]
 
 
 def _targets(index: int, node: EnergyFlowRequest) -> NodeTargets:
@@ -172,8 +175,9 @@ def _times_us(schedules: dict[Direction, Timetables], targets: list[NodeTargets]
 
 def _session_over(evses: Nodes) -> Bools:
     unplugged, finished = EvseState.Unplugged, EvseState.Finished
-    states = map(attrgetter("evse_state"), evses)  # a call of each is what costs
-    return np.array([each is unplugged or each is finished for each in states], dtype=np.bool_)
+    states = [evse.evse_state for evse in evses]  # a call of each is what costs
+    over = [each is unplugged or each is finished for each in states]
+    return np.frombuffer(bytes(over), dtype=np.bool_)
 
 
 def is_session_over(evse: EnergyFlowRequest) -> bool:

@@ -18,7 +18,7 @@ from actors.energy.market.entries import Direction, Unit
 from actors.energy.market.outcome import USED_UP_A, USED_UP_W, Outcome
 from actors.energy.market.rounds import OWN
 from actors.energy.market.sources import Above, joined, phases_source
-from actors.energy.market.texts import UNKNOWN, Numbers, Texts
+from actors.energy.market.texts import UNKNOWN, Numbers, Texts, unknown
 from actors.energy.market.turns import CRUMB
 from actors.energy.packing import AMPERE, MOST_PHASES, WATT
 
@@ -36,7 +36,7 @@ def names_of(outcome: Outcome, evses: Ints, texts: Texts) -> Numbers:
         naming.name_shared(direction)
         naming.name_refused(direction)
     naming.name_closed()
-    for column, i in np.argwhere(naming.names == UNKNOWN).tolist():
+    for column, i in unknown(naming.names):
         bounds = bounds_of(outcome, column, int(evses[i]))
         naming.names[column, i] = texts.number(joined(bound.source for bound in bounds))
     return naming.names
@@ -240,7 +240,7 @@ def phase_sources_of(outcome: Outcome, evses: Ints, texts: Texts) -> Numbers:
         if cells.any():
             _own_counts(outcome, evses, texts, direction, cells, found)
     above: Above = {}
-    for column, i in np.argwhere(found == UNKNOWN).tolist():
+    for column, i in unknown(found):
         found[column, i] = texts.number(phases_source(outcome, column, int(evses[i]), above))
     return found
 
@@ -250,9 +250,7 @@ def _own_counts(
 ) -> None:
     """Where the count is the EVSE's own maximum, and nobody above has one: its source is in the request."""
     limits, schedules = outcome.trades[direction].limits, outcome.tree.schedules[direction]
-    inner = np.ones(len(outcome.tree.nodes), dtype=np.bool_)
-    inner[outcome.tree.evse_node] = False
-    if schedules.says(MOST_PHASES, limits.rows[:, inner]):
+    if schedules.says(MOST_PHASES, np.flatnonzero(outcome.tree.shape.number_at < 0)):
         return
     here = looked_up(evses)
     counts = outcome.phases[:, here]

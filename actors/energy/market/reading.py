@@ -12,13 +12,13 @@ import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from math import inf
-from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from actors.energy import packing
+from actors.energy.market.arrays import Ints
 from actors.energy.market.entries import (
     EMPTY,
     HUGE,
@@ -63,184 +63,200 @@ def _packed(schedule: Schedule) -> Schedule:
 
 def _read(schedules: list[PackedSchedule], direction: Direction) -> Timetables:
     groups, silent = _alike(schedules)
-    first = np.zeros(len(schedules), dtype=np.intp)
-    count = np.ones(len(schedules), dtype=np.intp)
-    blocks: list[tuple[int, list[Column]]] = []
-    times_us: list[NDArray[np.intp]] = []
-    holders: list[PackedSchedule | None] = []
-    starts: Counter[int] = Counter()
-    varying: set[int] = set()
-    hours: set[bytes] = set()
+    members = [[schedules[place] for place in places] for places in groups]
+    holders: list[PackedSchedule | None] = [each for alike in members for each in alike]
+    times = [each.times_us for alike in members for each in alike]
+    first, count = np.zeros(len(schedules), dtype=np.intp), np.ones(len(schedules), dtype=np.intp)
+    begins: list[Ints] = []
+    blocks: list[_Block] = []
     rows = 0
-    for places in groups:
-        members = schedules if len(places) == len(schedules) else [schedules[place] for place in places]
-        block = _Block(members, direction)
-        first[places] = rows + np.arange(len(places)) * block.count
-        count[places] = block.count
-        times_us.append(block.times_us)
-        for stamps, number in Counter([each.times_us for each in members]).items():
-            for time_us in packing.unpacked_times(stamps):
-                starts[time_us] += number
-            if block.count > 1:
-                hours.add(stamps)
-        holders += members
-        size = block.count * len(places)
-        blocks.append((size, block.columns(varying)))
-        rows += size
+    for places, alike in zip(groups, members, strict=True):
+        block = _Block(alike, rows, direction)
+        blocks.append(block)
+        rows = block.rows.stop
+        begins.append(np.arange(block.rows.start, rows, block.count))
+        first[places] = begins[-1]
+        if block.count > 1:
+            count[places] = block.count
+    told_us = _instants(times, blocks)
     if silent:  # one row more, for all that have none
         first[silent] = rows
-        times_us.append(np.zeros(1, dtype=np.intp))
-        blocks.append((1, [np.array([none], dtype=kind) for none, kind in zip(EMPTY, KINDS, strict=True)]))
+        begins.append(np.array([rows]))
+        told_us = np.append(told_us, 0)
         holders.append(None)
-    begins = np.concatenate([first[places] for places in (*groups, silent[:1])])
+    starts: Counter[int] = Counter()
+    stamps = Counter(times)
+    for each, number in stamps.items():
+        for time_us in packing.unpacked_times(each):
+            starts[time_us] += number
+    hours = [each for each in stamps if len(each) > 8]
+    columns, varying = _columns(blocks, len(told_us))
     return Timetables(
         first,
         count,
-        np.concatenate([*times_us, _NO_TIMES]),
-        _joined(blocks),
+        told_us,
+        columns,
         holders,
-        begins,
+        np.concatenate([*begins, _NO_TIMES]),
         starts,
         frozenset(field for number, field in enumerate(Row._fields) if number not in varying),
-        np.frombuffer(hours.pop(), dtype="<i8").astype(np.intp) if len(hours) == 1 else None,
+        np.frombuffer(hours[0], dtype="<i8").astype(np.intp) if len(hours) == 1 else None,
     )
 
 
 def _alike(schedules: list[PackedSchedule]) -> tuple[list[list[int]], list[int]]:
     """Places of those with as many entries that say the same fields, and of those without any."""
-    silent = [place for place, each in enumerate(schedules) if not each] if not all(schedules) else []
-    told = [each for each in schedules if each] if silent else schedules
-    sizes = map(len, map(_TIMES, told))
-    keys = list(zip(sizes, map(_FIELDS, told), strict=True))
-    if len(set(keys)) <= 1:
-        return [[place for place, each in enumerate(schedules) if each]] if keys else [], silent
-    groups: defaultdict[Any, list[int]] = defaultdict(list)
-    places = (place for place, each in enumerate(schedules) if each) if silent else range(len(keys))
-    for place, key in zip(places, keys, strict=True):
-        groups[key].append(place)
-    return list(groups.values()), silent
+    silent: list[int] = []
+    saying: defaultdict[int, list[int]] = defaultdict(list)
+    for place, each in enumerate(schedules):
+        if each:
+            saying[each.fields].append(place)
+        else:
+            silent.append(place)
+    groups: list[list[int]] = []
+    for places in saying.values():
+        members = [schedules[place] for place in places]
+        makes = (
+            [each.varying for each in members],
+            [each.differing for each in members],
+            [len(each.times_us) for each in members],
+        )
+        if all(each.count(each[0]) == len(each) for each in makes):  # as most are
+            groups.append(places)
+        else:
+            apart: defaultdict[Any, list[int]] = defaultdict(list)
+            for place, make in zip(places, zip(*makes, strict=True), strict=True):
+                apart[make].append(place)
+            groups += apart.values()
+    return groups, silent
 
 
-_TIMES, _FIELDS = attrgetter("times_us"), attrgetter("fields", "varying", "differing")
 _NO_TIMES = np.zeros(0, dtype=np.intp)
 
 
-def _joined(blocks: list[tuple[int, list[Column]]]) -> list[Column]:
-    """Below one another; what nobody says is no column."""
-    columns: list[Column] = []
-    for number, (absent, kind) in enumerate(zip(ABSENT, KINDS, strict=True)):
-        parts = [(size, columns_of[number]) for size, columns_of in blocks]
-        if all(part is None or (size == 1 and part[0] == absent) for size, part in parts):
-            columns.append(None)
-        elif len(parts) == 1:
-            columns.append(parts[0][1])
-        else:
-            filled = [np.full(size, absent, dtype=kind) if p is None else p for size, p in parts]
-            columns.append(np.concatenate(filled))
-    return columns
+def _instants(times: list[bytes], blocks: list[_Block]) -> Ints:
+    """When the rows of all begin, microseconds since 1970."""
+    told_us = np.frombuffer(b"".join(times), dtype="<i8").astype(np.intp, copy=False)
+    for block in blocks:
+        if block.count > 1 and (np.diff(told_us[block.rows].reshape(-1, block.count)) < 0).any():
+            raise DoubtError
+    if len(told_us) and not packing.EARLIEST_US <= told_us.min() <= told_us.max() <= packing.LATEST_US:
+        raise DoubtError
+    return told_us
+
+
+def _columns(blocks: list[_Block], rows: int) -> tuple[list[Column], set[int]]:
+    """In the order of Row's fields; what nobody says is no column. And which of them may differ between the
+    entries of a member."""
+    columns: list[Column] = [None] * len(KINDS)
+    varying: set[int] = set()
+    for block in blocks:
+        for number, values in enumerate(block.columns()):
+            if values is None:
+                continue
+            if values.shape[1] > 1:
+                varying.add(number)
+            column = columns[number]
+            if column is None:
+                column = columns[number] = np.full(rows, ABSENT[number], dtype=KINDS[number])
+            column[block.rows].reshape(-1, block.count)[...] = values
+    silent = blocks[-1].rows.stop if blocks else 0
+    for number, (none, absent) in enumerate(zip(EMPTY, ABSENT, strict=True)):
+        if silent < rows and none != absent:
+            column = columns[number]
+            if column is None:
+                column = columns[number] = np.full(rows, absent, dtype=KINDS[number])
+            column[silent] = none
+    return columns, varying
 
 
 class _Block:
-    """Schedules that say the same fields at the same times."""
+    """Schedules with as many entries that say the same fields."""
 
-    def __init__(self, members: list[PackedSchedule], direction: Direction) -> None:
+    def __init__(self, members: list[PackedSchedule], row: int, direction: Direction) -> None:
         one = members[0]
-        self._layout, self.count = packing.layout_of(one)
-        values = [each.values for each in members]
-        if self.count > MOST_ENTRIES or set(map(len, values)) != {len(one.values)}:
-            raise DoubtError
-        if set(map(len, [each.sources for each in members])) != {self._layout.sources}:
-            raise DoubtError
-        stamps = np.frombuffer(b"".join([each.times_us for each in members]), dtype="<i8")
-        self.times_us = stamps.astype(np.intp, copy=False)
-        if self.count > 1 and (np.diff(stamps.reshape(-1, self.count)) < 0).any():
-            raise DoubtError
-        if not packing.EARLIEST_US <= int(stamps.min()) <= int(stamps.max()) <= packing.LATEST_US:
-            raise DoubtError
-        numbers = np.frombuffer(b"".join(values), dtype="<f8")
-        self._numbers = numbers.reshape(len(members), self._layout.values)
-        self._varying = one.varying
-        self._places = {field: place for field, (place, _) in self._layout.places.items()}
-        self._direction = direction
-
-    def columns(self, varying: set[int]) -> list[Column]:
-        """In the order of Row's fields, member after member; entries.rows_of says the same of one. Which of
-        them a member's entries may differ in is added to `varying`."""
-        efficiency = self._one(packing.EFFICIENCY, _LEAST, 1.0, 1.0)
-        root_W, leaf_W = (self._limits(packing.WATT, side, HUGE, inf) for side in _SIDES)
-        if efficiency is not None and leaf_W is not None:
-            leaf_W = leaf_W / efficiency if self._direction == "import" else leaf_W * efficiency
-        found = [
-            self._both(packing.AMPERE, HUGE, inf, np.minimum),
-            _merged(np.minimum, root_W, leaf_W),
-            self._both(packing.LEAST_AMPERE, HUGE, 0.0, np.maximum),
-            self._both(packing.MOST_PHASES, MOST_PHASES, MOST_PHASES, np.minimum, least=1.0),
-            self._both(packing.LEAST_PHASES, MOST_PHASES, 0, np.maximum, least=1.0),
-            efficiency,
-            self._both(packing.ACTIVE_PHASES, MOST_PHASES, 0, _first_said, least=1.0),
-            self._may_switch(),
-        ]
-        varying.update(n for n, each in enumerate(found) if each is not None and each.shape[1] > 1)
-        size = len(self._numbers)
-        return [
-            None if each is None else self._spread(each, size, kind)
-            for each, kind in zip(found, KINDS, strict=True)
-        ]
-
-    def _both(
-        self, field: int, most: float, absent: float, pick: Callable[[Any, Any], Any], least: float = 0.0
-    ) -> Column:
-        one, other = (self._limits(field, side, most, absent, least) for side in _SIDES)
-        return _merged(pick, one, other)
-
-    def _limits(self, field: int, side: int, most: float, absent: float, least: float = 0.0) -> Column:
-        return self._one(side + field, least, most, absent)
-
-    def _one(self, field: int, least: float, most: float, absent: float) -> Column:
-        """Of a field: (members, entries), or (members, 1) where it does not vary; absent values filled in."""
-        place = self._places.get(field)
-        if place is None:
-            return None
-        values = self._numbers[:, place : place + (self.count if self._varying >> field & 1 else 1)]
+        layout, self.count = packing.layout_of(one)
+        values, sources = [each.values for each in members], [each.sources for each in members]
         if (
-            most < HUGE
-            and field != packing.EFFICIENCY
-            and (values != np.floor(values))[~np.isnan(values)].any()
+            self.count > MOST_ENTRIES
+            or set(map(len, values)) != {8 * layout.values}
+            or set(map(len, sources)) != {layout.sources}
         ):
             raise DoubtError
-        if values.min() >= least and values.max() <= most:  # NaN is neither
+        self.rows = slice(row, row + len(members) * self.count)
+        """Of the timetables, member after member."""
+        numbers = np.frombuffer(b"".join(values), dtype="<f8")
+        self._numbers = numbers.reshape(len(members), layout.values)
+        across = np.ascontiguousarray(self._numbers.T)  # numpy is quick along the last axis
+        self._lowest, self._highest = across.min(axis=1), across.max(axis=1)
+        self._varying = one.varying
+        self._places = {field: place for field, (place, _) in layout.places.items()}
+        self._direction = direction
+
+    def columns(self) -> list[Column]:
+        """In the order of Row's fields, (members, entries), or 1 for all of either; entries.rows_of says the
+        same of one."""
+        found: list[Column] = [None] * len(KINDS)
+        for field in sorted(self._places, reverse=True):  # the efficiency before what it converts
+            rule = _RULES[field]
+            values, other = self._values(field, rule), found[rule.column]
+            if field == packing.LEAVES + packing.WATT and (efficiency := found[_EFFICIENCY]) is not None:
+                values = values / efficiency if self._direction == "import" else values * efficiency
+            found[rule.column] = values if other is None else rule.pick(values, other)
+        return found
+
+    def _values(self, field: int, rule: _Rule) -> NDArray[Any]:
+        """Of a field: (members, entries), or 1 for all of either; absent values filled in."""
+        place, most = self._places[field], rule.most
+        upto = place + (self.count if self._varying >> field & 1 else 1)
+        lowest, highest = float(self._lowest[place]), float(self._highest[place])
+        if upto > place + 1:
+            lowest, highest = float(self._lowest[place:upto].min()), float(self._highest[place:upto].max())
+        if lowest == highest:
+            values, are_whole = self._numbers[:1, place : place + 1], lowest.is_integer()
+        else:
+            values = self._numbers[:, place:upto]
+            are_whole = not rule.whole or not (values != np.floor(values))[~np.isnan(values)].any()
+        if rule.whole and not are_whole:
+            raise DoubtError
+        if lowest >= rule.least and highest <= most:  # NaN is neither
             return values
         silent = np.isnan(values)
         if most == HUGE:
             values = np.where(values < inf, np.minimum(values, HUGE), values)
-        if not ((values >= least) & (values <= most) | silent).all():
+        if not ((values >= rule.least) & (values <= most) | silent).all():
             raise DoubtError
-        return np.where(silent, absent, values)
-
-    def _may_switch(self) -> Column:
-        """False where the root side says so, or the leaf side alone."""
-        one, other = (self._one(side + packing.MAY_SWITCH, 0.0, 1.0, 2.0) for side in _SIDES)
-        said = _merged(lambda a, b: np.where(a == 2.0, b, a), one, other)
-        return None if said is None else said != 0.0
-
-    def _spread(self, values: NDArray[Any], size: int, kind: Any) -> NDArray[Any]:
-        if values.shape[1] == 1 and self.count > 1:
-            return np.repeat(values[:, 0].astype(kind), self.count)
-        return np.ascontiguousarray(values, dtype=kind).reshape(-1)
+        return np.where(silent, rule.absent, values)
 
 
-_SIDES = (packing.ROOT, packing.LEAVES)
+class _Rule(NamedTuple):
+    """What the numbers of a field may be, and what they come to."""
+
+    column: int
+    least: float
+    most: float
+    absent: float
+    pick: Callable[[Any, Any], Any]
+    """Of the values of the root side and the leaf side one each."""
+    whole: bool = False
 
 
-def _first_said(one: NDArray[Any], other: NDArray[Any]) -> NDArray[Any]:
-    return np.where(one > 0, one, other)
+def _first_said(absent: float) -> Callable[[Any, Any], Any]:
+    return lambda one, other: np.where(one == absent, other, one)
 
 
-def _merged(pick: Callable[[Any, Any], Any], one: Column, other: Column) -> Column:
-    """Of the values of both sides one each."""
-    if one is None or other is None:
-        return other if one is None else one
-    return np.asarray(pick(one, other))
+_COLUMN = {name: number for number, name in enumerate(Row._fields)}
+_EFFICIENCY = _COLUMN["efficiency"]
+_OF_SIDES = (  # in the order of packing's fields
+    _Rule(_COLUMN["max_W"], 0.0, HUGE, inf, np.minimum),
+    _Rule(_COLUMN["max_A"], 0.0, HUGE, inf, np.minimum),
+    _Rule(_COLUMN["min_A"], 0.0, HUGE, 0.0, np.maximum),
+    _Rule(_COLUMN["max_phases"], 1.0, MOST_PHASES, MOST_PHASES, np.minimum, whole=True),
+    _Rule(_COLUMN["min_phases"], 1.0, MOST_PHASES, 0.0, np.maximum, whole=True),
+    _Rule(_COLUMN["may_switch"], 0.0, 1.0, 2.0, _first_said(2.0), whole=True),  # 2 becomes True
+    _Rule(_COLUMN["active_phases"], 1.0, MOST_PHASES, 0.0, _first_said(0.0), whole=True),
+)
+_RULES = (*_OF_SIDES, *_OF_SIDES, _Rule(_EFFICIENCY, _LEAST, 1.0, 1.0, np.minimum))
 
 
 # --- one by one ----------------------------------------------------------------------------------------

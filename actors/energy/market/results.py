@@ -40,7 +40,7 @@ class Results:
     def of(self, evses: Sequence[int]) -> list[EnforcedLimits]:
         """In the given order."""
         outcome, slots = self._outcome, self._outcome.slots
-        numbers = np.array(evses, dtype=np.intp)
+        numbers: Ints = np.fromiter(evses, dtype=np.intp, count=len(evses))
         shares = _Shares(outcome, numbers, named=self._named)
         now = shares.limits(slots.active_column)
         everyone = outcome.tree.uuids
@@ -50,7 +50,7 @@ class Results:
         times = tuple([timestamps.format_utc(time) for time in slots.times_us.tolist()])
         schedules: list[Any]
         if len(times) == 1:
-            schedules = [(ScheduleResEntry(times[0], limits),) for limits in now]
+            schedules = list(zip(map(ScheduleResEntry, repeat(times[0]), now), strict=True))
         else:
             schedules = shares.forecasts(times, slots.column_of)
         return list(map(EnforcedLimits, uuids, repeat(valid_for), now, schedules))

@@ -176,7 +176,7 @@ def _narrow(stage: Stage, limits: Floats, positions: Positions, unit: Floats | N
     length = stage.length[groups]
     starts = np.cumsum(length) - length
     cells: slice | Ints = slice(None)
-    if not exceeded.all() or len(stage.members) < caps.shape[1]:
+    if not exceeded.all() or stage.size < caps.shape[1]:
         row = columns * caps.shape[1] + stage.first[groups] - starts
         cells = np.arange(int(length.sum()), dtype=np.intp) + np.repeat(row, length)
     factor = None if unit is None else unit.reshape(-1)[cells]

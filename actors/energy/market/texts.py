@@ -33,3 +33,10 @@ class Texts:
     def all(self) -> NDArray[np.object_]:
         """In the order of their numbers."""
         return np.fromiter(self._number_of, dtype=np.object_, count=len(self._number_of))
+
+
+def unknown(numbers: Numbers) -> list[list[int]]:
+    """The cells where there is no text yet: (row, column) of each."""
+    missing = numbers == UNKNOWN
+    found: list[list[int]] = np.argwhere(missing).tolist() if missing.any() else []
+    return found

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from actors.energy.market.arrays import Floats, Ints, T, once, repeated, row_sums
+from actors.energy.market.arrays import Floats, Ints, T, first_of_each, once, repeated, row_sums
 
 if TYPE_CHECKING:
     from actors.energy.market.tree import Shape
@@ -33,16 +33,21 @@ class Stage:
     groups: Ints
     first: Ints
     length: Ints
-    members: Ints
-    """The EVSEs of all its groups, in order; group i's begin at starts[i]."""
     starts: Ints
+    """Where in `cells` the EVSEs of each group begin."""
+
+    @cached_property
+    def size(self) -> int:
+        """How many EVSEs are in its groups."""
+        return int(self.starts[-1] + self.length[-1])
 
     @cached_property
     def cells(self) -> slice | Ints:
-        """`members` as they are best looked up: a slice where they stand together."""
-        first, count = int(self.members[0]), len(self.members)
-        together = int(self.members[-1]) - first + 1 == count
-        return slice(first, first + count) if together else self.members
+        """The EVSEs of all its groups, in order; a slice where they stand together."""
+        first = int(self.first[0])
+        if int(self.first[-1] - self.starts[-1]) == first:
+            return slice(first, first + self.size)
+        return np.arange(self.size, dtype=np.intp) + np.repeat(self.first - self.starts, self.length)
 
     @cached_property
     def alike(self) -> int:
@@ -136,10 +141,10 @@ class Tier:
         lane, groups = np.arange(-count, 0), []
         for stage in self.stages[:-1]:
             of_stage = np.full(count, none, dtype=np.intp)
-            of_stage[stage.members] = np.repeat(stage.groups, stage.length)
+            of_stage[stage.cells] = np.repeat(stage.groups, stage.length)
             groups.append(of_stage)
             lane = np.where(of_stage < none, of_stage, lane)
-        first = np.flatnonzero(np.diff(lane, prepend=none))
+        first = first_of_each(lane)
         return Lanes(first, np.diff(first, append=count), groups)
 
     @cached_property
@@ -157,25 +162,27 @@ class Tier:
 
 def tiers_of(shape: Shape) -> tuple[Tier, ...]:
     """All tiers, the one that is served first at the front."""
-    priorities = shape.priority_array
-    return tuple(
-        _tier(shape, int(priority), np.flatnonzero(priorities == priority))
-        for priority in np.unique(priorities)
-    )
+    priorities = sorted(set(shape.priorities))
+    return tuple(_tier(shape, priority, alone=len(priorities) == 1) for priority in priorities)
 
 
-def _tier(shape: Shape, priority: int, members: Ints) -> Tier:
-    first, end = (np.searchsorted(members, each) for each in shape.ranges)
+def _tier(shape: Shape, priority: int, *, alone: bool) -> Tier:
+    if alone:
+        members, (first, end) = np.arange(len(shape.evses), dtype=np.intp), shape.ranges
+    else:
+        members = np.flatnonzero(shape.priority_array == priority)
+        first, end = (np.searchsorted(members, each) for each in shape.ranges)
     count = end - first
     own = np.flatnonzero(count == 1)
     own = own[np.argsort(first[own], kind="stable")]
-    own_members, own_starts = np.unique(first[own], return_index=True)
+    own_starts = first_of_each(first[own])
     shared = np.flatnonzero(count > 1)
     key = first[shared] * (len(members) + 1) + end[shared]
     order = np.argsort(key, kind="stable")
-    _, group_starts, group_sorted = np.unique(key[order], return_index=True, return_inverse=True)
-    group = np.empty_like(group_sorted)
-    group[order] = group_sorted
+    group_starts = first_of_each(key[order])
+    group = np.zeros(len(order), dtype=np.intp)
+    group[order[group_starts]] = 1
+    group[order] = np.cumsum(group[order]) - 1
     outermost = shared[order][group_starts]
     return Tier(
         priority=priority,
@@ -183,7 +190,7 @@ def _tier(shape: Shape, priority: int, members: Ints) -> Tier:
         members=members,
         own_nodes=own,
         own_starts=own_starts,
-        own_members=own_members,
+        own_members=first[own[own_starts]],
         group_nodes=shared[order],
         group_starts=group_starts,
         stages=_stages(shape, shared, group, first[outermost], count[outermost]),
@@ -192,22 +199,17 @@ def _tier(shape: Shape, priority: int, members: Ints) -> Tier:
 
 def _stages(shape: Shape, shared: Ints, group: Ints, first: Ints, count: Ints) -> list[Stage]:
     """Groups by height: one that holds no other has height 0."""
-    height = np.zeros(len(first), dtype=np.intp)
+    heights = [0] * len(first)
     group_of = dict(zip(shared.tolist(), group.tolist(), strict=True))
-    for node in reversed(shared.tolist()):  # children come before their parents
+    for node, here in reversed(group_of.items()):  # children come before their parents
         above = group_of.get(shape.parent[node])
-        here = group_of[node]
         if above is not None and above != here:
-            height[above] = max(height[above], height[here] + 1)
+            heights[above] = max(heights[above], heights[here] + 1)
+    height = np.array(heights, dtype=np.intp)
     stages = []
-    for level in range(int(height.max()) + 1 if len(height) else 0):
+    for level in range(max(heights, default=-1) + 1):
         groups = np.flatnonzero(height == level)
         groups = groups[np.argsort(first[groups], kind="stable")]
-        stages.append(_stage(groups, first[groups], count[groups]))
+        length = count[groups]
+        stages.append(Stage(groups, first[groups], length, np.cumsum(length) - length))
     return stages
-
-
-def _stage(groups: Ints, first: Ints, length: Ints) -> Stage:
-    starts = np.cumsum(length) - length
-    members = np.arange(int(length.sum()), dtype=np.intp) + np.repeat(first - starts, length)
-    return Stage(groups, first, length, members, starts)

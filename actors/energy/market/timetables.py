@@ -8,8 +8,8 @@ as it is (`renewed`). What no entry has is no array: a column is None where it i
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from math import inf
 from typing import Any
 
@@ -62,34 +62,27 @@ class Timetables:
         number = int(np.searchsorted(self.begins, row, side="right")) - 1
         return self.holders[number], row - int(self.begins[number])
 
-    def sources_of(self, field: int, nodes: Ints) -> Iterator[str | tuple[str, ...] | None]:
+    def sources_of(self, field: int, nodes: Ints) -> list[str | tuple[str, ...] | None]:
         """Who set a limit of some nodes, in their own words, of all rows or of each; None where nobody, both
         sides or somebody without a name may have: then entries are to be asked. `field` is one of packing's,
         of a side."""
-        places: dict[int, int | None] = {}
-        numbers = np.searchsorted(self.begins, self.first[nodes], side="right") - 1
-        for number in numbers.tolist():
-            holder = self.holders[number]
-            if holder is None:
-                yield None
-            elif holder.differing:
-                count = len(holder.times_us) // 8
-                place = _source_at(field, holder.fields, holder.differing, count)
-                if place is not None and holder.differing >> field & 1:
-                    yield holder.sources[place : place + count]
-                else:
-                    yield None if place is None else holder.sources[place] or None
-            else:
-                if holder.fields not in places:
-                    places[holder.fields] = _source_at(field, holder.fields, 0, 1)
-                place = places[holder.fields]
-                yield None if place is None else holder.sources[place] or None
+        holders = self._holders(nodes)
+        alike = all(holders) and len({each.fields for each in holders}) == 1  # type: ignore[union-attr]
+        if alike and not any(each.differing for each in holders):  # type: ignore[union-attr]
+            place = _source_at(field, holders[0].fields, 0, 1)  # type: ignore[union-attr]
+            if place is None:
+                return [None] * len(holders)
+            return [each.sources[place] or None for each in holders]  # type: ignore[union-attr]
+        return [None if each is None else _sources_in(each, field) for each in holders]
 
-    def says(self, field: int, rows: Ints) -> bool:
-        """Whether any of some rows may have a limit of a kind, on either side."""
-        numbers = np.unique(np.searchsorted(self.begins, rows, side="right") - 1).tolist()
+    def says(self, field: int, nodes: Ints) -> bool:
+        """Whether any of some nodes may have a limit of a kind, on either side."""
         both = 1 << field | 1 << field + LEAVES
-        return any((holder := self.holders[n]) is not None and holder.fields & both for n in numbers)
+        return any(each is not None and each.fields & both for each in self._holders(nodes))
+
+    def _holders(self, nodes: Ints) -> list[PackedSchedule | None]:
+        numbers = np.searchsorted(self.begins, self.first[nodes], side="right") - 1
+        return [self.holders[number] for number in numbers.tolist()]
 
     # --- what holds when ------------------------------------------------------------------------------
 
@@ -175,6 +168,16 @@ class Timetables:
         return self.hours
 
 
+def _sources_in(holder: PackedSchedule, field: int) -> str | tuple[str, ...] | None:
+    """See Timetables.sources_of."""
+    count = len(holder.times_us) // 8
+    place = _source_at(field, holder.fields, holder.differing, count)
+    if place is not None and holder.differing >> field & 1:
+        return holder.sources[place : place + count]
+    return None if place is None else holder.sources[place] or None
+
+
+@lru_cache(maxsize=1000)
 def _source_at(field: int, fields: int, differing: int, count: int) -> int | None:
     """Where the source of a field of the root side stands; None where it has none, or the leaf side has the
     field, too."""

@@ -15,7 +15,7 @@ from functools import cached_property
 
 import numpy as np
 
-from actors.energy.market.arrays import Bools, Ints
+from actors.energy.market.arrays import Bools, Ints, first_of_each
 from actors.energy.market.entries import Direction
 from actors.energy.market.setpoints import Target
 from actors.energy.market.tiers import Tier, tiers_of
@@ -71,9 +71,19 @@ class Shape:
         return np.array(self.parent, dtype=np.intp)
 
     @cached_property
+    def depth_array(self) -> Ints:
+        """`depth` as an array."""
+        return np.array(self.depth, dtype=np.intp)
+
+    @cached_property
+    def size_array(self) -> Ints:
+        """`size` as an array."""
+        return np.array(self.size, dtype=np.intp)
+
+    @cached_property
     def levels(self) -> list[Ints]:
         """Nodes of each level of the tree, the root's first."""
-        depths = np.array(self.depth, dtype=np.intp)
+        depths = self.depth_array
         return [np.flatnonzero(depths == level) for level in range(int(depths.max()) + 1)]
 
     @cached_property
@@ -82,7 +92,7 @@ class Shape:
         upto = np.zeros(len(self.parent) + 1, dtype=np.intp)
         upto[self.evse_array + 1] = 1
         np.cumsum(upto, out=upto)
-        return upto[:-1], upto[np.arange(len(self.parent)) + self.size]
+        return upto[:-1], upto[np.arange(len(self.parent)) + self.size_array]
 
     @cached_property
     def place_of(self) -> dict[int, int]:
@@ -138,14 +148,14 @@ class Shape:
     @cached_property
     def inner(self) -> Ints:
         """The nodes that have children."""
-        return np.flatnonzero(np.array(self.size) > 1)
+        return np.flatnonzero(self.size_array > 1)
 
     @cached_property
     def inner_levels(self) -> list[tuple[Ints, Ints]]:
         """Level by level below the root's: positions of nodes in `inner`, and those of their parents."""
         place = np.zeros(len(self.parent), dtype=np.intp)
         place[self.inner] = np.arange(len(self.inner))
-        depth, above = np.array(self.depth)[self.inner], place[self.parent_array[self.inner]]
+        depth, above = self.depth_array[self.inner], place[self.parent_array[self.inner]]
         levels = (np.flatnonzero(depth == level) for level in range(1, int(depth.max(initial=0)) + 1))
         return [(here, above[here]) for here in levels]
 
@@ -178,7 +188,7 @@ class Shape:
         found = []
         for level in self.levels[1:]:
             above = self.parent_array[level]
-            first = np.flatnonzero(np.diff(above, prepend=-1))
+            first = first_of_each(above)
             found.append((level, first, above[first]))
         return found
 

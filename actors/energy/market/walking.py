@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from operator import attrgetter
 from typing import Any
 
 from actors.energy.market.errors import RequestError, joined
@@ -16,7 +15,6 @@ WANTED_BY_DEFAULT = 5
 """The tier of an EVSE that names no priority."""
 
 Nodes = Sequence[EnergyFlowRequest]
-_CHILDREN = attrgetter("children")
 
 
 class _Walk:
@@ -27,40 +25,39 @@ class _Walk:
         self.parent: list[int] = []
         self.depth: list[int] = []
         self.size: list[int] = []
-        self._check([request], -1, 0)
-        self._visit(request, -1, 0)
+        self._visit([request], -1, 0)
 
-    def _visit(self, node: EnergyFlowRequest, above: int, depth: int) -> None:
-        here = len(self.nodes)
-        self._add((node,), above, depth)
-        children = node.children
-        if not children:
+    def _visit(self, children: Nodes, above: int, depth: int) -> None:
+        """The children of a node, and all below them."""
+        below = self._check(children, above, depth)
+        if below.count(()) == len(below):  # as most are: leaves
+            count = len(children)
+            self.nodes += children
+            self.parent += [above] * count
+            self.depth += [depth] * count
+            self.size += [1] * count
             return
-        self._check(children, here, depth + 1)
-        if any(map(_CHILDREN, children)):
-            for child in children:
-                self._visit(child, here, depth + 1)
-        else:
-            self._add(children, here, depth + 1)
-        self.size[here] = len(self.nodes) - here
+        for child, grandchildren in zip(children, below, strict=True):
+            here = len(self.nodes)
+            self.nodes.append(child)
+            self.parent.append(above)
+            self.depth.append(depth)
+            self.size.append(1)
+            if grandchildren:
+                self._visit(grandchildren, here, depth + 1)
+                self.size[here] = len(self.nodes) - here
 
-    def _add(self, nodes: Nodes, above: int, depth: int) -> None:
-        count = len(nodes)
-        self.nodes.extend(nodes)
-        self.parent.extend([above] * count)
-        self.depth.extend([depth] * count)
-        self.size.extend([1] * count)
-
-    def _check(self, children: Sequence[Any], above: int, depth: int) -> None:
-        """Before they are visited: what the walk itself relies on."""
+    def _check(self, children: Sequence[Any], above: int, depth: int) -> list[Any]:
+        """What the walk itself relies on; the children of each."""
         fault, place = None, 0
+        below: list[Any] = []
         if set(map(type, children)) != {EnergyFlowRequest}:
             place = next(k for k, child in enumerate(children) if type(child) is not EnergyFlowRequest)
             fault = f"is a {type(children[place]).__name__}, not an EnergyFlowRequest"
-        elif not set(map(type, map(_CHILDREN, children))) <= {tuple, list}:
-            place = next(
-                k for k, child in enumerate(children) if not isinstance(child.children, (tuple, list))
-            )
+        elif (below := [child.children for child in children]).count(()) < len(below) and not set(
+            map(type, below)
+        ) <= {tuple, list}:
+            place = next(k for k, each in enumerate(below) if not isinstance(each, (tuple, list)))
             fault = "has no tuple of children"
         elif depth >= MOST_LEVELS:
             fault = f"the tree has more than {MOST_LEVELS} levels"
@@ -69,6 +66,7 @@ class _Walk:
         if fault is not None:
             path = "" if above < 0 else joined(path_of(above, self.parent), f"children[{place}]")
             raise RequestError(path, fault)
+        return below
 
 
 def walk(request: EnergyFlowRequest) -> tuple[list[EnergyFlowRequest], Shape]:
@@ -76,7 +74,8 @@ def walk(request: EnergyFlowRequest) -> tuple[list[EnergyFlowRequest], Shape]:
     found = _Walk(request)
     nodes, parent = found.nodes, found.parent
     check_names(nodes, range(len(nodes)), parent)
-    evses = [i for i, node in enumerate(nodes) if node.node_type is NodeType.Evse]
+    evse = NodeType.Evse  # a call, each time that it is asked for
+    evses = [i for i, node in enumerate(nodes) if node.node_type is evse]
     uuids = [nodes[i].uuid for i in evses]
     priorities = _priorities(nodes, evses, parent)
     if len(set(uuids)) < len(uuids):
@@ -90,9 +89,8 @@ def walk(request: EnergyFlowRequest) -> tuple[list[EnergyFlowRequest], Shape]:
 
 def check_names(nodes: Nodes, places: Iterable[int], parent: list[int]) -> None:
     """Every node has a uuid and a type; `nodes` are those of `places` in the tree."""
-    if set(map(type, map(attrgetter("uuid"), nodes))) <= {str} and set(
-        map(type, map(attrgetter("node_type"), nodes))
-    ) <= {NodeType}:
+    uuids, kinds = [node.uuid for node in nodes], [node.node_type for node in nodes]
+    if set(map(type, uuids)) <= {str} and set(map(type, kinds)) <= {NodeType}:
         return
     for i, node in zip(places, nodes, strict=True):
         if not isinstance(node.uuid, str):
@@ -103,8 +101,7 @@ def check_names(nodes: Nodes, places: Iterable[int], parent: list[int]) -> None:
 
 def _priorities(nodes: Nodes, evses: list[int], parent: list[int]) -> list[int]:
     given = [nodes[i].priority for i in evses]
-    kinds = set(map(type, given))
-    if kinds <= {int} and (not given or (min(given) >= 0 and max(given) < 2**31)):  # type: ignore[type-var, operator]
+    if set(map(type, given)) <= {int} and all(0 <= each < 2**31 for each in set(given)):  # type: ignore[operator]
         return given  # type: ignore[return-value]
     found = []
     for i in evses:
