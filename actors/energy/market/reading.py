@@ -9,7 +9,7 @@ it stands.
 from __future__ import annotations
 
 import sys
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Sequence
 from math import inf
 from typing import Any, NamedTuple
@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actors.energy import packing
-from actors.energy.market.arrays import Ints
+from actors.energy.market.arrays import Ints, first_of_each
 from actors.energy.market.entries import (
     EMPTY,
     HUGE,
@@ -62,76 +62,63 @@ def _packed(schedule: Schedule) -> Schedule:
 
 
 def _read(schedules: list[PackedSchedule], direction: Direction) -> Timetables:
-    groups, silent = _alike(schedules)
-    members = [[schedules[place] for place in places] for places in groups]
-    holders: list[PackedSchedule | None] = [each for alike in members for each in alike]
-    times = [each.times_us for alike in members for each in alike]
-    first, count = np.zeros(len(schedules), dtype=np.intp), np.ones(len(schedules), dtype=np.intp)
-    begins: list[Ints] = []
+    everywhere = all(schedules)
+    told = schedules if everywhere else [each for each in schedules if each]
+    there = np.arange(len(schedules))
+    if not everywhere:
+        there = there[[bool(each) for each in schedules]]
+    said = np.array([each.fields for each in told], dtype=np.int64)
+    times = [each.times_us for each in told]
+    makes = _makes(told, said, times)
+    order = np.argsort(makes, kind="stable")  # those of one make together
+    ordered = [told[number] for number in order.tolist()]
+    begins = first_of_each(makes[order]).tolist()
     blocks: list[_Block] = []
-    rows = 0
-    for places, alike in zip(groups, members, strict=True):
-        block = _Block(alike, rows, direction)
-        blocks.append(block)
-        rows = block.rows.stop
-        begins.append(np.arange(block.rows.start, rows, block.count))
-        first[places] = begins[-1]
-        if block.count > 1:
-            count[places] = block.count
-    told_us = _instants(times, blocks)
-    if silent:  # one row more, for all that have none
-        first[silent] = rows
-        begins.append(np.array([rows]))
-        told_us = np.append(told_us, 0)
-        holders.append(None)
+    for begin, end in zip(begins, [*begins[1:], len(told)], strict=True):
+        blocks.append(_Block(ordered[begin:end], blocks[-1].rows.stop if blocks else 0, direction))
+    times_us = _instants([times[number] for number in order.tolist()], blocks)
+    rows = len(times_us)
+    first, counts = np.full(len(schedules), rows, dtype=np.intp), np.ones(len(schedules), dtype=np.intp)
+    fields = np.zeros(len(schedules), dtype=np.int64)
+    fields[there] = said
+    for block, begin in zip(blocks, begins, strict=True):
+        places = there[order[begin : begin + block.size]]
+        first[places] = np.arange(block.rows.start, block.rows.stop, block.count)
+        counts[places] = block.count
+    if not everywhere:  # one row more, for all that have none
+        times_us = np.append(times_us, 0)
     starts: Counter[int] = Counter()
-    stamps = Counter(times)
+    stamps = {times[0]: len(times)} if _are_alike(times) else Counter(times)
     for each, number in stamps.items():
         for time_us in packing.unpacked_times(each):
             starts[time_us] += number
     hours = [each for each in stamps if len(each) > 8]
-    columns, varying = _columns(blocks, len(told_us))
+    columns, varying = _columns(blocks, len(times_us))
     return Timetables(
-        first,
-        count,
-        told_us,
-        columns,
-        holders,
-        np.concatenate([*begins, _NO_TIMES]),
-        starts,
-        frozenset(field for number, field in enumerate(Row._fields) if number not in varying),
-        np.frombuffer(hours[0], dtype="<i8").astype(np.intp) if len(hours) == 1 else None,
+        first=first,
+        count=counts,
+        times_us=times_us,
+        columns=columns,
+        holders=list(schedules) if everywhere else [each or None for each in schedules],
+        fields=fields,
+        starts=starts,
+        steady=frozenset(field for number, field in enumerate(Row._fields) if number not in varying),
+        hours=np.frombuffer(hours[0], dtype="<i8").astype(np.intp) if len(hours) == 1 else None,
     )
 
 
-def _alike(schedules: list[PackedSchedule]) -> tuple[list[list[int]], list[int]]:
-    """Places of those with as many entries that say the same fields, and of those without any."""
-    silent: list[int] = []
-    saying: defaultdict[int, list[int]] = defaultdict(list)
-    for place, each in enumerate(schedules):
-        if each:
-            saying[each.fields].append(place)
-        else:
-            silent.append(place)
-    groups: list[list[int]] = []
-    for places in saying.values():
-        members = [schedules[place] for place in places]
-        makes = (
-            [each.varying for each in members],
-            [each.differing for each in members],
-            [len(each.times_us) for each in members],
-        )
-        if all(each.count(each[0]) == len(each) for each in makes):  # as most are
-            groups.append(places)
-        else:
-            apart: defaultdict[Any, list[int]] = defaultdict(list)
-            for place, make in zip(places, zip(*makes, strict=True), strict=True):
-                apart[make].append(place)
-            groups += apart.values()
-    return groups, silent
+def _makes(told: list[PackedSchedule], fields: Ints, times: list[bytes]) -> Ints:
+    """A number for each: the same for those with as many entries that say the same fields."""
+    varying, differing = [each.varying for each in told], [each.differing for each in told]
+    if _are_alike(times) and not any(varying) and not any(differing):
+        return fields
+    numbers: dict[Any, int] = {}
+    makes = zip(fields.tolist(), varying, differing, map(len, times), strict=True)
+    return np.array([numbers.setdefault(make, len(numbers)) for make in makes], dtype=np.intp)
 
 
-_NO_TIMES = np.zeros(0, dtype=np.intp)
+def _are_alike(values: list[bytes]) -> bool:
+    return bool(values) and values.count(values[0]) == len(values)
 
 
 def _instants(times: list[bytes], blocks: list[_Block]) -> Ints:
@@ -183,7 +170,8 @@ class _Block:
             or set(map(len, sources)) != {layout.sources}
         ):
             raise DoubtError
-        self.rows = slice(row, row + len(members) * self.count)
+        self.size = len(members)
+        self.rows = slice(row, row + self.size * self.count)
         """Of the timetables, member after member."""
         numbers = np.frombuffer(b"".join(values), dtype="<f8")
         self._numbers = numbers.reshape(len(members), layout.values)

@@ -40,10 +40,9 @@ class Timetables:
     times_us: Ints
     columns: list[Column]
     holders: list[PackedSchedule | None]
-    """Whose rows follow one another; None of a node without a schedule. There may be more, of later
-    timetables (see `_longer`)."""
-    begins: Ints
-    """The first row of each."""
+    """What each node said; None of one without a schedule."""
+    fields: NDArray[np.int64]
+    """Bits of each node: what any of its entries says (packing.FIELDS)."""
     starts: Counter[int]
     """How many rows start at each time; without those of nodes that have no schedule."""
     steady: frozenset[str]
@@ -57,32 +56,26 @@ class Timetables:
 
     # --- who says so ----------------------------------------------------------------------------------
 
-    def held_by(self, row: int) -> tuple[PackedSchedule | None, int]:
-        """Whose entry a row is, and which; None of a node without a schedule."""
-        number = int(np.searchsorted(self.begins, row, side="right")) - 1
-        return self.holders[number], row - int(self.begins[number])
+    def held_by(self, node: int, row: int) -> tuple[PackedSchedule | None, int]:
+        """Of a row of a node: whose entry it is, and which; None of a node without a schedule."""
+        return self.holders[node], row - int(self.first[node])
 
     def sources_of(self, field: int, nodes: Ints) -> list[str | tuple[str, ...] | None]:
         """Who set a limit of some nodes, in their own words, of all rows or of each; None where nobody, both
         sides or somebody without a name may have: then entries are to be asked. `field` is one of packing's,
         of a side."""
-        holders = self._holders(nodes)
-        alike = all(holders) and len({each.fields for each in holders}) == 1  # type: ignore[union-attr]
-        if alike and not any(each.differing for each in holders):  # type: ignore[union-attr]
-            place = _source_at(field, holders[0].fields, 0, 1)  # type: ignore[union-attr]
+        holders = [self.holders[node] for node in nodes.tolist()]
+        fields = self.fields[nodes]
+        if all(holders) and (fields == fields[0]).all() and not any(each.differing for each in holders):
+            place = _source_at(field, int(fields[0]), 0, 1)
             if place is None:
                 return [None] * len(holders)
-            return [each.sources[place] or None for each in holders]  # type: ignore[union-attr]
+            return [each.sources[place] or None for each in holders]
         return [None if each is None else _sources_in(each, field) for each in holders]
 
     def says(self, field: int, nodes: Ints) -> bool:
         """Whether any of some nodes may have a limit of a kind, on either side."""
-        both = 1 << field | 1 << field + LEAVES
-        return any(each is not None and each.fields & both for each in self._holders(nodes))
-
-    def _holders(self, nodes: Ints) -> list[PackedSchedule | None]:
-        numbers = np.searchsorted(self.begins, self.first[nodes], side="right") - 1
-        return [self.holders[number] for number in numbers.tolist()]
+        return bool((self.fields[nodes] & (1 << field | 1 << field + LEAVES)).any())
 
     # --- what holds when ------------------------------------------------------------------------------
 
@@ -137,9 +130,14 @@ class Timetables:
             return None
         first, count = self.first.copy(), self.count.copy()
         starts = self.starts + new.starts
-        for begin, length in zip(first[places].tolist(), count[places].tolist(), strict=True):
-            if self.holders[int(np.searchsorted(self.begins, begin))] is not None:
+        holders = self.holders.copy()
+        old = zip(places.tolist(), first[places].tolist(), count[places].tolist(), new.holders, strict=True)
+        for place, begin, length, holder in old:
+            if holders[place] is not None:
                 starts.subtract(self.times_us[begin : begin + length].tolist())
+            holders[place] = holder
+        fields = self.fields.copy()
+        fields[places] = new.fields
         first[places] = new.first + rows
         count[places] = new.count
         columns: list[Column] = [
@@ -151,8 +149,8 @@ class Timetables:
             count,
             np.concatenate([self.times_us, new.times_us]),
             columns,
-            _longer(self.holders, len(self.begins), new.holders),
-            np.concatenate([self.begins, new.begins + rows]),
+            holders,
+            fields,
             +starts,
             self.steady & new.steady,
             self._hours_with(new),
@@ -183,15 +181,6 @@ def _source_at(field: int, fields: int, differing: int, count: int) -> int | Non
     field, too."""
     at = layout(fields, 0, differing, count).places.get(field)
     return None if at is None or fields >> field + LEAVES & 1 else at[1]
-
-
-def _longer(held: list[Any], count: int, more: list[Any]) -> list[Any]:
-    """Those and more of them. They are added in place: who has fewer looks at no more than before.
-    Only where somebody did so already, they are copied."""
-    if len(held) > count:
-        held = held[:count]
-    held.extend(more)
-    return held
 
 
 def _filled(of: Timetables, number: int) -> NDArray[Any]:

@@ -57,7 +57,7 @@ class Shape:
 
     def prepare(self) -> None:
         """Work out now what arrays of a large tree will be asked about."""
-        for name in ("ranges", "families", "tiers", "inner_levels", "above_evse"):
+        for name in ("ranges", "tiers", "inner_levels", "above_evse", "number_at"):
             getattr(self, name)
 
     @cached_property
@@ -71,11 +71,6 @@ class Shape:
         return np.array(self.parent, dtype=np.intp)
 
     @cached_property
-    def depth_array(self) -> Ints:
-        """`depth` as an array."""
-        return np.array(self.depth, dtype=np.intp)
-
-    @cached_property
     def size_array(self) -> Ints:
         """`size` as an array."""
         return np.array(self.size, dtype=np.intp)
@@ -83,7 +78,7 @@ class Shape:
     @cached_property
     def levels(self) -> list[Ints]:
         """Nodes of each level of the tree, the root's first."""
-        depths = self.depth_array
+        depths = np.array(self.depth, dtype=np.intp)
         return [np.flatnonzero(depths == level) for level in range(int(depths.max()) + 1)]
 
     @cached_property
@@ -155,7 +150,9 @@ class Shape:
         """Level by level below the root's: positions of nodes in `inner`, and those of their parents."""
         place = np.zeros(len(self.parent), dtype=np.intp)
         place[self.inner] = np.arange(len(self.inner))
-        depth, above = self.depth_array[self.inner], place[self.parent_array[self.inner]]
+        inner = self.inner.tolist()
+        depth = np.array([self.depth[node] for node in inner], dtype=np.intp)
+        above = place[self.parent_array[self.inner]]
         levels = (np.flatnonzero(depth == level) for level in range(1, int(depth.max(initial=0)) + 1))
         return [(here, above[here]) for here in levels]
 

@@ -73,10 +73,10 @@ def walk(request: EnergyFlowRequest) -> tuple[list[EnergyFlowRequest], Shape]:
     """Nodes in depth-first order, and the tree's shape; RequestError with the path of a fault."""
     found = _Walk(request)
     nodes, parent = found.nodes, found.parent
-    check_names(nodes, range(len(nodes)), parent)
+    names, kinds = check_names(nodes, range(len(nodes)), parent)
     evse = NodeType.Evse  # a call, each time that it is asked for
-    evses = [i for i, node in enumerate(nodes) if node.node_type is evse]
-    uuids = [nodes[i].uuid for i in evses]
+    evses = [i for i, kind in enumerate(kinds) if kind is evse]
+    uuids = [names[i] for i in evses]
     priorities = _priorities(nodes, evses, parent)
     if len(set(uuids)) < len(uuids):
         seen: set[str] = set()
@@ -87,16 +87,17 @@ def walk(request: EnergyFlowRequest) -> tuple[list[EnergyFlowRequest], Shape]:
     return nodes, Shape(parent, found.depth, evses, uuids, priorities, found.size)
 
 
-def check_names(nodes: Nodes, places: Iterable[int], parent: list[int]) -> None:
+def check_names(nodes: Nodes, places: Iterable[int], parent: list[int]) -> tuple[list[str], list[NodeType]]:
     """Every node has a uuid and a type; `nodes` are those of `places` in the tree."""
     uuids, kinds = [node.uuid for node in nodes], [node.node_type for node in nodes]
     if set(map(type, uuids)) <= {str} and set(map(type, kinds)) <= {NodeType}:
-        return
+        return uuids, kinds
     for i, node in zip(places, nodes, strict=True):
         if not isinstance(node.uuid, str):
             raise RequestError(path_of(i, parent), "has no uuid")
         if not isinstance(node.node_type, NodeType):
             raise RequestError(path_of(i, parent), "has no node_type")
+    return uuids, kinds  # of types that are derived from these
 
 
 def _priorities(nodes: Nodes, evses: list[int], parent: list[int]) -> list[int]:
