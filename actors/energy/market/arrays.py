@@ -6,6 +6,7 @@ whole as the others, `once` gives the row back, so that nothing is worked out mo
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, TypeVar
 
 import numpy as np
@@ -29,6 +30,7 @@ def repeated(values: NDArray[T], count: int) -> NDArray[T]:
     return rows
 
 
+@lru_cache(maxsize=32)
 def same_row(value: float, count: int, kind: type[np.generic]) -> NDArray[Any]:
     """(1, count) of one value, not to be written to."""
     row = np.full((1, count), value, dtype=kind) if value else np.zeros((1, count), dtype=kind)

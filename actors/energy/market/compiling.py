@@ -7,7 +7,7 @@ is taken over as it is, with all below it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -75,21 +75,30 @@ def _renewed(
         return replace(before, request=request, nodes=nodes, changed=Changed(before.nodes, ()))
     places, fresh = list(changed), list(changed.values())
     check_names(fresh, places, shape.parent)
-    read_now, targets, fallbacks = _read(fresh, places, shape.parent)
-    at = np.array(places, dtype=np.intp)
-    schedules = {}
-    for direction, timetables in before.schedules.items():
-        renewed = timetables.renewed(at, read_now[direction])
-        if renewed is None:
-            return None
-        schedules[direction] = renewed
+    others: dict[Direction, list[int]] = {
+        "import": [
+            i for i, node in changed.items() if node.schedule_import != before.nodes[i].schedule_import
+        ],
+        "export": [
+            i for i, node in changed.items() if node.schedule_export != before.nodes[i].schedule_export
+        ],
+    }
+    saying = {direction: [changed[i] for i in at] for direction, at in others.items()}
+    read_now, targets, fallbacks = _read(fresh, places, shape.parent, saying)
+    schedules = dict(before.schedules)
+    for direction, at in others.items():
+        if at:
+            renewed = before.schedules[direction].renewed(np.array(at, dtype=np.intp), read_now[direction])
+            if renewed is None:
+                return None
+            schedules[direction] = renewed
     if before.targets:
         targets += [each for each in before.targets if each.node not in changed]
         targets.sort(key=lambda each: each.node)
     if before.fallbacks:
         fallbacks.update((i, both) for i, both in before.fallbacks.items() if i not in changed)
     session_over = before.session_over.copy()
-    evse = shape.number_at[at]
+    evse = shape.number_at[places]
     session_over[evse[evse >= 0]] = _session_over([n for n, i in zip(fresh, evse, strict=True) if i >= 0])
     _check_efficiencies(schedules, shape)
     return CompiledTree(
@@ -106,12 +115,13 @@ def _renewed(
 
 
 def _read(
-    nodes: Nodes, places: Sequence[int], parent: list[int]
+    nodes: Nodes, places: Sequence[int], parent: list[int], saying: Mapping[Direction, Nodes] | None = None
 ) -> tuple[dict[Direction, Timetables], list[NodeTargets], Fallbacks]:
-    """Schedules, setpoints and fallbacks of some nodes, which stand at `places` in the tree."""
+    """Schedules, setpoints and fallbacks of some nodes, which stand at `places` in the tree; where told,
+    schedules only of the nodes in `saying`."""
     schedules: dict[Direction, Timetables] = {}
     for direction in DIRECTIONS:
-        timetables = read(nodes, direction)
+        timetables = read(nodes if saying is None else saying[direction], direction)
         if timetables is not None:
             schedules[direction] = timetables
     targets: list[NodeTargets] = []

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from actors.energy.market.arrays import Bools, Counts, Floats, Ints, once, repeated
 from actors.energy.market.entries import Direction
 from actors.energy.market.heeding import Heeded
+from actors.energy.market.timetables import said_by_nobody
 from actors.energy.market.tree import CompiledTree, Shape
 
 T = TypeVar("T", bound=np.generic)
@@ -166,21 +167,21 @@ def path_limits(
     What is the same in all columns is worked out once, and repeated without a copy (`repeated`)."""
     said = _Said(tree, columns_us, direction)
     shape, count = tree.shape, len(columns_us)
-    to_grid = _to_grid(tree, said["efficiency"], direction)
+    to_grid, evse_to_grid = said.to_grid(tree)
     node_A, node_grid_W = said["max_A"], said["max_W"]
-    if len(to_grid) > 1 or not (to_grid == 1.0).all():
+    converts = not said.nobody("efficiency")
+    if converts:
         node_grid_W = node_grid_W * to_grid
     extras = []
     if heeded:
         node_A, node_grid_W = repeated(node_A, count).copy(), repeated(node_grid_W, count).copy()
         extras = _apply_targets(heeded, direction, node_A, node_grid_W, repeated(to_grid, count))
-    nobody_A, nobody_W = (said.nobody(each) and not heeded for each in ("max_A", "max_W"))
-    path_A, path_grid_W = (
-        repeated(values[:, :1].repeat(len(shape.evses), axis=1), count)
-        if nobody
-        else repeated(along_paths(shape, values, np.minimum), count)
-        for nobody, values in ((nobody_A, node_A), (nobody_W, node_grid_W))
-    )
+    if heeded or (converts and not said.nobody("max_W")):
+        path_grid_W = along_paths(shape, node_grid_W, np.minimum)
+    else:
+        path_grid_W = said.along_paths("max_W")
+    path_A = along_paths(shape, node_A, np.minimum) if heeded else said.along_paths("max_A")
+    path_A, path_grid_W = repeated(path_A, count), repeated(path_grid_W, count)
     if extras:
         path_A, path_grid_W = path_A.copy(), path_grid_W.copy()
     for extra in extras:
@@ -195,11 +196,13 @@ def path_limits(
         extras=extras,
         path_A=path_A,
         path_grid_W=path_grid_W,
-        on_paths=OnPaths(said.on_paths, {"evse_to_grid": repeated(to_grid[:, shape.evse_array], count)}),
+        on_paths=OnPaths(said.on_paths, {"evse_to_grid": repeated(evse_to_grid, count)}),
     )
 
 
 _PICKS: dict[str, Callable[..., Any]] = {
+    "max_A": np.minimum,
+    "max_W": np.minimum,
     "min_A": np.maximum,
     "max_phases": np.minimum,
     "min_phases": np.maximum,
@@ -215,6 +218,7 @@ class _Said:
     def __init__(self, tree: CompiledTree, columns_us: Ints, direction: Direction) -> None:
         self._shape = tree.shape
         self._columns_us = columns_us
+        self._direction = direction
         self._schedules = tree.schedules[direction]
 
     @cached_property
@@ -237,11 +241,35 @@ class _Said:
         if name == "rows":
             return repeated(self._rows, count)
         if name in _OWN:
-            return repeated(np.take(self[_OWN[name]], self._shape.evse_array, axis=1), count)
-        values = self[name]
-        if self.nobody(name):
-            return repeated(values[:, self._shape.evse_array], count)
-        return repeated(along_paths(self._shape, values, _PICKS[name]), count)
+            own = self._worked_out(
+                "own", _OWN[name], lambda said: np.take(said, self._shape.evse_array, axis=1)
+            )
+            return repeated(own, count)
+        return repeated(self.along_paths(name), count)
+
+    def along_paths(self, field: str) -> NDArray[Any]:
+        """Of EVSEs, which of the values on the path counts."""
+        evses, pick = self._shape.evse_array, _PICKS[field]
+        if self.nobody(field):
+            return said_by_nobody(field, len(evses))
+        return self._worked_out("path", field, lambda said: along_paths(self._shape, said, pick))
+
+    def to_grid(self, tree: CompiledTree) -> tuple[Floats, Floats]:
+        """Of nodes and of EVSEs: see PathLimits."""
+        if self.nobody("efficiency"):
+            counts = len(tree.nodes), len(tree.uuids)
+            return said_by_nobody("efficiency", counts[0]), said_by_nobody("efficiency", counts[1])
+        of_nodes = self._worked_out("grid", "efficiency", lambda said: _to_grid(tree, said, self._direction))
+        evses = self._shape.evse_array
+        return of_nodes, self._worked_out("EVSE's grid", "efficiency", lambda _: of_nodes[:, evses])
+
+    def _worked_out(
+        self, what: str, field: str, work_out: Callable[[NDArray[Any]], NDArray[Any]]
+    ) -> NDArray[Any]:
+        """Of what is said: once, where it is the same in all columns."""
+        if not self._schedules.is_steady(field):
+            return work_out(self[field])
+        return self._schedules.lasting(what, field, lambda: work_out(self[field]))
 
 
 def _to_grid(tree: CompiledTree, efficiency: Floats, direction: Direction) -> Floats:

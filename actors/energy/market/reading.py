@@ -11,6 +11,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from math import inf
 from typing import Any, NamedTuple
 
@@ -74,7 +75,7 @@ def _read(schedules: list[PackedSchedule], direction: Direction) -> Timetables:
     ordered = [told[number] for number in order.tolist()]
     begins = first_of_each(makes[order]).tolist()
     blocks: list[_Block] = []
-    for begin, end in zip(begins, [*begins[1:], len(told)], strict=True):
+    for begin, end in pairwise([*begins, len(told)]):
         blocks.append(_Block(ordered[begin:end], blocks[-1].rows.stop if blocks else 0, direction))
     times_us = _instants([times[number] for number in order.tolist()], blocks)
     rows = len(times_us)

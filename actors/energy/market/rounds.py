@@ -234,6 +234,16 @@ class _Rows:
         """Of each segment."""
         return row_sums(values)
 
+    def speed(self, buying: Bools, steps: Floats | float, scratch: Floats) -> Floats:
+        """What all that are `buying` get in a round."""
+        if isinstance(steps, np.ndarray):
+            return row_sums(np.multiply(buying, steps, out=scratch))
+        return np.asarray(np.add.reduce(buying.view(np.int8), axis=-1, dtype=np.int32) * steps)
+
+    def length_of(self, values: Floats) -> Ints | int:
+        """How many elements a segment has."""
+        return int(values.shape[1])
+
     def each(self, values: Floats) -> Floats:
         """A segment's value for each of its elements."""
         return values[:, np.newaxis]
@@ -253,6 +263,14 @@ class _Segments:
         """As of rows."""
         return np.asarray(np.add.reduceat(values, self._starts))
 
+    def speed(self, buying: Bools, steps: Floats | float, scratch: Floats) -> Floats:
+        """As of rows."""
+        return self.total(np.multiply(buying, steps, out=scratch))
+
+    def length_of(self, _: Floats) -> Ints | int:
+        """As of rows."""
+        return self._length
+
     def each(self, values: Floats) -> Floats:
         """As of rows."""
         return np.repeat(values, self._length)
@@ -268,12 +286,13 @@ def _fill(
     segments: _Rows | _Segments, limits: Floats, held: Floats, caps: Floats, steps: Floats | float
 ) -> Filled:
     total, each = segments.total, segments.each
-    to_cap, for_rounds = caps - held, limits - total(held)
-    rounds, scratch = np.zeros(len(limits)), np.empty(held.shape)
+    to_cap, for_rounds, scratch = caps - held, limits - total(held), np.empty(held.shape)
+    # Where nobody's cap mattered, there would be no fewer.
+    rounds = np.maximum(for_rounds, 0.0) / (segments.length_of(held) * np.max(steps))
     for _ in range(held.size + 2):
         reach = each(rounds) * steps
         left = for_rounds - total(np.minimum(to_cap, reach, out=scratch))
-        speed = total(np.multiply(to_cap > reach, steps, out=scratch))
+        speed = segments.speed(to_cap > reach, steps, scratch)
         ahead = np.divide(left, speed, out=np.zeros_like(left), where=(speed > 0.0) & (left > 0.0))
         rounds += ahead
         if not (ahead > NEARLY * rounds).any():

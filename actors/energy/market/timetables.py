@@ -8,15 +8,16 @@ as it is (`renewed`). What no entry has is no array: a column is None where it i
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
 from math import inf
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from actors.energy.market.arrays import Ints
+from actors.energy.market.arrays import Ints, same_row
 from actors.energy.market.entries import MOST_PHASES, Row
 from actors.energy.packing import LEAVES, layout
 from actors.energy.types import PackedSchedule
@@ -99,12 +100,22 @@ class Timetables:
         return field in self.steady
 
     def held_always(self, field: str) -> NDArray[Any]:
-        """The values of a steady column: (1, nodes)."""
-        number = Row._fields.index(field)
-        column = self.columns[number]
+        """The values of a steady column: (1, nodes), not to be written to."""
+        column = self[field]
         if column is None:
-            return np.full((1, len(self.first)), ABSENT[number], dtype=KINDS[number])
-        return np.take(column, self.first[np.newaxis])
+            return said_by_nobody(field, len(self.first))
+        return self.lasting("node", field, lambda: np.take(column, self.first[np.newaxis]))
+
+    def lasting(self, what: str, field: str, work_out: Callable[[], NDArray[Any]]) -> NDArray[Any]:
+        """What is worked out of a steady column alone: once, and again only when that column changes."""
+        if (what, field) not in self._lasting:
+            values = self._lasting[what, field] = work_out()
+            values.flags.writeable = False
+        return self._lasting[what, field]
+
+    @cached_property
+    def _lasting(self) -> dict[tuple[str, str], NDArray[Any]]:
+        return {}
 
     def held(self, field: str, rows: Ints) -> NDArray[Any]:
         """The values of any other column in `rows_at`: (slots, nodes)."""
@@ -124,37 +135,59 @@ class Timetables:
 
     def renewed(self, places: Ints, new: Timetables) -> Timetables | None:
         """With other rows of the nodes at some places; None when it is time to read all again."""
+        holders, fields = self.holders.copy(), self.fields.copy()
+        before = [holders[place] for place in places.tolist()]
+        for place, holder in zip(places.tolist(), new.holders, strict=True):
+            holders[place] = holder
+        fields[places] = new.fields
+        renewed = replace(
+            self,
+            holders=holders,
+            fields=fields,
+            steady=self.steady & new.steady,
+            hours=self._hours_with(new),
+        )
+        if all(before) and all(new.holders) and np.array_equal(self.count[places], new.count):
+            return self._with_rows(renewed, places, new)
         rows, more = len(self.times_us), len(new.times_us)
-        dead = rows + more - int(self.count.sum())
-        if dead > len(self.first) + MOST_DEAD:
+        if rows + more - int(self.count.sum()) > len(self.first) + MOST_DEAD:
             return None
         first, count = self.first.copy(), self.count.copy()
-        starts = self.starts + new.starts
-        holders = self.holders.copy()
-        old = zip(places.tolist(), first[places].tolist(), count[places].tolist(), new.holders, strict=True)
-        for place, begin, length, holder in old:
-            if holders[place] is not None:
-                starts.subtract(self.times_us[begin : begin + length].tolist())
-            holders[place] = holder
-        fields = self.fields.copy()
-        fields[places] = new.fields
         first[places] = new.first + rows
         count[places] = new.count
-        columns: list[Column] = [
-            None if one is None and other is None else np.concatenate([_filled(self, i), _filled(new, i)])
-            for i, (one, other) in enumerate(zip(self.columns, new.columns, strict=True))
-        ]
-        return Timetables(
-            first,
-            count,
-            np.concatenate([self.times_us, new.times_us]),
-            columns,
-            holders,
-            fields,
-            +starts,
-            self.steady & new.steady,
-            self._hours_with(new),
+        spoken = places[[each is not None for each in before]]
+        return replace(
+            renewed,
+            first=first,
+            count=count,
+            times_us=np.concatenate([self.times_us, new.times_us]),
+            columns=[
+                None if one is None and other is None else np.concatenate([_filled(self, i), _filled(new, i)])
+                for i, (one, other) in enumerate(zip(self.columns, new.columns, strict=True))
+            ],
+            starts=_exchanged(self.starts, self.times_us[_rows_of(self, spoken)], new.starts),
         )
+
+    def _with_rows(self, renewed: Timetables, places: Ints, new: Timetables) -> Timetables:
+        """With as many rows as before of the nodes at some places, at the same places."""
+        here, there = _rows_of(self, places), _rows_of(new, np.arange(len(places)))
+        times_us, starts = self.times_us, self.starts
+        if not np.array_equal(times_us[here], new.times_us[there]):
+            starts = _exchanged(starts, times_us[here], new.starts)
+            times_us = times_us.copy()
+            times_us[here] = new.times_us[there]
+        columns, changed = self.columns.copy(), set(self.steady ^ renewed.steady)
+        for number, (one, other) in enumerate(zip(self.columns, new.columns, strict=True)):
+            if one is None and other is None:
+                continue
+            values = ABSENT[number] if other is None else other[there]
+            if one is None or (one[here] != values).any():
+                column = columns[number] = _filled(self, number).copy()
+                column[here] = values
+                changed.add(Row._fields[number])
+        renewed = replace(renewed, times_us=times_us, columns=columns, starts=starts)
+        renewed._lasting.update({key: each for key, each in self._lasting.items() if key[1] not in changed})
+        return renewed
 
     def _hours_with(self, new: Timetables) -> Ints | None:
         if not (new.count > 1).any():
@@ -181,6 +214,27 @@ def _source_at(field: int, fields: int, differing: int, count: int) -> int | Non
     field, too."""
     at = layout(fields, 0, differing, count).places.get(field)
     return None if at is None or fields >> field + LEAVES & 1 else at[1]
+
+
+def _rows_of(of: Timetables, nodes: Ints) -> Ints:
+    """All rows of some nodes, one node after the other."""
+    first, count = of.first[nodes], of.count[nodes]
+    if (count == 1).all():
+        return first
+    return np.repeat(first - np.cumsum(count) + count, count) + np.arange(int(count.sum()))
+
+
+def _exchanged(starts: Counter[int], gone_us: Ints, more: Counter[int]) -> Counter[int]:
+    """When rows start, after some are gone and others came."""
+    found = starts + more
+    found.subtract(Counter(gone_us.tolist()))
+    return +found
+
+
+def said_by_nobody(field: str, count: int) -> NDArray[Any]:
+    """The values of a column that is not there: (1, count), not to be written to."""
+    number = Row._fields.index(field)
+    return same_row(ABSENT[number], count, KINDS[number])
 
 
 def _filled(of: Timetables, number: int) -> NDArray[Any]:

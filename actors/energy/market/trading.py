@@ -123,7 +123,7 @@ def nothing_traded(limits: PathLimits, sale: Sale | None = None) -> Trades:
     """As it is before anybody has bought: one row stands for all columns, not to be written to."""
     columns, evses = limits.path_A.shape
 
-    def all_of(value: float, kind: type[np.generic]) -> NDArray[Any]:
+    def all_of(value: float, kind: Any) -> NDArray[Any]:
         return repeated(same_row(value, evses, kind), columns)
 
     nobody, none, nothing = all_of(False, np.bool_), all_of(0, np.int8), all_of(0.0, np.float64)

@@ -153,6 +153,9 @@ def changed_nodes(
             and len(node.children) == len(old.children)
         ):
             return False
+        if size[here] == len(old.children) + 1:  # leaves
+            pairs = enumerate(zip(node.children, old.children, strict=True), child_at)
+            return all(visit(child, at) for at, (child, other) in pairs if child is not other)
         for child in node.children:
             if child is not nodes[child_at] and not visit(child, child_at):
                 return False
