@@ -7,11 +7,13 @@ up where they were. Where that is not told so easily, the result counts as chang
 
 from __future__ import annotations
 
-import numpy as np
+from typing import Any
 
-from actors.energy.market.arrays import Bools, Counts, Ints, once
-from actors.energy.market.entries import Direction
-from actors.energy.market.outcome import USED_UP_A, USED_UP_W, Outcome
+import numpy as np
+from numpy.typing import NDArray
+
+from actors.energy.market.arrays import Bools, Ints, once
+from actors.energy.market.outcome import Outcome
 from actors.energy.market.walking import same_limits
 
 
@@ -34,18 +36,27 @@ def changed_evses(now: Outcome, before: Outcome) -> Ints:
     differs = np.zeros(len(everyone), dtype=np.bool_)
     for direction, trades in now.trades.items():
         old = before.trades[direction]
-        pairs = (
-            (trades.current_A, old.current_A),
-            (trades.grid_W, old.grid_W),
-            (trades.phases, old.phases),
-            (trades.stopped_by, old.stopped_by),
-            (now.taking_part(direction), before.taking_part(direction)),
-        )
-        for one, other in pairs:
-            differs |= (once(one) != once(other)).any(axis=0)
-        differs |= once(trades.refused).any(axis=0) | once(old.refused).any(axis=0)
-        nodes[now.tree.shape.inner] |= (_used_up(now, direction) != _used_up(before, direction)).any(axis=0)
+        limits, old_limits = trades.limits, old.limits
+        differs |= _differ(now.taking_part(direction), before.taking_part(direction))
+        if trades.sold or old.sold:
+            differs |= (
+                _differ(trades.current_A, old.current_A)
+                | _differ(trades.grid_W, old.grid_W)
+                | _differ(trades.phases, old.phases)
+                | _differ(trades.stopped_by, old.stopped_by)
+                | once(trades.refused).any(axis=0)
+                | once(old.refused).any(axis=0)
+            )
+        elif limits.node_A is old_limits.node_A and limits.node_grid_W is old_limits.node_grid_W:
+            continue
+        nodes[now.tree.shape.inner] |= _differ(now.used_up(direction), before.used_up(direction))
     return np.flatnonzero(differs | _below(now, nodes))
+
+
+def _differ(one: NDArray[Any], other: NDArray[Any]) -> Bools:
+    """In any column."""
+    found = once(one) != once(other)
+    return found[0] if len(found) == 1 else np.asarray(found.any(axis=0))
 
 
 def _other_limits(now: Outcome, before: Outcome) -> Bools:
@@ -62,18 +73,15 @@ def _other_limits(now: Outcome, before: Outcome) -> Bools:
     return found
 
 
-def _used_up(outcome: Outcome, direction: Direction) -> Counts:
-    """Which limits of inner nodes have nothing left: (columns, inner nodes), 2 for ampere, 1 for watt."""
-    inner = outcome.tree.shape.inner
-    in_A = once(outcome.left(direction, "A", inner)) <= USED_UP_A
-    in_W = once(outcome.left(direction, "W", inner)) <= USED_UP_W
-    return in_A * np.int8(2) + in_W
-
-
 def _below(outcome: Outcome, nodes: Bools) -> Bools:
     """EVSEs at or below any of some nodes."""
-    first, end = outcome.tree.shape.ranges
-    marks = np.zeros(len(outcome.tree.uuids) + 1, dtype=np.intp)
-    np.add.at(marks, first[nodes], 1)
-    np.add.at(marks, end[nodes], -1)
-    return np.asarray(np.cumsum(marks[:-1]) > 0)
+    shape = outcome.tree.shape
+    first, end = shape.ranges
+    found = nodes[shape.evse_array]
+    inner = shape.inner[nodes[shape.inner]]
+    if len(inner):
+        marks = np.zeros(len(found) + 1, dtype=np.intp)
+        np.add.at(marks, first[inner], 1)
+        np.add.at(marks, end[inner], -1)
+        found |= np.cumsum(marks[:-1]) > 0
+    return found

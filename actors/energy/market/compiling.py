@@ -83,7 +83,7 @@ def _renewed(
             i for i, node in changed.items() if node.schedule_export != before.nodes[i].schedule_export
         ],
     }
-    saying = {direction: [changed[i] for i in at] for direction, at in others.items()}
+    saying = {direction: [changed[i] for i in at] for direction, at in others.items() if at}
     read_now, targets, fallbacks = _read(fresh, places, shape.parent, saying)
     schedules = dict(before.schedules)
     for direction, at in others.items():
@@ -119,14 +119,14 @@ def _read(
 ) -> tuple[dict[Direction, Timetables], list[NodeTargets], Fallbacks]:
     """Schedules, setpoints and fallbacks of some nodes, which stand at `places` in the tree; where told,
     schedules only of the nodes in `saying`."""
-    schedules: dict[Direction, Timetables] = {}
-    for direction in DIRECTIONS:
-        timetables = read(nodes if saying is None else saying[direction], direction)
-        if timetables is not None:
-            schedules[direction] = timetables
+    found = {
+        direction: read(those, direction)
+        for direction, those in (dict.fromkeys(DIRECTIONS, nodes) if saying is None else saying).items()
+    }
+    schedules = {direction: timetables for direction, timetables in found.items() if timetables is not None}
     targets: list[NodeTargets] = []
     fallbacks: Fallbacks = {}
-    in_doubt = len(schedules) < len(DIRECTIONS)
+    in_doubt = len(schedules) < len(found)
     for i, node in zip(places, nodes, strict=True) if in_doubt else _with_more(places, nodes):
         try:
             if in_doubt:

@@ -126,6 +126,20 @@ class Outcome:
             left = left / once(trades.limits.to_grid)[:, nodes]
         return repeated(left, len(self.imports))
 
+    def used_up(self, direction: Direction) -> Counts:
+        """Which limits of inner nodes have nothing left: (columns, inner nodes), 2 for ampere, 1 for watt."""
+        if direction not in self._used_up:
+            inner = self.tree.shape.inner
+            found = (once(self.left(direction, "A", inner)) <= USED_UP_A) * np.int8(2)
+            if self.trades[direction].limits.in_watts:
+                found = found + (once(self.left(direction, "W", inner)) <= USED_UP_W)
+            self._used_up[direction] = found
+        return self._used_up[direction]
+
+    @cached_property
+    def _used_up(self) -> dict[Direction, Counts]:
+        return {}
+
     def left_at(self, direction: Direction, unit: Unit, column: int, node: int) -> float:
         """The same of one node in one column."""
         trades, upto = self.trades[direction], self._sold_upto(direction, unit)
