@@ -94,16 +94,18 @@ class _Naming:
             return
         columns, places = np.nonzero(here)
         tiers = len(outcome.tree.shape.tiers)
-        limit = number[here].astype(np.intp) * tiers + outcome.tree.shape.tier_of[self._evses][places]
+        limit = number = number[here].astype(np.intp)
+        if tiers > 1:
+            limit = number * tiers + outcome.tree.shape.tier_of[self._evses][places]
         some, which = _one_of_each(limit)
-        named = self._limits_of_one_node(direction, number[here][some], places[some])
+        named = self._limits_of_one_node(direction, number[some], places[some])
         self.names[columns, places] = found = named[columns, which]
         rest = np.flatnonzero(found == UNKNOWN)
         if len(rest):
             self._name_alike(
                 columns[rest],
                 places[rest],
-                limit[rest] * len(number) + columns[rest],
+                limit[rest] * len(here) + columns[rest],
                 lambda column, evse: shared_bounds_of(outcome, column, evse, direction),
             )
 
@@ -193,6 +195,8 @@ class _Naming:
 def _one_of_each(key: Ints) -> tuple[Ints, Ints]:
     """The place of one of each kind, and of which kind each is. As np.unique, which sorts."""
     least, most = int(key.min()), int(key.max())
+    if most == least:
+        return np.zeros(1, dtype=np.intp), np.zeros(len(key), dtype=np.intp)
     if most - least > DENSE * len(key):
         _, some, which = np.unique(key, return_index=True, return_inverse=True)
         return some, which
@@ -216,14 +220,10 @@ def _name_by_rows(
 ) -> None:
     """Some cells of `names` by who set a field of the row that holds there at the node of each EVSE."""
     schedules, rows = outcome.tree.schedules[direction], outcome.trades[direction].limits.rows
-    sources: list[str | None] = []
-    changing: list[tuple[int, tuple[str, ...]]] = []
-    for i, said in enumerate(schedules.sources_of(field, node)):
-        if isinstance(said, tuple):
-            changing.append((i, said))
-            said = None
-        sources.append(said)
-    np.copyto(names, texts.numbers(sources), where=cells)
+    said = schedules.sources_of(field, node)
+    changing = [(i, each) for i, each in enumerate(said) if type(each) is tuple]
+    alike = [None if type(each) is tuple else each for each in said] if changing else said
+    np.copyto(names, texts.numbers(alike), where=cells)  # type: ignore[arg-type]
     for i, own in changing:
         here = cells[:, i]
         numbers = texts.numbers([source or None for source in own])

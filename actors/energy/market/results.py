@@ -40,11 +40,16 @@ class Results:
     def of(self, evses: Sequence[int]) -> list[EnforcedLimits]:
         """In the given order."""
         outcome, slots = self._outcome, self._outcome.slots
-        numbers: Ints = np.fromiter(evses, dtype=np.intp, count=len(evses))
+        numbers: Ints
+        if isinstance(evses, range):  # of which an array makes objects first
+            numbers = np.arange(evses.start, evses.stop, evses.step)
+        else:
+            numbers = np.array(evses, dtype=np.intp)
         shares = _Shares(outcome, numbers, named=self._named)
         now = shares.limits(slots.active_column)
-        everyone = outcome.tree.uuids
-        uuids, valid_for = [everyone[evse] for evse in evses], valid_for_s(outcome.config)
+        everyone, here = outcome.tree.uuids, looked_up(numbers)
+        uuids = everyone[here] if isinstance(here, slice) else [everyone[evse] for evse in evses]
+        valid_for = valid_for_s(outcome.config)
         if not self._forecast:
             return list(map(EnforcedLimits, uuids, repeat(valid_for), now))
         times = tuple([timestamps.format_utc(time) for time in slots.times_us.tolist()])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
+from itertools import count
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,23 +17,22 @@ class Texts:
     """Each text has one number."""
 
     def __init__(self) -> None:
-        self._number_of: dict[str, int] = {"": 0}
+        self._texts: list[str | None] = [""]
+        self._number_of: dict[str | None, int] = {"": 0, None: UNKNOWN}
 
     def number(self, text: str) -> int:
         """That of a text, which may be a new one."""
-        return self._number_of.setdefault(text, len(self._number_of))
+        return int(self.numbers([text])[0])
 
-    def numbers(self, texts: Iterable[str | None]) -> Numbers:
+    def numbers(self, texts: Sequence[str | None]) -> Numbers:
         """Those of many; UNKNOWN of None."""
-        number_of = self._number_of
-        return np.array(
-            [UNKNOWN if text is None else number_of.setdefault(text, len(number_of)) for text in texts],
-            dtype=np.int32,
-        )
+        new = count(len(self._texts))  # one for each; that of a text which has one already stays unused
+        self._texts += texts
+        return np.fromiter(map(self._number_of.setdefault, texts, new), dtype=np.int32, count=len(texts))
 
     def all(self) -> NDArray[np.object_]:
         """In the order of their numbers."""
-        return np.fromiter(self._number_of, dtype=np.object_, count=len(self._number_of))
+        return np.array(self._texts, dtype=np.object_)
 
 
 def unknown(numbers: Numbers) -> list[list[int]]:
