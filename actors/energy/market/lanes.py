@@ -18,8 +18,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
-from actors.energy.market.arrays import Bools, Floats, Ints
+from actors.energy.market.arrays import Bools, Floats, Ints, T, looked_up, once, repeated
 from actors.energy.market.entries import MOST_PHASES
 from actors.energy.market.phases import PhaseReason
 from actors.energy.market.tiers import Tier
@@ -37,20 +38,28 @@ def buy_side_by_side(counter: Counter, columns: Ints, bought: FirstPurchases) ->
     lanes, evses = counter.tier.lanes, len(counter.tier.members)
     if len(columns) * evses < LEAST_AT_ONCE * int(lanes.length.max(initial=1)):
         return np.zeros(len(columns), dtype=np.intp)
-    round_ = _Round(counter, columns, bought)
     longest_first = np.argsort(-lanes.length, kind="stable")
     first, length = lanes.first[longest_first], lanes.length[longest_first]
-    for step in range(int(length.max(initial=0))):
-        round_.buy(first[: np.count_nonzero(length > step)] + step)
-    return round_.sure_until()
+    steps = [first[: np.count_nonzero(length > step)] + step for step in range(int(length.max(initial=0)))]
+    round_ = _Round(counter, columns, np.concatenate([*steps, _NOBODY]))
+    end = 0
+    for step in steps:
+        begin, end = end, end + len(step)
+        round_.buy(slice(begin, end))
+    return round_.note(bought)
+
+
+_NOBODY = np.zeros(0, dtype=np.intp)
 
 
 class _Round:
-    def __init__(self, counter: Counter, columns: Ints, bought: FirstPurchases) -> None:
+    """Arrays are (columns, EVSEs), and EVSEs in the order of the steps: those of a step stand together."""
+
+    def __init__(self, counter: Counter, columns: Ints, order: Ints) -> None:
         self._counter = counter
-        self._columns = columns[:, np.newaxis]
-        self._bought = bought
-        shape = len(columns), len(counter.tier.members)
+        self._columns = columns
+        self._order = order
+        shape = len(columns), len(order)
         no_limit = np.full((len(columns), 1), np.inf)  # of an EVSE that is in no group of a stage
         self._left_A = np.hstack([counter.shared_A[columns], no_limit])
         self._left_grid_W = np.hstack([counter.shared_grid_W[columns], no_limit])
@@ -58,58 +67,85 @@ class _Round:
         if counter.tier.stages:
             common = counter.tier.stages[-1].groups
             self._most_A, self._most_grid_W = self._left_A[:, common], self._left_grid_W[:, common]
-        self._offer_A, self._offer_grid_W = np.empty(shape), np.empty(shape)
-        self._power_grid_W = np.zeros(shape)
-        self._rows = np.arange(len(columns))[:, np.newaxis]
-        self._counts, self._reasons = (
-            np.stack([of_class[columns] for of_class in each])
-            for each in (counter.choices.counts, counter.choices.reasons)
-        )
+        self._groups = [groups[order] for groups in counter.tier.lanes.groups]
+        choices = counter.choices
+        self._own_A, self._own_grid_W = self._laid_out(counter.own_A), self._laid_out(counter.own_grid_W)
+        self._to_grid, self._min_A = self._laid_out(counter.to_grid), self._laid_out(counter.min_A)
+        self._ampere, self._watt = self._laid_out(counter.ampere), self._laid_out(counter.watt)
+        self._below_W, self._above_W = self._laid_out(choices.below_W), self._laid_out(choices.above_W)
+        self._fallback = self._laid_out(choices.fallback)
+        self._counts = [self._laid_out(of_class) for of_class in choices.counts]
+        self._reasons = [self._laid_out(of_class) for of_class in choices.reasons]
+        self._offer_A, self._offer_grid_W, self._power_grid_W = (np.empty(shape) for _ in range(3))
+        self._held, self._refused = np.empty(shape), np.empty(shape, dtype=np.bool_)
+        self._phases, self._taken_for, self._classes = (np.empty(shape, dtype=np.int8) for _ in range(3))
 
-    def buy(self, evses: Ints) -> None:
+    def _laid_out(self, values: NDArray[T]) -> NDArray[T]:
+        if len(once(values)) == 1:
+            return repeated(np.take(once(values), self._order, axis=1), len(self._columns))
+        return np.take(np.take(values, self._columns, axis=0), self._order, axis=1)
+
+    def _put_back(self, values: NDArray[T]) -> NDArray[T]:
+        """In the order of the EVSEs."""
+        found = np.empty_like(values)
+        found[:, self._order] = values
+        return found
+
+    def buy(self, step: slice) -> None:
         """One EVSE of each lane, all columns."""
-        counter, choices, bought = self._counter, self._counter.choices, self._bought
-        at = self._columns, evses
-        offer_A = np.minimum(counter.own_A[at], self._most_A)
-        grid_W = np.minimum(counter.own_grid_W[at], self._most_grid_W)
-        groups = [stage_groups[evses] for stage_groups in counter.tier.lanes.groups]
+        counter, here = self._counter, np.s_[:, step]
+        groups = [looked_up(stage_groups[step]) for stage_groups in self._groups]
+        offer_A, grid_W = np.minimum(self._own_A[here], self._most_A), self._own_grid_W[here]
+        grid_W = np.minimum(grid_W, self._most_grid_W)
         for each in groups:
-            offer_A = np.minimum(offer_A, self._left_A[:, each])
-            grid_W = np.minimum(grid_W, self._left_grid_W[:, each])
-        self._offer_A[:, evses], self._offer_grid_W[:, evses] = offer_A, grid_W
+            np.minimum(offer_A, self._left_A[:, each], out=offer_A)
+            np.minimum(grid_W, self._left_grid_W[:, each], out=grid_W)
+        self._offer_A[here], self._offer_grid_W[here] = offer_A, grid_W
         to_grid, ampere, watt, min_A = (
-            counter.to_grid[at],
-            counter.ampere[at],
-            counter.watt[at],
-            counter.min_A[at],
+            self._to_grid[here],
+            self._ampere[here],
+            self._watt[here],
+            self._min_A[here],
         )
         offer_W = grid_W / to_grid
-        classes = (offer_W >= choices.below_W[at]).astype(np.int8) + (offer_W >= choices.above_W[at])
-        phases = self._counts[classes, self._rows, evses]
-        reasons = self._reasons[classes, self._rows, evses]
+        between, above = offer_W >= self._below_W[here], offer_W >= self._above_W[here]
+        phases, reasons = (
+            np.where(above, third[here], np.where(between, second[here], first[here]))
+            for first, second, third in (self._counts, self._reasons)
+        )
         affordable = np.minimum(offer_A, offer_W / (phases * counter.volts))
-        falls_back = (affordable + CRUMB < min_A) & (choices.fallback[at] > 0) & ampere
+        falls_back = (affordable + CRUMB < min_A) & (self._fallback[here] > 0) & ampere
         if falls_back.any():
-            phases = np.where(falls_back, choices.fallback[at], phases)
+            phases = np.where(falls_back, self._fallback[here], phases)
             reasons[falls_back] = PhaseReason.FALLBACK
             affordable = np.minimum(offer_A, offer_W / (phases * counter.volts))
         refused = (affordable + CRUMB < min_A) & (min_A > 0.0) & ampere
         held = np.where(min_A > 0.0, min_A, np.minimum(affordable, counter.slice_A))
         held = np.where(watt, np.minimum(offer_W, counter.slice_W), held)
         held[refused | (held < CRUMB) | ~(ampere | watt)] = 0.0
-        bought.held[at], bought.phases[at], bought.reasons[at] = held, phases, reasons
-        bought.refused[at], bought.classes[at] = refused, classes
         power_grid_W = held * np.where(watt, 1.0, phases * counter.volts) * to_grid
-        self._power_grid_W[:, evses] = power_grid_W
+        self._held[here], self._phases[here], self._taken_for[here] = held, phases, reasons
+        self._refused[here], self._power_grid_W[here] = refused, power_grid_W
+        np.add(between, above, out=self._classes[here], dtype=np.int8, casting="unsafe")
         for each in groups:
             self._left_A[:, each] -= held
             self._left_grid_W[:, each] -= power_grid_W
 
-    def sure_until(self) -> Ints:
+    def note(self, bought: FirstPurchases) -> Ints:
+        """Overwrite the columns; the first position in each where what all share decides."""
+        self._held, self._power_grid_W = self._put_back(self._held), self._put_back(self._power_grid_W)
+        bought.held[self._columns] = self._held
+        bought.phases[self._columns] = self._put_back(self._phases)
+        bought.reasons[self._columns] = self._put_back(self._taken_for)
+        bought.refused[self._columns] = self._put_back(self._refused)
+        bought.classes[self._columns] = self._put_back(self._classes)
+        return self._sure_until()
+
+    def _sure_until(self) -> Ints:
         """The first position, column by column, where what all share had less left than was offered, and
         less than makes no difference."""
-        counter, columns = self._counter, self._columns[:, 0]
-        evses = self._offer_A.shape[1]
+        counter, columns = self._counter, self._columns
+        evses = self._held.shape[1]
         if not counter.tier.stages:
             return np.full(len(columns), evses, dtype=np.intp)
         choices, to_grid = counter.choices, counter.to_grid[columns]
@@ -118,11 +154,11 @@ class _Round:
         for threshold_W in (choices.below_W[columns], choices.above_W[columns]):
             enough_W = np.where(np.isfinite(threshold_W), np.maximum(threshold_W, enough_W), enough_W)
         pairs = (
-            (self._most_A, self._bought.held[columns], np.minimum(self._offer_A, enough_A)),
+            (self._most_A, self._held, np.minimum(self._put_back(self._offer_A), enough_A)),
             (
                 self._most_grid_W,
                 self._power_grid_W,
-                np.minimum(self._offer_grid_W, enough_W * to_grid),
+                np.minimum(self._put_back(self._offer_grid_W), enough_W * to_grid),
             ),
         )
         decides = np.zeros((len(columns), evses), dtype=np.bool_)
