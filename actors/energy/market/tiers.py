@@ -61,6 +61,14 @@ class Stage:
             return row_sums(values.reshape(len(values), len(self.groups), self.alike))
         return np.add.reduceat(values, self.starts, axis=1)
 
+    def lower(self, offers: Floats, values: Floats) -> None:
+        """No EVSE is offered more than its group: (columns, EVSEs), in place, and (columns, groups)."""
+        if self.alike and isinstance(self.cells, slice):
+            here = offers[:, self.cells].reshape(len(offers), len(self.groups), self.alike)  # a view
+            np.minimum(here, values[:, :, np.newaxis], out=here)
+        else:
+            offers[:, self.cells] = np.minimum(offers[:, self.cells], self.spread(values))
+
     def spread(self, values: Floats) -> Floats:
         """A group's value for each of its EVSEs: (columns, groups) to (columns, members)."""
         return np.repeat(values, self.alike or self.length, axis=1)
@@ -130,8 +138,7 @@ class Tier:
         """The smallest on each EVSE's path of its own limits and its groups'."""
         offers = own.copy()
         for stage in self.stages:
-            spread = stage.spread(shared[:, stage.groups])
-            offers[:, stage.cells] = np.minimum(offers[:, stage.cells], spread)
+            stage.lower(offers, shared[:, stage.groups])
         return offers
 
     @cached_property
