@@ -1,8 +1,10 @@
 """Timetables: all schedules of one direction as arrays, one row for each entry of a schedule.
 
 A slot only says which row holds at which node. Rows are in no order but that those of one node stand
-together, sorted by time: so what changes in a tree is read into new rows at the end, and the rest stays
-as it is (`renewed`). What no entry has is no array: a column is None where it is ABSENT everywhere.
+together, sorted by time: so what changes in a tree is read into the rows that it had, or, where it has
+more or fewer now, into new ones at the end, and the rest stays as it is (`renewed`): columns in which
+nothing changed, and what was worked out of them. What no entry has is no array: a column is None where it
+is ABSENT everywhere.
 """
 
 from __future__ import annotations
