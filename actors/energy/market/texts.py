@@ -22,7 +22,10 @@ class Texts:
 
     def number(self, text: str) -> int:
         """That of a text, which may be a new one."""
-        return int(self.numbers([text])[0])
+        number = self._number_of.setdefault(text, len(self._texts))
+        if number == len(self._texts):
+            self._texts.append(text)
+        return number
 
     def numbers(self, texts: Sequence[str | None]) -> Numbers:
         """Those of many; UNKNOWN of None."""
