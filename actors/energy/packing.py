@@ -82,16 +82,17 @@ def layout(fields: int, varying: int, differing: int, count: int) -> Layout:
 
 def layout_of(packed: PackedSchedule) -> tuple[Layout, int]:
     """And the number of entries. Raises PackingError where it has more or less than it should."""
-    count, rest = divmod(len(packed.times_us), 8)
-    at = layout(packed.fields, packed.varying, packed.differing, count)
-    prices = packed.prices
-    if (
-        rest
-        or not count
-        or len(packed.values) != 8 * at.values
-        or len(packed.sources) != at.sources
-        or (prices and len(prices) != count)
-    ):
+    counts = len(packed.values), len(packed.sources), len(packed.prices)
+    return checked_layout(len(packed.times_us), packed.fields, packed.varying, packed.differing, *counts)
+
+
+def checked_layout(
+    size_B: int, fields: int, varying: int, differing: int, values_B: int, sources: int, prices: int
+) -> tuple[Layout, int]:
+    """The same, of the bytes of its times and values, and how many sources and prices it has."""
+    count, rest = divmod(size_B, 8)
+    at = layout(fields, varying, differing, count)
+    if rest or not count or values_B != 8 * at.values or sources != at.sources or prices not in (0, count):
         raise PackingError("is packed wrongly")
     return at, count
 

@@ -19,12 +19,12 @@ from typing import NamedTuple
 import msgspec
 from msgspec.structs import replace
 
-from actors.energy.market.entries import Direction, fallback_of, instant, rows_of
+from actors.energy.market.entries import Direction, fallback_of, instant, steps_of
 from actors.energy.market.errors import RequestError, joined
 from actors.energy.market.reading import check_length, look_carefully
 from actors.energy.market.setpoints import frequency_of, target_of
 from actors.energy.market.walking import priority_of
-from actors.energy.packing import packed, times_of
+from actors.energy.packing import packed
 from actors.energy.types import EnergyFlowRequest, PackedSchedule
 
 NOT_HEARD = "/not heard"
@@ -139,12 +139,11 @@ class _Walk:
         if not schedule:
             return 1.0
         if isinstance(schedule, PackedSchedule):
-            rows = rows_of(schedule, direction)
-            if rows is not None:
-                times = times_of(schedule)
-                self._note_instants(times)
-                instants.update(times)
-                return min(row.efficiency for row in rows)
+            steps = steps_of(schedule, direction)
+            if steps is not None:
+                self._note_instants(steps.starts_us)
+                instants.update(steps.starts_us)
+                return steps.worst
         look_carefully(node, direction)
         raise RequestError(f"schedule_{direction}", "cannot be read")
 

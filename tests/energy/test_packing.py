@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from actors.energy import timestamps
 from actors.energy.market import RequestError, allocate
 from actors.energy.market import plain_tree as small
-from actors.energy.market.entries import rows_of
+from actors.energy.market.entries import steps_of
 from actors.energy.packing import (
     PackingError,
     all_packed,
@@ -91,7 +91,7 @@ def test_many_and_few_are_read_alike(schedule: tuple[ScheduleReqEntry, ...], dir
                 patch.setattr(small, "MOST_EVSES", most)
                 answers.append(_answer(request))
     assert answers.count(answers[0]) == len(answers), answers
-    refused = rows_of(pack(schedule), direction) is None
+    refused = steps_of(pack(schedule), direction) is None
     assert refused == isinstance(answers[0], str) or "multiply" in str(answers[0])
 
 
@@ -149,7 +149,7 @@ def test_what_cannot_be_is_refused(
     told = replace(ONE, **broken)
     with pytest.raises(PackingError, match=r"packed wrongly|not there"):
         unpack(told)
-    assert rows_of(told, "import") is None
+    assert steps_of(told, "import") is None
     site = node("site", replace(evse("one", imports={"A": 1.0}), schedule_import=told), imports={"A": 40.0})
     with pytest.raises(RequestError, match="schedule_import"):
         allocate(site, EnergyManagerConfig(), NOW_US)
@@ -158,7 +158,7 @@ def test_what_cannot_be_is_refused(
 def test_times_that_go_back_are_refused() -> None:
     """Whoever packs puts them in order."""
     told = replace(ONE, times_us=struct.pack("<2q", NOW_US + 1, NOW_US))
-    assert rows_of(told, "import") is None
+    assert steps_of(told, "import") is None
 
 
 def test_numbers_are_found_where_they_stand() -> None:

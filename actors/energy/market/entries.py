@@ -12,6 +12,7 @@ on the way in: infinite or negative ones would be mistaken for something else.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from functools import lru_cache
 from itertools import pairwise
 from math import inf, isfinite
@@ -30,10 +31,10 @@ from actors.energy.packing import (
     LEAVES,
     MAY_SWITCH,
     WATT,
+    Layout,
     PackingError,
-    layout,
-    layout_of,
-    times_of,
+    checked_layout,
+    unpacked_times,
     unpacked_values,
 )
 from actors.energy.packing import MOST_PHASES as MOST_COUNT
@@ -73,32 +74,71 @@ class _FaultError(Exception):
     """Field and message of a fault; the caller knows where the entry stands."""
 
 
-def rows_of(packed: PackedSchedule, direction: Direction) -> tuple[Row, ...] | None:
-    """The rows of a packed schedule, entry after entry; None where `check_entry` would refuse one."""
-    try:
-        _, count = layout_of(packed)
-    except PackingError:
-        return None
-    times = times_of(packed)
-    if count > MOST_ENTRIES or not EARLIEST_US <= times[0] <= times[-1] <= LATEST_US:
-        return None
-    if count > 1 and any(one > other for one, other in pairwise(times)):
-        return None
-    read = _rows if count <= MOST_KEPT else _rows.__wrapped__
-    return read(packed.fields, packed.varying, packed.values, count, direction)
+class Steps(NamedTuple):
+    """A schedule in one direction, in the order of time; one row more of a node that has none."""
+
+    starts_us: tuple[int, ...]
+    rows: tuple[Row, ...]
+    """Entry after entry."""
+    worst: float
+    """Of the efficiencies."""
+
+    def at(self, time_us: int) -> int:
+        """Which row holds: the last that began at or before a time, else the first."""
+        return max(bisect_right(self.starts_us, time_us) - 1, 0) if len(self.rows) > 1 else 0
+
+
+SILENT = Steps((), (EMPTY,), 1.0)
+
+
+def steps_of(packed: PackedSchedule, direction: Direction) -> Steps | None:
+    """What a packed schedule says; None where `check_entry` would refuse an entry."""
+    read = _steps if len(packed.times_us) <= 8 * MOST_KEPT else _steps.__wrapped__
+    return read(
+        packed.times_us,
+        packed.fields,
+        packed.varying,
+        packed.differing,
+        packed.values,
+        len(packed.sources),
+        len(packed.prices),
+        direction,
+    )
 
 
 @lru_cache(maxsize=4096)
-def _rows(
-    fields: int, varying: int, values: bytes, count: int, direction: Direction
-) -> tuple[Row, ...] | None:
+def _steps(
+    times_us: bytes,
+    fields: int,
+    varying: int,
+    differing: int,
+    values: bytes,
+    sources: int,
+    prices: int,
+    direction: Direction,
+) -> Steps | None:
     """EVSEs that are alike say the same numbers, and say them again when they come back to them."""
-    numbers, places = unpacked_values(values), layout(fields, varying, 0, count).places
+    try:
+        at, count = checked_layout(len(times_us), fields, varying, differing, len(values), sources, prices)
+    except PackingError:
+        return None
+    times = unpacked_times(times_us)
+    if count > MOST_ENTRIES or not EARLIEST_US <= times[0] <= times[-1] <= LATEST_US:
+        return None
+    if any(one > other for one, other in pairwise(times)):
+        return None
+    rows = _rows(at, varying, unpacked_values(values), count, direction)
+    return None if rows is None else Steps(times, rows, min([row.efficiency for row in rows]))
+
+
+def _rows(
+    at: Layout, varying: int, numbers: tuple[float, ...], count: int, direction: Direction
+) -> tuple[Row, ...] | None:
     rows = []
     for entry in range(count):
         sides = _SILENT * 2
         efficiency = 1.0
-        for field, (place, _) in places.items():
+        for field, (place, _) in at.places.items():
             value = numbers[place + entry] if varying >> field & 1 else numbers[place]
             if value != value:
                 continue
@@ -176,8 +216,13 @@ def _is_whole(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
+NO_FALLBACK = 0.0, 0.0
+
+
 def fallback_of(node: EnergyFlowRequest) -> tuple[float, float]:
     """Ampere and watt (at its root side) of a node's fallback; RequestError at the field."""
+    if node.fallback_A is None and node.fallback_W is None:
+        return NO_FALLBACK
     amounts = []
     for field, value in (("fallback_A", node.fallback_A), ("fallback_W", node.fallback_W)):
         if value is None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
+from typing import NamedTuple
 
 import numpy as np
 
@@ -20,8 +21,7 @@ from actors.energy.market.tree import CompiledTree, Shape
 from actors.energy.timestamps import MICROSECONDS
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(NamedTuple):
     """One EVSE's switching. `single_wanted_us` is when the minimum phase count was last wanted;
     None once that was waited out. `phases` are the last that it reported in this session."""
 
@@ -121,7 +121,7 @@ def observe_plainly(
             context = Context(start_us)
             changed[uuid] = context
         if context.single_wanted_us is not None and context.single_wanted_us > start_us:
-            changed[uuid] = context = replace(context, single_wanted_us=start_us)
+            changed[uuid] = context = context._replace(single_wanted_us=start_us)
         if now and now != context.phases:
             switches = context.switches + (context.phases is not None)
             changed[uuid] = Context(context.single_wanted_us, switches, now)
@@ -139,7 +139,7 @@ def wanting_single_plainly(
     if not any(wanted):
         return contexts
     noted = {
-        u: replace(contexts[u], single_wanted_us=start_us) for u, w in zip(uuids, wanted, strict=True) if w
+        u: contexts[u]._replace(single_wanted_us=start_us) for u, w in zip(uuids, wanted, strict=True) if w
     }
     return MappingProxyType({**contexts, **noted})
 

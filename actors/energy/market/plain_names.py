@@ -69,7 +69,7 @@ class PlainNames:
         trades, node = run.trades(direction), self._shape.evses[evse]
         reason = trades.reasons[evse]
         if reason == PhaseReason.EXPORT:
-            found = self._who_counts(direction, [node], MOST_PHASES, count)
+            found = self._who_counts(direction, node, MOST_PHASES, count)
         elif count == trades.limits.max_phases[evse]:
             found = self._who_counts_to(direction, node, MOST_PHASES, count)
         elif reason in (PhaseReason.POWER_BELOW, PhaseReason.FALLBACK, PhaseReason.TIME_HYSTERESIS):
@@ -139,7 +139,7 @@ class PlainNames:
         limits, uuid = trades.limits, self._run.tree.nodes[node].uuid
         if limits.capped is not None and limits.capped[0 if unit == "A" else 1][node]:
             return [f"{uuid}: fallback_{unit}"]
-        holder = self._run.tree.said[limits.direction][node].holder
+        holder = self._run.tree.holder(limits.direction, node)
         if holder is None:
             return [f"{uuid}: no schedule_{limits.direction}"]
         return entry_sources(holder, limits.held[node], uuid, limits.direction, unit, limit) or [uuid]
@@ -156,16 +156,15 @@ class PlainNames:
             while parent >= 0:
                 path.append(parent)
                 parent = self._shape.parent[parent]
-            found = self._counts[key] = self._who_counts(direction, path[::-1], field, count)
-        return found + self._who_counts(direction, [node], field, count)
+            found = []
+            for above in path[::-1]:
+                found += self._who_counts(direction, above, field, count)
+            self._counts[key] = found
+        return found + self._who_counts(direction, node, field, count)
 
-    def _who_counts(self, direction: Direction, path: list[int], field: int, count: int) -> list[str]:
+    def _who_counts(self, direction: Direction, node: int, field: int, count: int) -> list[str]:
         tree, held = self._run.tree, self._run.trades(direction).limits.held
-        sources: list[str] = []
-        for node in path:
-            holder = tree.said[direction][node].holder
-            sources += count_sources(holder, held[node], tree.nodes[node].uuid, field, count)
-        return sources
+        return count_sources(tree.holder(direction, node), held[node], tree.nodes[node].uuid, field, count)
 
 
 def _is_one(span: tuple[int, int]) -> bool:

@@ -6,42 +6,21 @@ for who asks for a forecast or a reason that plain numbers do not tell.
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import NamedTuple
 
 from actors.energy.market.compiling import DIRECTIONS, check_path_efficiencies, compile_tree, is_session_over
-from actors.energy.market.entries import EMPTY, Direction, Row, fallback_of, rows_of
+from actors.energy.market.entries import NO_FALLBACK, SILENT, Direction, Steps, fallback_of, steps_of
 from actors.energy.market.errors import RequestError
 from actors.energy.market.reading import look_carefully
 from actors.energy.market.tree import CompiledTree, Shape
 from actors.energy.market.walking import changed_nodes, check_names, path_of, same_limits, walk
-from actors.energy.packing import packed, times_of
+from actors.energy.packing import packed
 from actors.energy.types import EnergyFlowRequest, NodeType, PackedSchedule
 
 MOST_EVSES = 40
 """Of a small tree; beyond, arrays are about as fast."""
-
-
-class Said(NamedTuple):
-    """A node's schedule in one direction, in the order of time; one row more of a node that has none."""
-
-    starts_us: tuple[int, ...]
-    rows: tuple[Row, ...]
-    holder: PackedSchedule | None
-    worst: float
-    """Of the efficiencies."""
-
-    def at(self, time_us: int) -> int:
-        """Which row holds: the last that began at or before a time, else the first."""
-        if len(self.rows) == 1:
-            return 0
-        return max(bisect_right(self.starts_us, time_us) - 1, 0)
-
-
-SILENT = Said((), (EMPTY,), None, 1.0)
 
 
 @dataclass(frozen=True)
@@ -51,7 +30,7 @@ class PlainTree:
     request: EnergyFlowRequest
     nodes: list[EnergyFlowRequest]
     shape: Shape
-    said: dict[Direction, list[Said]]
+    said: dict[Direction, list[Steps]]
     fallbacks: dict[int, tuple[float, float]]
     session_over: list[bool]
     last_compiled: list[CompiledTree] = field(default_factory=list)
@@ -66,6 +45,12 @@ class PlainTree:
     def number_of(self) -> dict[str, int]:
         """The number of each EVSE."""
         return self.shape.number_of
+
+    def holder(self, direction: Direction, node: int) -> PackedSchedule | None:
+        """What a node says in its own words; None where it says nothing."""
+        said = self.nodes[node]
+        schedule = packed(said.schedule_import if direction == "import" else said.schedule_export)
+        return schedule if isinstance(schedule, PackedSchedule) else None
 
     @cached_property
     def times_us(self) -> list[int]:
@@ -105,7 +90,7 @@ def _read(request: EnergyFlowRequest) -> AnyTree:
     nodes, shape = walk(request)
     if len(shape.evses) > MOST_EVSES or any(node.schedule_setpoints for node in nodes):
         return compile_tree(request, walked=(nodes, shape))
-    said: dict[Direction, list[Said]] = {direction: [SILENT] * len(nodes) for direction in DIRECTIONS}
+    said: dict[Direction, list[Steps]] = {direction: [SILENT] * len(nodes) for direction in DIRECTIONS}
     tree = PlainTree(request, nodes, shape, said, {}, [False] * len(shape.evses))
     _read_into(tree, range(len(nodes)))
     return tree
@@ -146,15 +131,15 @@ def _read_into(tree: PlainTree, places: Iterable[int], before: list[EnergyFlowRe
                 imports[i] = _said(node, "import")
             if before is None or node.schedule_export != before[i].schedule_export:
                 exports[i] = _said(node, "export")
-            fallback_A, fallback_W = fallback_of(node)
+            fallback = fallback_of(node)
         except RequestError as error:
             raise error.below(path_of(i, shape.parent)) from None
         except (AttributeError, TypeError) as error:  # built in Python, of other types
             raise RequestError(path_of(i, shape.parent), f"is malformed: {error}") from None
-        if fallback_A or fallback_W:
-            tree.fallbacks[i] = fallback_A, fallback_W
-        else:
-            tree.fallbacks.pop(i, None)
+        if fallback != NO_FALLBACK:
+            tree.fallbacks[i] = fallback
+        elif i in tree.fallbacks:
+            del tree.fallbacks[i]
         if node.node_type is NodeType.Evse:
             tree.session_over[shape.place_of[i]] = is_session_over(node)
     for direction, said in tree.said.items():
@@ -162,14 +147,13 @@ def _read_into(tree: PlainTree, places: Iterable[int], before: list[EnergyFlowRe
             check_path_efficiencies([each.worst for each in said], shape, direction)
 
 
-def _said(node: EnergyFlowRequest, direction: Direction) -> Said:
-    schedule = node.schedule_import if direction == "import" else node.schedule_export
-    if type(schedule) in (tuple, list) and not schedule:
+def _said(node: EnergyFlowRequest, direction: Direction) -> Steps:
+    schedule = packed(node.schedule_import if direction == "import" else node.schedule_export)
+    if isinstance(schedule, PackedSchedule):
+        steps = steps_of(schedule, direction)
+        if steps is not None:
+            return steps
+    elif type(schedule) in (tuple, list) and not schedule:
         return SILENT
-    holder = packed(schedule)
-    rows = None if not isinstance(holder, PackedSchedule) else rows_of(holder, direction)
-    if rows is None or not isinstance(holder, PackedSchedule):
-        look_carefully(node, direction)
-        raise RequestError(f"schedule_{direction}", "cannot be read")
-    worst = rows[0].efficiency if len(rows) == 1 else min(row.efficiency for row in rows)
-    return Said(times_of(holder), rows, holder, worst)
+    look_carefully(node, direction)
+    raise RequestError(f"schedule_{direction}", "cannot be read")

@@ -183,7 +183,7 @@ class _Block:
         self._direction = direction
 
     def columns(self) -> list[Column]:
-        """In the order of Row's fields, (members, entries), or 1 for all of either; entries.rows_of says the
+        """In the order of Row's fields, (members, entries), or 1 for all of either; entries.steps_of says the
         same of one."""
         found: list[Column] = [None] * len(KINDS)
         for field in sorted(self._places, reverse=True):  # the efficiency before what it converts

@@ -43,20 +43,19 @@ def slots_of(starts_us: Sequence[int], config: EnergyManagerConfig, start_us: in
     many."""
     grid = _grid(config, start_us)
     starts = set(starts_us)
-    in_order = sorted(starts.union(grid.tolist()))
+    in_order = sorted(starts.union(grid))
     if len(in_order) > MOST_SLOTS:
         raise RequestError("", f"the schedules make {len(in_order)} slots, more than {MOST_SLOTS}")
     active = max(bisect_right(in_order, start_us) - 1, 0)
-    times = np.array(in_order, dtype=np.intp)
-    computed = np.array([time in starts for time in in_order])
-    computed[0] = True
+    starts.add(in_order[0])
     if config.switch_3ph1ph_while_charging_mode != "Never":
-        computed[active : active + 2] = True
+        starts.update(in_order[active : active + 2])
+    columns = [time for time in in_order if time in starts]
     return Slots(
-        times_us=times,
+        times_us=np.array(in_order, dtype=np.intp),
         active=active,
-        column_of=np.cumsum(computed) - 1,
-        columns_us=times[computed],
+        column_of=np.array([bisect_right(columns, time) - 1 for time in in_order], dtype=np.intp),
+        columns_us=np.array(columns, dtype=np.intp),
     )
 
 
@@ -71,7 +70,7 @@ def active_slot_of(starts_us: Sequence[int], config: EnergyManagerConfig, start_
     return Slots(times_us=alone, active=0, column_of=np.zeros(1, dtype=np.intp), columns_us=alone)
 
 
-def _grid(config: EnergyManagerConfig, start_us: int) -> Ints:
+def _grid(config: EnergyManagerConfig, start_us: int) -> range:
     interval_us = config.schedule_interval_duration * 60 * MICROSECONDS
     total_us = config.schedule_total_duration * 3600 * MICROSECONDS
     count = -(-total_us // interval_us)
@@ -87,4 +86,4 @@ def _grid(config: EnergyManagerConfig, start_us: int) -> Ints:
         timestamps.format_utc(first + total_us)
     except OverflowError:
         raise RequestError("start_time", "is beyond what a timestamp can say") from None
-    return first + interval_us * np.arange(count, dtype=np.intp)
+    return range(first, first + count * interval_us, interval_us)

@@ -62,13 +62,14 @@ def entry_sources(
     holder: PackedSchedule, entry: int, uuid: str, direction: Direction, unit: Unit, limit: float
 ) -> list[str]:
     """Which sides of an entry of a node's schedule set its limit."""
-    efficiency, _ = number_at(holder, EFFICIENCY, entry) or (1.0, "")
-    factor = 1.0 if unit == "A" else 1.0 / efficiency if direction == "import" else efficiency
+    field, factor = _FIELD[unit], 1.0
+    if unit == "W" and (number := number_at(holder, EFFICIENCY, entry)) is not None:
+        factor = 1.0 / number[0] if direction == "import" else number[0]
     sources = []
     for side, scale in ((ROOT, 1.0), (LEAVES, factor)):
-        number = number_at(holder, side + _FIELD[unit], entry)
+        number = number_at(holder, side + field, entry) if holder.fields >> side + field & 1 else None
         if number is not None and _same(min(number[0], HUGE) * scale, limit):
-            sources.append(number[1] or f"{uuid}: {FIELD_NAMES[_FIELD[unit]]}")
+            sources.append(number[1] or f"{uuid}: {FIELD_NAMES[field]}")
     return sources
 
 
@@ -78,9 +79,10 @@ def count_sources(holder: PackedSchedule | None, entry: int, uuid: str, field: i
     if holder is None:
         return []
     for side in (ROOT, LEAVES):
-        number = number_at(holder, side + field, entry)
-        if number is not None and number[0] == count:
-            sources.append(number[1] or f"{uuid}: {FIELD_NAMES[field]}")
+        if holder.fields >> side + field & 1:
+            number = number_at(holder, side + field, entry)
+            if number is not None and number[0] == count:
+                sources.append(number[1] or f"{uuid}: {FIELD_NAMES[field]}")
     return sources
 
 

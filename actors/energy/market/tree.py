@@ -9,7 +9,7 @@ object as before is not read again, and while nobody comes or goes the shape sta
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -95,30 +95,23 @@ class Shape:
         return {node: number for number, node in enumerate(self.evses)}
 
     @cached_property
-    def first(self) -> list[int]:
+    def _ranges(self) -> list[tuple[int, int]]:
         """See `ranges`; of a small tree."""
-        upto, found = 0, []
-        for node in range(len(self.parent)):
-            found.append(upto)
-            upto += node in self.place_of
-        return found
-
-    @cached_property
-    def end(self) -> list[int]:
-        """See `ranges`; of a small tree."""
-        upto = [*self.first, len(self.evses)]
-        return [upto[node + size] for node, size in enumerate(self.size)]
+        evses = self.evses
+        return [(bisect_left(evses, n), bisect_left(evses, n + size)) for n, size in enumerate(self.size)]
 
     def spans(self, priority: int) -> list[tuple[int, int]]:
         """Of each node of a small tree: the EVSEs of one priority at or below it, from the first of them to
         one past the last, as they are numbered among themselves."""
         if priority not in self._spans:
             members = [evse for evse, other in enumerate(self.priorities) if other == priority]
-            self._spans[priority] = [
-                (bisect_left(members, first), bisect_left(members, end))
-                for first, end in zip(self.first, self.end, strict=True)
-            ]
+            self._spans[priority] = self._ranges_among(members)
         return self._spans[priority]
+
+    def _ranges_among(self, members: Sequence[int]) -> list[tuple[int, int]]:
+        if len(members) == len(self.evses):
+            return self._ranges
+        return [(bisect_left(members, first), bisect_left(members, end)) for first, end in self._ranges]
 
     @cached_property
     def _spans(self) -> dict[int, list[tuple[int, int]]]:
@@ -131,9 +124,9 @@ class Shape:
         if found is None:
             if len(self._reached) >= MOST_REMEMBERED:
                 self._reached.clear()
-            ranges = list(zip(range(len(self.parent)), self.first, self.end, strict=True))
-            places = [(n, bisect_left(buyers, first), bisect_left(buyers, end)) for n, first, end in ranges]
-            found = self._reached[buyers] = [each for each in places[::-1] if each[1] < each[2]]
+            places = self._ranges_among(buyers)
+            found = [(n, *places[n]) for n in range(len(places) - 1, -1, -1) if places[n][0] < places[n][1]]
+            self._reached[buyers] = found
         return found
 
     @cached_property
