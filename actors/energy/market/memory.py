@@ -117,14 +117,14 @@ def observe_plainly(
             if context != _OVER:
                 changed[uuid] = _OVER
             continue
-        if context is None:
-            context = Context(start_us)
-            changed[uuid] = context
-        if context.single_wanted_us is not None and context.single_wanted_us > start_us:
-            changed[uuid] = context = context._replace(single_wanted_us=start_us)
-        if now and now != context.phases:
-            switches = context.switches + (context.phases is not None)
-            changed[uuid] = Context(context.single_wanted_us, switches, now)
+        wanted_us, switches, phases = (start_us, 0, None) if context is None else context
+        if wanted_us is not None and wanted_us > start_us:
+            wanted_us = start_us
+        if now and now != phases:
+            switches, phases = switches + (phases is not None), now
+        seen = wanted_us, switches, phases
+        if seen != context:
+            changed[uuid] = Context(*seen)
     if not changed:
         return before
     if len(before) > 2 * len(uuids) + _EXTRA_CONTEXTS:

@@ -17,7 +17,7 @@ from actors.energy.market.reading import look_carefully
 from actors.energy.market.tree import CompiledTree, Shape
 from actors.energy.market.walking import changed_nodes, check_names, path_of, same_limits, walk
 from actors.energy.packing import packed
-from actors.energy.types import EnergyFlowRequest, NodeType, PackedSchedule
+from actors.energy.types import EnergyFlowRequest, NodeType, PackedSchedule, Schedule
 
 MOST_EVSES = 40
 """Of a small tree; beyond, arrays are about as fast."""
@@ -49,7 +49,9 @@ class PlainTree:
     def holder(self, direction: Direction, node: int) -> PackedSchedule | None:
         """What a node says in its own words; None where it says nothing."""
         said = self.nodes[node]
-        schedule = packed(said.schedule_import if direction == "import" else said.schedule_export)
+        schedule = said.schedule_import if direction == "import" else said.schedule_export
+        if not isinstance(schedule, PackedSchedule):
+            schedule = packed(schedule)
         return schedule if isinstance(schedule, PackedSchedule) else None
 
     @cached_property
@@ -128,9 +130,9 @@ def _read_into(tree: PlainTree, places: Iterable[int], before: list[EnergyFlowRe
         node = nodes[i]
         try:
             if before is None or node.schedule_import != before[i].schedule_import:
-                imports[i] = _said(node, "import")
+                imports[i] = _said(node, node.schedule_import, "import")
             if before is None or node.schedule_export != before[i].schedule_export:
-                exports[i] = _said(node, "export")
+                exports[i] = _said(node, node.schedule_export, "export")
             fallback = fallback_of(node)
         except RequestError as error:
             raise error.below(path_of(i, shape.parent)) from None
@@ -147,13 +149,13 @@ def _read_into(tree: PlainTree, places: Iterable[int], before: list[EnergyFlowRe
             check_path_efficiencies([each.worst for each in said], shape, direction)
 
 
-def _said(node: EnergyFlowRequest, direction: Direction) -> Steps:
-    schedule = packed(node.schedule_import if direction == "import" else node.schedule_export)
-    if isinstance(schedule, PackedSchedule):
-        steps = steps_of(schedule, direction)
-        if steps is not None:
-            return steps
-    elif type(schedule) in (tuple, list) and not schedule:
-        return SILENT
-    look_carefully(node, direction)
-    raise RequestError(f"schedule_{direction}", "cannot be read")
+def _said(node: EnergyFlowRequest, schedule: Schedule, direction: Direction) -> Steps:
+    if not isinstance(schedule, PackedSchedule):
+        if type(schedule) in (tuple, list) and not schedule:
+            return SILENT
+        schedule = packed(schedule)
+    steps = steps_of(schedule, direction) if isinstance(schedule, PackedSchedule) else None
+    if steps is None:
+        look_carefully(node, direction)
+        raise RequestError(f"schedule_{direction}", "cannot be read")
+    return steps
