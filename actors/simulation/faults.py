@@ -32,8 +32,9 @@ from actors.simulation.plan import (
     Workload,
 )
 from actors.simulation.sites import draw_site
+from actors.simulation.spot import LONGEST_SETTLE_S
 from actors.simulation.streams import pick_weighted, stream
-from actors.simulation.tight_spots import LONGEST_SETTLE_S, draw_tight_spots
+from actors.simulation.tight_spots import draw_tight_spots
 from actors.simulation.workload import draw_workload, provoke
 from actors.site import EvseManagerConfig, Site
 

@@ -8,84 +8,33 @@ somebody comes who wants the room. Cars take all that they get and come down as 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from random import Random
 
-from msgspec import Struct
-from msgspec.structs import replace
-
-from actors.simulation.network import DRIVER, Quality
+from actors.simulation import tight_hardware
+from actors.simulation.network import Quality
 from actors.simulation.plan import (
-    Ask,
     ClearLimit,
-    Clog,
     Crash,
     Cut,
     Detour,
     DiskFails,
-    Fault,
     Knobs,
-    Plug,
     SetLimit,
-    Unplug,
     Weather,
-    Workload,
 )
-from actors.simulation.workload import draw_car
+from actors.simulation.spot import (
+    GRANT_INTERVALS,
+    JUST_BEFORE_S,
+    LONGEST_INTERVALS,
+    LONGEST_SETTLE_S,
+    Happenings,
+    Spot,
+)
 from actors.site import EvseManagerConfig, Site
 
 TIGHT_RUNS = 0.5
 """Share of the runs that have tight spots."""
-LONGEST_SETTLE_S = 15.0
-"""Of any EVSE of a drawn site."""
-LONGEST_INTERVALS = 14.0
-"""The longest grant."""
-GRANT_INTERVALS = 10.0
-JUST_BEFORE_S = 0.005
-Happenings = list[Workload | Fault]
-
-
-class Spot(Struct, frozen=True, kw_only=True):
-    """Where it gets tight: at a link between two processes, and among the EVSEs on both sides of it."""
-
-    site: Site
-    link: str
-    at_s: float
-    interval_s: float
-    may_lose_state: bool
-    inside: tuple[str, ...]
-    """EVSEs below the link."""
-    others: tuple[str, ...]
-    """Those beside it, below the same parent."""
-
-    @property
-    def above(self) -> str:
-        """The process at the link's upper end."""
-        parent = self.site.modules[self.link].parent
-        assert parent is not None
-        return self.site.controller_of(parent).name
-
-    @property
-    def below(self) -> str:
-        """The one at its lower end."""
-        return self.site.controller_of(self.link).name
-
-    def settle_s(self) -> float:
-        """The longest of the cars inside."""
-        return max((_config(self.site, evse).settle_time_s for evse in self.inside), default=LONGEST_SETTLE_S)
-
-    def leave(self, evses: Iterable[str], at_s: float) -> Happenings:
-        """Cars go."""
-        return [Unplug(at_s=at_s, evse=evse) for evse in evses]
-
-    def come(self, random: Random, evses: Iterable[str], at_s: float) -> Happenings:
-        """Cars come that take all they get, and the whole settle time to take less."""
-        plugs: Happenings = []
-        for evse in evses:
-            config = _config(self.site, evse)
-            car = replace(draw_car(random, config), reaction_s=config.settle_time_s, share=1.0)
-            plugs.append(Plug(at_s=at_s, evse=evse, car=car))
-        return plugs
 
 
 def draw_tight_spots(
@@ -311,52 +260,6 @@ def _reboots(random: Random, spot: Spot) -> Happenings:
     ]
 
 
-# --- hardware ----------------------------------------------------------------------------------------
-
-
-def _deaf_hardware(random: Random, spot: Spot) -> Happenings:
-    """Hardware that charges hears nothing any more and says nothing, and others want the room."""
-    evse = random.choice(spot.inside)
-    deaf_s = spot.at_s + 2.0 + random.uniform(2.0, 4.0) * spot.interval_s
-    for_s = 2.0 * LONGEST_SETTLE_S + LONGEST_INTERVALS * spot.interval_s
-    return [
-        *spot.leave((*spot.inside, *spot.others), spot.at_s),
-        *spot.come(random, (evse,), spot.at_s + 1.0),
-        Cut(at_s=deaf_s, link=f"{evse}{DRIVER}", direction=random.choice(("both", "down")), for_s=for_s),
-        *spot.come(random, (*spot.others, *spot.inside), deaf_s + random.random() * for_s / 2.0)[:-1],
-    ]
-
-
-def _late_reading(random: Random, spot: Spot) -> Happenings:
-    """The car pauses for a moment, and that its contactor was open is heard of long after."""
-    evse = random.choice(spot.inside)
-    driver, settle_s = f"{evse}{DRIVER}", _config(spot.site, evse).settle_time_s
-    pauses_s = spot.at_s + 3.0 + random.uniform(2.0, 4.0) * spot.interval_s
-    happenings: Happenings = [
-        *spot.leave((*spot.inside, *spot.others), spot.at_s),
-        *spot.come(random, (evse,), spot.at_s + 1.0),
-        Ask(at_s=pauses_s, evse=evse, asks=False),
-        Ask(at_s=pauses_s + random.uniform(0.1, 0.3), evse=evse, asks=True),
-    ]
-    if random.random() < 0.5:
-        # It comes when all that the hardware was told has run out.
-        over_s = GRANT_INTERVALS * spot.interval_s * random.choice((1.11, 1.22, 1.36))
-        for_s = over_s + settle_s * random.random()
-        come_s = pauses_s + random.random() * over_s
-        happenings.append(Clog(at_s=pauses_s - JUST_BEFORE_S, link=driver, direction="up", for_s=for_s))
-    else:
-        # It comes when the hardware was told something else, and silent for a while.
-        come_s = pauses_s + 0.6
-        silent_s = come_s + random.choice((0.5, 1.0, 2.0))
-        late_s = silent_s - pauses_s + random.uniform(5.5, 8.0)
-        happenings += [
-            Detour(at_s=pauses_s - JUST_BEFORE_S, link=driver, direction="up", for_s=0.5, late_s=late_s),
-            Cut(at_s=silent_s, link=driver, direction="up", for_s=12.0),
-        ]
-    rivals = [e for e in (*spot.others, *spot.inside) if e != evse]
-    return [*happenings, *spot.come(random, rivals, come_s)]
-
-
 _SPOTS: tuple[Callable[[Random, Spot], Happenings], ...] = (
     _orphan,
     _orphan,
@@ -368,15 +271,11 @@ _SPOTS: tuple[Callable[[Random, Spot], Happenings], ...] = (
     _late_raise,
     _obedient,
     _reboots,
-    _deaf_hardware,
-    _late_reading,
+    tight_hardware.deaf_hardware,
+    tight_hardware.late_reading,
+    tight_hardware.second_life,
+    tight_hardware.former_reading,
 )
-
-
-def _config(site: Site, evse: str) -> EvseManagerConfig:
-    config = site.modules[evse].config
-    assert isinstance(config, EvseManagerConfig)
-    return config
 
 
 def _rivals(site: Site, link: str) -> tuple[list[str], list[str]]:

@@ -38,8 +38,10 @@ def test_no_spot_is_too_tight(name: str, only: Callable[[str], None]) -> None:
     [
         ("_late_raise", "known by an old epoch"),
         ("_obedient", "what a fenced child holds is dropped"),
-        ("_deaf_hardware", "what ran out unseen is over at once"),
-        ("_late_reading", "an overtaken reading is proof"),
+        ("deaf_hardware", "what ran out unseen is over at once"),
+        ("late_reading", "an overtaken reading is proof"),
+        ("second_life", "what was told to the hardware's former life is taken"),
+        ("former_reading", "a reading of another life of the hardware is proof"),
     ],
 )
 def test_a_rule_that_hardly_matters_elsewhere_is_missed_here(
