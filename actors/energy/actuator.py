@@ -7,8 +7,10 @@ only an open contactor proves that nothing does. A low current proves nothing: t
 reacted yet, and take all that it was offered. A high one proves that it may flow, whatever the hardware
 says of its limits.
 
-A reading may be old when it comes. So its mark and its contactor are proof of what was before it was
-made, and its limit, which may be over, of nothing that was not told.
+A reading may be old when it comes, overtaken, or of a former life of the hardware. So its mark is proof of
+what was before it was made, and its limit, which may be over, of nothing that was not told. Its contactor is
+proof of what was before its mark, and only where that is the newest that is known to be in force: then all
+that may still flow from before was over when the reading was made.
 
 A new life of an EvseManager knows neither what was in force just before it nor what is still under
 way to the hardware. Both are over, a settle time after the first reading that bears a mark of its own.
@@ -79,16 +81,16 @@ class Actuator:
     def read(self, now_s: float, reading: Reading) -> None:
         """The newest reading came."""
         self._forget(now_s)
+        held = False
         for own, told in enumerate(self._told):
-            if told.mark == reading.mark:
+            if held := told.mark == reading.mark:
                 self._confirm(now_s, own)
                 break
-        if not reading.contactor_closed:
+        if held and not reading.contactor_closed:
+            self._known_s = now_s
             if self._past:
                 self._past = tuple([past for past in self._past if not past.replaced])
                 self._same_until_s = -math.inf
-            if self._known_s < math.inf:
-                self._known_s = now_s
         self._note_flow(now_s, reading)
 
     def _note_flow(self, now_s: float, reading: Reading) -> None:

@@ -152,13 +152,9 @@ class EvseCore(Member):
         if last is None:
             self._report_due_s = now_s
         overtaken = last is not None and reading.t_hardware_s < last.t_hardware_s
-        late = last is not None and (reading.t_hardware_s <= last.t_hardware_s or reading.boot != last.boot)
         if not overtaken or now_s - self._read_at_s > SILENT_S:
             self._reading, self._read_at_s = reading, now_s
-            # One that comes after a later one, of the same instant, or of another life of the hardware may be
-            # late: then it proves nothing.
-            proves = replace(reading, plugged_in=True, contactor_closed=True) if late else reading
-            self._actuator.read(now_s, proves)
+            self._actuator.read(now_s, reading)
 
     def _amount(self, current_A: float, phases: int) -> Amount:
         return Amount(current_A, current_A * phases * self.settings.voltage_V)

@@ -112,10 +112,22 @@ def test_silent_hardware_runs_out_by_its_own_clock_and_then_settles() -> None:
 
 
 def test_a_reading_that_is_older_than_the_end_does_not_prove_that_nothing_flowed_at_the_end() -> None:
-    actuator = told(32.0)
+    actuator = Actuator(ampere(FALLBACK_A), SETTLE_S)
+    actuator.tell("long", ampere(0.0), 100.0, 0.0)
+    actuator.read(0.0, reading(0.0, mark="long", contactor_closed=False))
+    actuator.tell("short", ampere(32.0), 10.0, 0.0)
     late_s = 10.0 * STRETCH + 1.0
-    actuator.read(late_s, reading(9.0, contactor_closed=False))
+    actuator.read(late_s, reading(9.0, mark="long", contactor_closed=False))
     assert committed_A(actuator, late_s) == 32.0
+
+
+def test_a_contactor_proves_nothing_of_what_came_after_or_of_another_life_of_the_hardware() -> None:
+    for mark in ("32", "", "first"):
+        actuator = told(32.0, 16.0)
+        read(actuator, 1.0, 16.0)
+        for _ in range(2):
+            actuator.read(2.0, reading(0.5, mark=mark, contactor_closed=False))
+        assert committed_A(actuator, 2.0) == 32.0
 
 
 def test_a_new_life_knows_nothing_before_its_own_mark_and_the_settle_time() -> None:
@@ -352,7 +364,7 @@ def test_never_flows_more_than_is_counted(world: World) -> None:
         ("committed", "now_s < self._known_s", "False"),
         ("_leave", "over_s + self._settle_s", "over_s"),
         ("_forget", "self._leave(told.until_s,", "(lambda *_, **__: None)(told.until_s,"),
-        ("read", "if not reading.contactor_closed:", "if reading.power_W == 0.0:"),
+        ("read", "not reading.contactor_closed:", "reading.power_W == 0.0:"),
     ],
 )
 def test_each_broken_rule_is_caught(

@@ -33,15 +33,23 @@ def test_no_spot_is_too_tight(name: str, only: Callable[[str], None]) -> None:
         assert run(seed, Knobs(evses=4, hurt_s=240.0, tight=True)).violations == ()
 
 
+def test_two_late_readings_of_a_former_life_prove_nothing(only: Callable[[str], None]) -> None:
+    only("former_reading")
+    knobs = Knobs(evses=5, tight=True)
+    assert run(20_362, knobs).violations == ()
+    with BY_NAME["a contactor proves something without our newest mark"].broken():
+        assert run(20_362, knobs).violations
+
+
 @pytest.mark.parametrize(
     ("name", "broken"),
     [
         ("_late_raise", "known by an old epoch"),
         ("_obedient", "what a fenced child holds is dropped"),
         ("deaf_hardware", "what ran out unseen is over at once"),
-        ("late_reading", "an overtaken reading is proof"),
+        ("late_reading", "a contactor proves something without our newest mark"),
         ("second_life", "what was told to the hardware's former life is taken"),
-        ("former_reading", "a reading of another life of the hardware is proof"),
+        ("former_reading", "a contactor proves something without our newest mark"),
     ],
 )
 def test_a_rule_that_hardly_matters_elsewhere_is_missed_here(

@@ -507,14 +507,10 @@ BREAKS = (
         ),
     ),
     Break(
-        name="an overtaken reading is proof",
-        breaks="A reading that came after a later one proves that the contactor is open.",
-        edits=_edit(f"{EVSE}._read", "if late else reading", "if False else reading"),
-    ),
-    Break(
-        name="a reading of another life of the hardware is proof",
-        breaks="A reading that may be of before a restart of the hardware proves that the contactor is open.",
-        edits=_edit(f"{EVSE}._read", " or reading.boot != last.boot", ""),
+        name="a contactor proves something without our newest mark",
+        breaks="A reading from before what is in force, of a former life of the hardware perhaps, proves that the "
+        "contactor is open.",
+        edits=_edit(f"{ACTUATOR}.Actuator.read", "if held and not", "if not"),
     ),
     Break(
         name="what was told to the hardware's former life is taken",
