@@ -34,7 +34,7 @@ STORY: dict[str, Any] = {
             "disturb": ["plant", "floor_1_node"],
             "for_s": 8,
             "loss": 0.3,
-            "damage": 0.1,
+            "damage": 0.4,
             "max_delay_s": 2,
         },
         {"at_s": 12, "stop": "floor_2_node", "for_s": 5},
