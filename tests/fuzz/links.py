@@ -330,6 +330,6 @@ def _plant(reply: Any) -> Plant:
     plant.installation = Installation(SITE, parse_story({}, SITE), 0.0)
     plant._meters = plant.installation.meters
     plant._outlets = {evse.id: Outlet(evse) for evse in plant.installation.evses.values()}
-    plant._drivers = {e: identities.controller(SITE.controller_of(e).name) for e in plant._outlets}
+    plant._drivers = {m: identities.controller(SITE.controller_of(m).name) for m in SITE.modules}
     plant._port = SimpleNamespace(send=reply)  # type: ignore[assignment]
     return plant
