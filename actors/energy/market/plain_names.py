@@ -16,16 +16,20 @@ from actors.energy.market.outcome import USED_UP_A, USED_UP_W
 from actors.energy.market.phases import PhaseReason
 from actors.energy.market.rounds import OWN
 from actors.energy.market.sources import count_sources, entry_sources, joined
+from actors.energy.market.timetables import sources_in
 from actors.energy.market.turns import CRUMB
 from actors.energy.packing import LEAST_PHASES, MOST_PHASES
 from actors.energy.types import IntegerWithSource
 
 if TYPE_CHECKING:
-    from actors.energy.market.plain import PlainTrades
+    from actors.energy.market.plain import PlainLimits, PlainTrades
     from actors.energy.market.plain_run import PlainRun
 
 USED_UP: dict[Unit, float] = {"A": USED_UP_A, "W": USED_UP_W}
 BOTH: tuple[Unit, ...] = ("A", "W")
+EXPORT = int(PhaseReason.EXPORT)
+BY_MINIMUM = frozenset(map(int, (PhaseReason.POWER_BELOW, PhaseReason.FALLBACK, PhaseReason.TIME_HYSTERESIS)))
+"""Reasons for the minimum count."""
 Wanted = Callable[[Unit, float, float], bool]
 """Whether a limit of so much, with so much left, is meant."""
 
@@ -48,64 +52,72 @@ class PlainNames:
     def __init__(self, run: PlainRun) -> None:
         self._run = run
         self._shape = run.tree.shape
-        self._shared: dict[tuple[Direction, int, tuple[int, int], Unit], list[str]] = {}
-        """Of all whom one limit stopped it is the same."""
+        self._shared: dict[tuple[Direction, int, int], str | None] = {}
         self._counts: dict[tuple[Direction, int, int, int], list[str]] = {}
 
     def of(self, evse: int) -> str:
         """What stopped an EVSE, the root's first; '' where nothing did."""
-        found = self._limits_of(evse)
-        if not found and self._run.bought.sale.ahead is not None:
-            found = [bound.source for bound in bounds_of(self._run.outcome, 0, evse)]
+        run = self._run
+        trades = run.bought if run.imports[evse] else run.given if run.exports[evse] else None
+        if trades is not None and not trades.refused[evse]:
+            name = self._shared_limit(trades, evse)
+            if name is not None:
+                return name
+        found = self._limits_of(trades, evse)
+        if not found and run.bought.sale.ahead is not None:
+            found = [bound.source for bound in bounds_of(run.outcome, 0, evse)]
         return joined(found)
 
     def phases_of(self, evse: int) -> IntegerWithSource | None:
         """On how many phases an EVSE trades, and who set that."""
-        run = self._run
-        count = run.phases(evse)
+        trades = self._run.bought
+        if not trades.phases[evse] and self._run.sold_back is not None:
+            trades = self._run.sold_back
+        count, reason, limits = trades.phases[evse], trades.reasons[evse], trades.limits
         if not count:
             return None
-        direction: Direction = "export" if run.exports[evse] else "import"
-        trades, node = run.trades(direction), self._shape.evses[evse]
-        reason = trades.reasons[evse]
-        if reason == PhaseReason.EXPORT:
-            found = self._who_counts(direction, node, MOST_PHASES, count)
-        elif count == trades.limits.max_phases[evse]:
-            found = self._who_counts_to(direction, node, MOST_PHASES, count)
-        elif reason in (PhaseReason.POWER_BELOW, PhaseReason.FALLBACK, PhaseReason.TIME_HYSTERESIS):
-            found = self._who_counts_to(direction, node, LEAST_PHASES, count)
+        node = self._shape.evses[evse]
+        if reason == EXPORT:
+            found = self._who_counts(limits, node, MOST_PHASES, count)
+        elif count == limits.max_phases[evse]:
+            found = self._counts_above(limits, node, MOST_PHASES, count)
+            if not found and (source := self._own_count(limits, node, count)):
+                return IntegerWithSource(count, source)
+            found = found + self._who_counts(limits, node, MOST_PHASES, count)
+        elif reason in BY_MINIMUM:
+            found = self._counts_above(limits, node, LEAST_PHASES, count)
+            found = found + self._who_counts(limits, node, LEAST_PHASES, count)
         else:
             found = [f"{self._shape.uuids[evse]}: active phases"]
         return IntegerWithSource(count, joined(found) or "default")
 
     # --- limits ---------------------------------------------------------------------------------------
 
-    def _limits_of(self, evse: int) -> list[str]:
-        run = self._run
+    def _shared_limit(self, trades: PlainTrades, evse: int) -> str | None:
+        """Who set the limit that stopped an EVSE, where it is over others of its priority, too; None where it
+        is not, or not used up. Of all whom it stopped it is the same."""
+        priority, stop = self._shape.priorities[evse], trades.stopped_by[evse]
+        key = trades.limits.direction, priority, stop
+        if key not in self._shared:
+            spans, found = self._shape.spans(priority), []
+            if stop != OWN and not _is_one(span := spans[stop // 2]):
+                group = [node for node in self._shape.paths[evse][::-1] if spans[node] == span]
+                found = self._sources(trades, group, (BOTH[stop % 2],), _is_used_up)
+            self._shared[key] = joined(found) if found else None
+        return self._shared[key]
+
+    def _limits_of(self, trades: PlainTrades | None, evse: int) -> list[str]:
+        """Where it is no limit that is known to have stopped others, too."""
         path = self._shape.paths[evse][::-1]
-        if run.imports[evse]:
-            trades = run.bought
-        elif run.exports[evse]:
-            trades = run.given
-        else:
-            return self._sources(run.bought, path, BOTH, _is_closed)
+        if trades is None:
+            return self._sources(self._run.bought, path, BOTH, _is_closed)
         if trades.refused[evse]:
             return self._short_of_minimum(trades, evse, path)
-        return self._recorded(trades, evse, path) or self._sources(trades, path, BOTH, _is_used_up)
-
-    def _recorded(self, trades: PlainTrades, evse: int, path: list[int]) -> list[str]:
-        """The limit that is known to have stopped it, as far as it is used up."""
-        priority, stop = self._shape.priorities[evse], trades.stopped_by[evse]
-        spans = self._shape.spans(priority)
-        first, end = (0, 0) if stop == OWN else spans[stop // 2]
-        if end - first < 2:
-            return self._sources(trades, [n for n in path if _is_one(spans[n])], BOTH, _is_used_up)
-        unit = BOTH[stop % 2]
-        key = trades.limits.direction, priority, (first, end), unit
-        if key not in self._shared:
-            group = [node for node in path if spans[node] == (first, end)]
-            self._shared[key] = self._sources(trades, group, (unit,), _is_used_up)
-        return self._shared[key]
+        spans, stop = self._shape.spans(self._shape.priorities[evse]), trades.stopped_by[evse]
+        found: list[str] = []
+        if stop == OWN or _is_one(spans[stop // 2]):
+            found = self._sources(trades, [n for n in path if _is_one(spans[n])], BOTH, _is_used_up)
+        return found or self._sources(trades, path, BOTH, _is_used_up)
 
     def _short_of_minimum(self, trades: PlainTrades, evse: int, path: list[int]) -> list[str]:
         """Limits with less left than the minimum, on the phase count that was tried last."""
@@ -146,25 +158,31 @@ class PlainNames:
 
     # --- phases ---------------------------------------------------------------------------------------
 
-    def _who_counts_to(self, direction: Direction, node: int, field: int, count: int) -> list[str]:
-        """From the root down to a node; what stands above it is the same for all below its parent."""
+    def _counts_above(self, limits: PlainLimits, node: int, field: int, count: int) -> list[str]:
+        """From the root down to the parent of a node: the same for all below that."""
         parent = self._shape.parent[node]
-        key = direction, parent, field, count
+        key = limits.direction, parent, field, count
         found = self._counts.get(key)
         if found is None:
-            path = []
-            while parent >= 0:
-                path.append(parent)
-                parent = self._shape.parent[parent]
             found = []
-            for above in path[::-1]:
-                found += self._who_counts(direction, above, field, count)
+            if parent >= 0:
+                found = self._counts_above(limits, parent, field, count)
+                found = found + self._who_counts(limits, parent, field, count)
             self._counts[key] = found
-        return found + self._who_counts(direction, node, field, count)
+        return found
 
-    def _who_counts(self, direction: Direction, node: int, field: int, count: int) -> list[str]:
-        tree, held = self._run.tree, self._run.trades(direction).limits.held
-        return count_sources(tree.holder(direction, node), held[node], tree.nodes[node].uuid, field, count)
+    def _own_count(self, limits: PlainLimits, node: int, count: int) -> str | None:
+        """Who set the maximum count of a node, where that is `count` and easily seen."""
+        holder = self._run.tree.holder(limits.direction, node)
+        if holder is None or limits.rows[node].max_phases != count:
+            return None
+        source = sources_in(holder, MOST_PHASES)
+        return source if type(source) is str else None
+
+    def _who_counts(self, limits: PlainLimits, node: int, field: int, count: int) -> list[str]:
+        tree = self._run.tree
+        holder = tree.holder(limits.direction, node)
+        return count_sources(holder, limits.held[node], tree.nodes[node].uuid, field, count)
 
 
 def _is_one(span: tuple[int, int]) -> bool:

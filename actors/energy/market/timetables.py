@@ -74,7 +74,7 @@ class Timetables:
             if place is None:
                 return [None] * len(holders)
             return [each.sources[place] or None for each in holders]
-        return [None if each is None else _sources_in(each, field) for each in holders]
+        return [None if each is None else sources_in(each, field) for each in holders]
 
     def says(self, field: int, nodes: Ints) -> bool:
         """Whether any of some nodes may have a limit of a kind, on either side."""
@@ -201,8 +201,8 @@ class Timetables:
         return self.hours
 
 
-def _sources_in(holder: PackedSchedule, field: int) -> str | tuple[str, ...] | None:
-    """See Timetables.sources_of."""
+def sources_in(holder: PackedSchedule, field: int) -> str | tuple[str, ...] | None:
+    """Of one schedule: see Timetables.sources_of."""
     count = len(holder.times_us) // 8
     place = _source_at(field, holder.fields, holder.differing, count)
     if place is not None and holder.differing >> field & 1:
