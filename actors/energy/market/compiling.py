@@ -25,6 +25,7 @@ from actors.energy.types import EnergyFlowRequest, EvseState
 LEAST_EFFICIENCY = 1e-9
 """Of a whole path; below it a watt at the end of the path is no longer told from none."""
 DIRECTIONS: tuple[Direction, ...] = ("import", "export")
+_OVER = (EvseState.Unplugged, EvseState.Finished)
 Fallbacks = dict[int, tuple[float, float]]
 
 
@@ -192,7 +193,7 @@ def _session_over(evses: Nodes) -> Bools:
 
 def is_session_over(evse: EnergyFlowRequest) -> bool:
     """Whether an EVSE's charging session is."""
-    return evse.evse_state is EvseState.Unplugged or evse.evse_state is EvseState.Finished
+    return evse.evse_state in _OVER
 
 
 def _check_efficiencies(schedules: dict[Direction, Timetables], shape: Shape) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from math import isfinite
-
 from actors.energy.market.errors import RequestError
 from actors.energy.types import EnergyManagerConfig
 
 _ABOVE_0 = ("nominal_ac_voltage", "slice_ampere", "slice_watt")
-_FROM_1 = ("update_interval", "schedule_interval_duration", "schedule_total_duration")
+_WHOLE = (
+    ("update_interval", 1),
+    ("schedule_interval_duration", 1),
+    ("schedule_total_duration", 1),
+    ("switch_3ph1ph_max_nr_of_switches_per_session", 0),
+)
+"""With the least that each may be."""
 _FROM_0 = ("switch_3ph1ph_power_hysteresis_W", "switch_3ph1ph_time_hysteresis_s")
 _MODES = ("Never", "Oneway", "Both")
 _STICKYNESS = ("SinglePhase", "ThreePhase", "DontChange")
@@ -23,9 +27,8 @@ def check(config: EnergyManagerConfig) -> None:
         value = getattr(config, key)
         if not _is_number(value) or not 0 < value <= MOST:
             raise RequestError(key, f"must be a number above 0, is {value!r}")
-    for key in (*_FROM_1, "switch_3ph1ph_max_nr_of_switches_per_session"):
+    for key, least in _WHOLE:
         value = getattr(config, key)
-        least = 1 if key in _FROM_1 else 0
         if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= MOST:
             raise RequestError(key, f"must be a whole number, {least} or more, is {value!r}")
     for key in _FROM_0:
@@ -41,4 +44,4 @@ def check(config: EnergyManagerConfig) -> None:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and isfinite(value)
+    return isinstance(value, (int, float)) and not isinstance(value, bool)

@@ -117,7 +117,10 @@ def observe_plainly(
             if context != _OVER:
                 changed[uuid] = _OVER
             continue
-        wanted_us, switches, phases = (start_us, 0, None) if context is None else context
+        if context is None:
+            changed[uuid] = Context(start_us, 0, now or None)
+            continue
+        wanted_us, switches, phases = context
         if wanted_us is not None and wanted_us > start_us:
             wanted_us = start_us
         if now and now != phases:

@@ -11,12 +11,14 @@ to the arrays.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import inf
+from operator import or_
 
 from actors.energy.market.entries import Direction, Row
-from actors.energy.market.phases import PhaseReason
+from actors.energy.market.phases import ABOVE, PhaseReason
 from actors.energy.market.plain_tree import PlainTree
 from actors.energy.market.rounds import OWN, SLACK, fill_plainly
 from actors.energy.market.sale import FIXED_LOADS
@@ -25,6 +27,7 @@ from actors.energy.types import EnergyManagerConfig
 
 FINEST_SLICE = 1e-6
 """As trading.py's."""
+_EXPORT, _MAXIMUM, _ACTIVE = map(int, (PhaseReason.EXPORT, PhaseReason.MAXIMUM, PhaseReason.ACTIVE))
 
 
 @dataclass
@@ -55,52 +58,45 @@ class PlainLimits:
 
 def limits_at(tree: PlainTree, time_us: int, direction: Direction) -> PlainLimits:
     """What a direction allows at a time."""
-    said, parent = tree.said[direction], tree.shape.parent
-    held = [each.at(time_us) for each in said]
+    said = tree.said[direction]
+    held = [each.at(time_us) if len(each.rows) > 1 else 0 for each in said]
     rows = [each.rows[number] for each, number in zip(said, held, strict=True)]
-    node_A: list[float] = []
+    converts = any(row[5] != 1.0 for row in rows)
     node_grid_W: list[float] = []
     to_grid: list[float] = []
-    path_A: list[float] = []
-    path_grid_W: list[float] = []
-    min_A: list[float] = []
-    max_phases: list[int] = []
-    min_phases: list[int] = []
-    for (A, W, least_A, most, fewest, _, _, _), above in zip(rows, parent, strict=True):
+    on_path: list[tuple[float, float, float, int, int]] = []
+    for (A, W, least_A, most, fewest, _, _, _), above in zip(rows, tree.shape.parent, strict=True):
         factor = 1.0
-        if above >= 0:
+        if converts and above >= 0:
             factor, efficiency = to_grid[above], rows[above][5]
             if efficiency != 1.0:
                 factor = factor / efficiency if direction == "import" else factor * efficiency
             if factor != 1.0:
                 W *= factor
-        node_A.append(A)
-        node_grid_W.append(W)
         to_grid.append(factor)
+        node_grid_W.append(W)
         if above >= 0:
-            A = up if (up := path_A[above]) < A else A
-            W = up if (up := path_grid_W[above]) < W else W
-            least_A = up if (up := min_A[above]) > least_A else least_A
-            most = up if (up := max_phases[above]) < most else most
-            fewest = up if (up := min_phases[above]) > fewest else fewest
-        path_A.append(A)
-        path_grid_W.append(W)
-        min_A.append(least_A)
-        max_phases.append(most)
-        min_phases.append(fewest)
+            above_A, above_W, above_least_A, above_most, above_fewest = on_path[above]
+            A = above_A if above_A < A else A
+            W = above_W if above_W < W else W
+            least_A = above_least_A if above_least_A > least_A else least_A
+            most = above_most if above_most < most else most
+            fewest = above_fewest if above_fewest > fewest else fewest
+        on_path.append((A, W, least_A, most, fewest))
     evses = tree.shape.evses
+    of_evses = [on_path[i] for i in evses]
     return PlainLimits(
         direction=direction,
         held=held,
         rows=rows,
-        node_A=node_A,
+        node_A=[row[0] for row in rows],
         node_grid_W=node_grid_W,
         to_grid=to_grid,
-        path_A=[path_A[i] for i in evses],
-        path_grid_W=[path_grid_W[i] for i in evses],
-        min_A=[min_A[i] for i in evses],
-        max_phases=[max_phases[i] for i in evses],
-        min_phases=[min_phases[i] for i in evses],
+        path_A=[each[0] for each in of_evses],
+        path_grid_W=[each[1] for each in of_evses],
+        min_A=[each[2] for each in of_evses],
+        max_phases=[each[3] for each in of_evses],
+        min_phases=[each[4] for each in of_evses],
         evse_to_grid=[to_grid[i] for i in evses],
     )
 
@@ -108,8 +104,12 @@ def limits_at(tree: PlainTree, time_us: int, direction: Direction) -> PlainLimit
 def nobody_exports(tree: PlainTree, time_us: int) -> bool:
     """Whether every EVSE's own limits say so."""
     said = tree.said["export"]
-    rows = [(each := said[node]).rows[each.at(time_us)] for node in tree.shape.evses]
-    return all(row.max_A == 0.0 or row.max_W == 0.0 for row in rows)
+    for node in tree.shape.evses:
+        _, rows, _ = each = said[node]
+        row = rows[each.at(time_us) if len(rows) > 1 else 0]
+        if row[0] != 0.0 and row[1] != 0.0:
+            return False
+    return True
 
 
 @dataclass
@@ -127,18 +127,15 @@ class PlainChoices:
 
 def settled_choices(tree: PlainTree, limits: PlainLimits) -> PlainChoices:
     """Where no phases are switched: the maximum count, or the active ones without a minimum."""
-    counts, reasons = [], []
-    for i, node in enumerate(tree.shape.evses):
-        row = limits.rows[node]
-        if limits.direction == "export":
-            counts.append(row.max_phases)
-            reasons.append(int(PhaseReason.EXPORT))
-        elif limits.min_A[i] > 0.0:
-            counts.append(limits.max_phases[i])
-            reasons.append(int(PhaseReason.MAXIMUM))
-        else:
-            counts.append(min(row.active_phases or 3, limits.max_phases[i]))
-            reasons.append(int(PhaseReason.ACTIVE))
+    rows, evses = limits.rows, tree.shape.evses
+    if limits.direction == "export":
+        counts, reasons = [rows[node].max_phases for node in evses], [_EXPORT] * len(evses)
+    else:
+        counts, reasons = limits.max_phases.copy(), [_MAXIMUM] * len(evses)
+        if 0.0 in limits.min_A:
+            for i, node in enumerate(evses):
+                if limits.min_A[i] == 0.0:
+                    counts[i], reasons[i] = min(rows[node].active_phases or 3, counts[i]), _ACTIVE
     never = [-inf] * len(counts)
     return PlainChoices([counts] * 3, [reasons] * 3, [0] * len(counts), never, never.copy())
 
@@ -212,9 +209,12 @@ class Trader:
         self._choices = choices
         self._ampere = [takes and inf > A for takes, A in zip(takes_part, limits.path_A, strict=True)]
         self._watt = [
-            takes and inf == A and inf > W
-            for takes, A, W in zip(takes_part, limits.path_A, limits.path_grid_W, strict=True)
+            takes and not in_A and inf > W
+            for takes, in_A, W in zip(takes_part, self._ampere, limits.path_grid_W, strict=True)
         ]
+        self._only_minimums = (
+            limits.path_grid_W.count(inf) == len(self._watt) and min(limits.min_A, default=0.0) >= CRUMB
+        )
         self._desk = Desk(
             watt=self._watt,
             own_A=limits.path_A,
@@ -230,10 +230,10 @@ class Trader:
             slice_W=max(config.slice_watt, FINEST_SLICE),
             volts=config.nominal_ac_voltage,
         )
-        buying: dict[int, list[int]] = {}
-        for evse, (A, W) in enumerate(zip(self._ampere, self._watt, strict=True)):
-            if A or W:
-                buying.setdefault(tree.shape.priorities[evse], []).append(evse)
+        buying: defaultdict[int, list[int]] = defaultdict(list)
+        for evse, buys in enumerate(map(or_, self._ampere, self._watt)):
+            if buys:
+                buying[tree.shape.priorities[evse]].append(evse)
         self._tiers = sorted(buying.items())
 
     def trade(self, sale: PlainSale | None = None) -> PlainTrades:
@@ -278,25 +278,44 @@ class Trader:
             else each
             for each, gone in zip(limits, sold, strict=True)
         )
-        first = buy_in_turn(self._desk, buyers, paths, left_A.copy(), left_grid_W.copy())
+        first = self._minimums_of_all(buyers, left_A) or buy_in_turn(
+            self._desk, buyers, paths, left_A.copy(), left_grid_W.copy()
+        )
         caps, stopped_by = self._all_rounds(buyers, first, left_A, left_grid_W)
         sold_A, sold_grid_W = sold
         for evse, purchase, bought, stop in zip(buyers, first, caps, stopped_by, strict=True):
             held, phases, reason, refused, _, unit_W = purchase
             trades.tried[evse], trades.refused[evse], trades.stopped_by[evse] = phases, refused, stop
-            if bought < CRUMB:
-                bought = 0.0
-            power_W = bought * unit_W
-            current_A = bought if self._ampere[evse] else 0.0
-            trades.current_A[evse], trades.grid_W[evse] = current_A, power_W
-            if held > 0.0 and self._ampere[evse]:
+            in_A = self._ampere[evse]
+            if in_A and held > 0.0:
                 trades.phases[evse], trades.reasons[evse] = phases, reason
-            if bought:
-                for node in paths[evse]:
-                    sold_A[node] += current_A
-                    sold_grid_W[node] += power_W
+            if bought < CRUMB:
+                continue
+            power_W = bought * unit_W
+            current_A = bought if in_A else 0.0
+            trades.current_A[evse], trades.grid_W[evse] = current_A, power_W
+            for node in paths[evse]:
+                sold_A[node] += current_A
+                sold_grid_W[node] += power_W
         if self._choices.wants_minimum is not None:
             self._note_wishes(trades, buyers, first, limits[1], sold[1])
+
+    def _minimums_of_all(self, buyers: list[int], left_A: list[float]) -> list[Purchase] | None:
+        """What everyone buys where only minimum currents are bought, and all of them fit; else None."""
+        if not self._only_minimums:
+            return None
+        desk = self._desk
+        held = [desk.min_A[evse] for evse in buyers]
+        if any(desk.own_A[evse] < least_A for evse, least_A in zip(buyers, held, strict=True)):
+            return None
+        for node, low, high in self._tree.shape.reached_by(tuple(buyers)):
+            if sum(held[low:high]) > left_A[node]:
+                return None
+        counts, reasons = desk.counts[ABOVE], desk.reasons[ABOVE]  # as power is not limited
+        return [
+            Purchase(least_A, counts[i], reasons[i], False, ABOVE, counts[i] * desk.volts * desk.to_grid[i])
+            for i, least_A in zip(buyers, held, strict=True)
+        ]
 
     def _all_rounds(
         self, buyers: list[int], first: list[Purchase], left_A: list[float], left_grid_W: list[float]
@@ -311,7 +330,7 @@ class Trader:
             own = desk.own_grid_W[evse] / unit_W
             if not desk.watt[evse] and desk.own_A[evse] < own:
                 own = desk.own_A[evse]
-            caps.append(max(own, x) if x > 0.0 else 0.0)
+            caps.append(0.0 if x <= 0.0 else x if x > own else own)
         stopped_by = [OWN] * len(buyers)
         for node, low, high in shape.reached_by(tuple(buyers)):
             limit = left_A[node]

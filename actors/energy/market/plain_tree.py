@@ -17,7 +17,7 @@ from actors.energy.market.reading import look_carefully
 from actors.energy.market.tree import CompiledTree, Shape
 from actors.energy.market.walking import changed_nodes, check_names, path_of, same_limits, walk
 from actors.energy.packing import packed
-from actors.energy.types import EnergyFlowRequest, NodeType, PackedSchedule, Schedule
+from actors.energy.types import EnergyFlowRequest, PackedSchedule, Schedule
 
 MOST_EVSES = 40
 """Of a small tree; beyond, arrays are about as fast."""
@@ -57,7 +57,7 @@ class PlainTree:
     @cached_property
     def times_us(self) -> list[int]:
         """Every timestamp of every schedule, sorted, without doubles."""
-        starts = {said.starts_us for each in self.said.values() for said in each}
+        starts = {starts_us for each in self.said.values() for starts_us, _, _ in each}
         return sorted(set().union(*starts))
 
     @cached_property
@@ -124,7 +124,7 @@ def _renewed(request: EnergyFlowRequest, before: PlainTree) -> PlainTree | None:
 
 def _read_into(tree: PlainTree, places: Iterable[int], before: list[EnergyFlowRequest] | None = None) -> None:
     """What some nodes say; `before` are the nodes whose sayings are there already."""
-    shape, nodes = tree.shape, tree.nodes
+    shape, nodes, place_of = tree.shape, tree.nodes, tree.shape.place_of
     imports, exports = tree.said["import"], tree.said["export"]
     for i in places:
         node = nodes[i]
@@ -133,7 +133,9 @@ def _read_into(tree: PlainTree, places: Iterable[int], before: list[EnergyFlowRe
                 imports[i] = _said(node, node.schedule_import, "import")
             if before is None or node.schedule_export != before[i].schedule_export:
                 exports[i] = _said(node, node.schedule_export, "export")
-            fallback = fallback_of(node)
+            fallback = NO_FALLBACK
+            if node.fallback_A is not None or node.fallback_W is not None:
+                fallback = fallback_of(node)
         except RequestError as error:
             raise error.below(path_of(i, shape.parent)) from None
         except (AttributeError, TypeError) as error:  # built in Python, of other types
@@ -142,11 +144,12 @@ def _read_into(tree: PlainTree, places: Iterable[int], before: list[EnergyFlowRe
             tree.fallbacks[i] = fallback
         elif i in tree.fallbacks:
             del tree.fallbacks[i]
-        if node.node_type is NodeType.Evse:
-            tree.session_over[shape.place_of[i]] = is_session_over(node)
+        if i in place_of:
+            tree.session_over[place_of[i]] = is_session_over(node)
     for direction, said in tree.said.items():
-        if any(each.worst < 1.0 for each in said):
-            check_path_efficiencies([each.worst for each in said], shape, direction)
+        worst = [each.worst for each in said]
+        if min(worst) < 1.0:
+            check_path_efficiencies(worst, shape, direction)
 
 
 def _said(node: EnergyFlowRequest, schedule: Schedule, direction: Direction) -> Steps:

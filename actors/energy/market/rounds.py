@@ -319,28 +319,43 @@ def _fill(
 
 def fill_plainly(limit: float, held: list[float], caps: list[float], steps: list[float]) -> list[float]:
     """`fill` of one limit in plain numbers: what it sold to each EVSE when it was used up."""
-    parts = range(len(held))
-    rounds_to_cap = [(caps[i] - held[i]) / steps[i] for i in parts]
+    rounds_to_cap = [(cap - x) / step for x, cap, step in zip(held, caps, steps, strict=True)]
     rounds = 0.0
+    # A choice of two in place, as a call of min costs more than all the rest.
     for _ in range(len(held) + 2):
-        left = limit - sum([held[i] + steps[i] * min(rounds, rounds_to_cap[i]) for i in parts])
-        speed = sum([steps[i] for i in parts if rounds_to_cap[i] > rounds])
-        if speed <= 0.0 or left <= 0.0:
+        left = limit - sum(
+            [
+                x + step * (most if most < rounds else rounds)
+                for x, step, most in zip(held, steps, rounds_to_cap, strict=True)
+            ]
+        )
+        if left <= 0.0:
+            break
+        speed = sum([step for step, most in zip(steps, rounds_to_cap, strict=True) if most > rounds])
+        if speed <= 0.0:
             break
         ahead = left / speed
         rounds += ahead
         if ahead <= SLACK * SLACK * rounds:
             break
     full = float(int(rounds))
-    reached = [min(caps[i], held[i] + full * steps[i]) for i in parts]
+    reached = _after(full, held, caps, steps)
     if full > 0.0 and sum(reached) > limit:
         full -= 1.0
-        reached = [min(caps[i], held[i] + full * steps[i]) for i in parts]
+        reached = _after(full, held, caps, steps)
     left = limit - sum(reached)
-    for i in parts:
+    for i, step in enumerate(steps):
         if left <= 0.0:
             break
-        bought = min(steps[i], caps[i] - reached[i], left)
+        bought = min(step, caps[i] - reached[i], left)
         reached[i] += bought
         left -= bought
     return reached
+
+
+def _after(rounds: float, held: list[float], caps: list[float], steps: list[float]) -> list[float]:
+    """What everybody holds after some full rounds."""
+    return [
+        reached if (reached := x + rounds * step) < cap else cap
+        for x, cap, step in zip(held, caps, steps, strict=True)
+    ]

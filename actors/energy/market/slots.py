@@ -51,8 +51,11 @@ def slots_of(starts_us: Sequence[int], config: EnergyManagerConfig, start_us: in
     if config.switch_3ph1ph_while_charging_mode != "Never":
         starts.update(in_order[active : active + 2])
     columns = [time for time in in_order if time in starts]
+    times_us = np.array(in_order, dtype=np.intp)
+    if len(columns) == len(in_order):
+        return Slots(times_us, active, np.arange(len(in_order)), times_us)
     return Slots(
-        times_us=np.array(in_order, dtype=np.intp),
+        times_us=times_us,
         active=active,
         column_of=np.array([bisect_right(columns, time) - 1 for time in in_order], dtype=np.intp),
         columns_us=np.array(columns, dtype=np.intp),

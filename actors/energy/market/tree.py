@@ -12,6 +12,7 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate
 
 import numpy as np
 
@@ -97,8 +98,11 @@ class Shape:
     @cached_property
     def _ranges(self) -> list[tuple[int, int]]:
         """See `ranges`; of a small tree."""
-        evses = self.evses
-        return [(bisect_left(evses, n), bisect_left(evses, n + size)) for n, size in enumerate(self.size)]
+        is_evse = [0] * (len(self.parent) + 1)
+        for node in self.evses:
+            is_evse[node + 1] = 1
+        upto = list(accumulate(is_evse))
+        return [(upto[node], upto[node + size]) for node, size in enumerate(self.size)]
 
     def spans(self, priority: int) -> list[tuple[int, int]]:
         """Of each node of a small tree: the EVSEs of one priority at or below it, from the first of them to
@@ -125,7 +129,7 @@ class Shape:
             if len(self._reached) >= MOST_REMEMBERED:
                 self._reached.clear()
             places = self._ranges_among(buyers)
-            found = [(n, *places[n]) for n in range(len(places) - 1, -1, -1) if places[n][0] < places[n][1]]
+            found = [(node, low, high) for node, (low, high) in enumerate(places) if low < high][::-1]
             self._reached[buyers] = found
         return found
 
@@ -211,14 +215,11 @@ class Shape:
 
     @cached_property
     def paths(self) -> list[list[int]]:
-        """Of each EVSE: its nodes, its own first, the root last."""
-        found = []
-        for node in self.evses:
-            path = [node]
-            while self.parent[path[-1]] >= 0:
-                path.append(self.parent[path[-1]])
-            found.append(path)
-        return found
+        """Of each EVSE of a small tree: its nodes, its own first, the root last."""
+        found: list[list[int]] = []
+        for node, above in enumerate(self.parent):
+            found.append([node, *found[above]] if above >= 0 else [node])
+        return [found[node] for node in self.evses]
 
 
 @dataclass(frozen=True)
