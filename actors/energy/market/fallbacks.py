@@ -128,7 +128,7 @@ class _Reserve:
     def _may_go_ahead(self) -> Bools:
         """Nodes with an EVSE that would use their fallback, and nothing tight above."""
         limits, priorities = self._limits, self._tree.priorities
-        least_A = np.where(np.isfinite(limits.path_A), limits.min_A, 0.0)
+        least_A = np.where(limits.in_A, limits.min_A, 0.0)
         for_node_A = np.full(limits.node_A.shape, np.inf)
         for_node_A[:, self._tree.evse_node] = np.where(
             self._takes_part & (priorities != FIXED_LOADS), least_A, np.inf

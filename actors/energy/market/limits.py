@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from actors.energy.market.arrays import Bools, Counts, Floats, Ints, once, repeated
+from actors.energy.market.arrays import Bools, Counts, Floats, Ints, once, repeated, same_row
 from actors.energy.market.entries import Direction
 from actors.energy.market.heeding import Heeded
 from actors.energy.market.timetables import said_by_nobody
@@ -75,15 +75,14 @@ class PathLimits:
     """One direction. Of nodes: what each allows. Of EVSEs: the smallest or largest on the path."""
 
     direction: Direction
+    shape: Shape
     node_A: Floats
     node_grid_W: Floats
     to_grid: Floats
     """Of nodes: grid watts for each watt at the node's root side."""
     extras: list[Extra]
-    path_A: Floats
-    path_grid_W: Floats
     on_paths: OnPaths
-    """The properties below."""
+    """What schedules say otherwise of paths: the properties below."""
     tight: TightNodes | None = None
     """None where no node is."""
 
@@ -127,15 +126,62 @@ class PathLimits:
         """Of nodes: which row of the schedules' table holds, for naming sources."""
         return self.on_paths["rows"]
 
-    @property
+    @cached_property
+    def path_A(self) -> Floats:
+        """Ampere, with the extras."""
+        return self._path(self.node_A, [(each, each.limit_A) for each in self.extras])
+
+    @cached_property
+    def path_grid_W(self) -> Floats:
+        """Grid watts, likewise."""
+        return self._path(self.node_grid_W, [(each, each.limit_grid_W) for each in self.extras])
+
+    def _path(self, node_limits: Floats, extras: list[tuple[Extra, float]]) -> Floats:
+        path = repeated(along_paths(self.shape, once(node_limits), np.minimum), len(node_limits))
+        if extras:
+            path = path.copy()
+        for extra, limit in extras:
+            path[extra.column, extra.members] = np.minimum(path[extra.column, extra.members], limit)
+        return path
+
+    # Whether there is a limit, or one of 0, is asked of all EVSEs in every run, how much it is, seldom.
+
+    @cached_property
+    def in_A(self) -> Bools:
+        """Where a limit in ampere is on the path: (columns, EVSEs)."""
+        if self.extras:
+            return np.isfinite(self.path_A)
+        return self._any_on_path(self.node_A, np.isfinite)
+
+    @cached_property
+    def in_W(self) -> Bools:
+        """Where one in watts is, likewise."""
+        if self.extras:
+            return np.isfinite(self.path_grid_W)
+        return self._any_on_path(self.node_grid_W, np.isfinite)
+
+    @cached_property
     def open(self) -> Bools:
         """Where neither the current nor the power that limits allow is 0: (columns, EVSEs)."""
-        may = (once(self.path_A) > 0.0) & (once(self.path_grid_W) > 0.0)
-        return repeated(np.asarray(may), len(self.path_A))
+        if self.extras:
+            return (self.path_A > 0.0) & (self.path_grid_W > 0.0)
+        closed = [self._any_on_path(each, _is_closed) for each in (self.node_A, self.node_grid_W)]
+        return repeated(~(once(closed[0]) | once(closed[1])), len(self.node_A))
+
+    def _any_on_path(self, node_limits: Floats, holds: Callable[[Floats], Bools]) -> Bools:
+        """Where something holds of any node on the path."""
+        limits, count = once(node_limits), len(node_limits)
+        if holds(limits[:, 0]).all():  # of the root, so of all
+            found = same_row(True, len(self.shape.evses), np.bool_)
+        elif not (found := holds(limits)).any():
+            found = same_row(False, len(self.shape.evses), np.bool_)
+        else:
+            found = along_paths(self.shape, found, np.maximum)
+        return repeated(found, count)
 
     def part(self, columns: slice) -> PathLimits:
         """Of some columns."""
-        numbers = range(len(self.path_A))[columns]
+        numbers = range(len(self.node_A))[columns]
         tight = self.tight
         return replace(
             self,
@@ -147,8 +193,6 @@ class PathLimits:
                 for each in self.extras
                 if each.column in numbers
             ],
-            path_A=self.path_A[columns],
-            path_grid_W=self.path_grid_W[columns],
             on_paths=self.on_paths.part(columns),
             tight=tight and TightNodes(*(getattr(tight, each.name)[columns] for each in fields(tight))),
         )
@@ -156,7 +200,7 @@ class PathLimits:
     @cached_property
     def in_watts(self) -> bool:
         """Whether any limit is in watts."""
-        return bool(np.isfinite(once(self.path_grid_W)).any())
+        return bool(once(self.in_W).any())
 
 
 def path_limits(
@@ -176,33 +220,18 @@ def path_limits(
     if heeded:
         node_A, node_grid_W = repeated(node_A, count).copy(), repeated(node_grid_W, count).copy()
         extras = _apply_targets(heeded, direction, node_A, node_grid_W, repeated(to_grid, count))
-    if heeded or (converts and not said.nobody("max_W")):
-        path_grid_W = along_paths(shape, node_grid_W, np.minimum)
-    else:
-        path_grid_W = said.along_paths("max_W")
-    path_A = along_paths(shape, node_A, np.minimum) if heeded else said.along_paths("max_A")
-    path_A, path_grid_W = repeated(path_A, count), repeated(path_grid_W, count)
-    if extras:
-        path_A, path_grid_W = path_A.copy(), path_grid_W.copy()
-    for extra in extras:
-        members = (extra.column, extra.members)
-        path_A[members] = np.minimum(path_A[members], extra.limit_A)
-        path_grid_W[members] = np.minimum(path_grid_W[members], extra.limit_grid_W)
     return PathLimits(
         direction=direction,
+        shape=shape,
         node_A=repeated(node_A, count),
         node_grid_W=repeated(node_grid_W, count),
         to_grid=repeated(to_grid, count),
         extras=extras,
-        path_A=path_A,
-        path_grid_W=path_grid_W,
         on_paths=OnPaths(said.on_paths, {"evse_to_grid": repeated(evse_to_grid, count)}),
     )
 
 
 _PICKS: dict[str, Callable[..., Any]] = {
-    "max_A": np.minimum,
-    "max_W": np.minimum,
     "min_A": np.maximum,
     "max_phases": np.minimum,
     "min_phases": np.maximum,
@@ -282,6 +311,10 @@ def _to_grid(tree: CompiledTree, efficiency: Floats, direction: Direction) -> Fl
             else:
                 factor[:, level] = factor[:, above] * efficiency[:, above]
     return factor
+
+
+def _is_closed(limits: Floats) -> Bools:
+    return np.asarray(limits <= 0.0)
 
 
 def along_paths(shape: Shape, values: NDArray[T], pick: Callable[..., Any]) -> NDArray[T]:

@@ -85,13 +85,13 @@ class Outcome:
     @cached_property
     def has_current(self) -> Bools:
         """Where a result has a current: the import offer has one, or current was traded."""
-        limited = np.isfinite(once(self.trades["import"].limits.path_A))
+        limited = once(self.trades["import"].limits.in_A)
         return repeated(limited | (once(self.trades["export"].phases) > 0), len(self.imports))
 
     @cached_property
     def has_power(self) -> Bools:
         """Where a result has a power, likewise."""
-        limited = np.isfinite(once(self.trades["import"].limits.path_grid_W))
+        limited = once(self.trades["import"].limits.in_W)
         return repeated(limited | (once(self.trades["export"].power_W) > 0.0), len(self.imports))
 
     @cached_property

@@ -136,7 +136,7 @@ def _of_classes(classes: Counts, values: Sequence[NDArray[T]]) -> NDArray[T]:
 def export_choices(limits: PathLimits) -> PhaseChoices:
     """Exports use the EVSE's own phases."""
     counts = once(limits.own_max_phases)
-    return _settled(counts, same_row(PhaseReason.EXPORT, counts.shape[1], np.int8), len(limits.path_A))
+    return _settled(counts, same_row(PhaseReason.EXPORT, counts.shape[1], np.int8), len(limits.node_A))
 
 
 def _settled(counts: Counts, reasons: Counts, columns: int) -> PhaseChoices:
@@ -156,7 +156,7 @@ def import_choices(
     start_us: int,
 ) -> PhaseChoices:
     """The choices of imports."""
-    most, reported, columns = once(limits.max_phases), once(limits.active_phases), len(limits.path_A)
+    most, reported, columns = once(limits.max_phases), once(limits.active_phases), len(limits.node_A)
     has_minimum = once(limits.min_A) > 0.0
     if config.switch_3ph1ph_while_charging_mode == "Never" and has_minimum.all():
         return _settled(most, same_row(PhaseReason.MAXIMUM, most.shape[1], np.int8), columns)
@@ -165,10 +165,10 @@ def import_choices(
     plain_reason = np.where(has_minimum, np.int8(PhaseReason.MAXIMUM), np.int8(PhaseReason.ACTIVE))
     if config.switch_3ph1ph_while_charging_mode == "Never":
         return _settled(plain, plain_reason, columns)
-    shape = limits.path_A.shape
+    shape = columns, most.shape[1]
     most, charging = np.broadcast_to(most, shape), np.broadcast_to(charging, shape)
     plain, plain_reason = (np.broadcast_to(each, shape).copy() for each in (plain, plain_reason))
-    decides = has_minimum & np.isfinite(limits.path_grid_W) & np.isfinite(limits.path_A)
+    decides = has_minimum & limits.in_W & limits.in_A
     depends = decides & limits.may_switch
     fixed = decides & ~limits.may_switch
     plain[fixed] = charging[fixed]

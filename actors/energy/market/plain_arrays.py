@@ -59,12 +59,11 @@ def _limits(tree: CompiledTree, limits: PlainLimits) -> PathLimits:
     }
     return PathLimits(
         direction=limits.direction,
+        shape=tree.shape,
         node_A=_row(limits.node_A),
         node_grid_W=_row(limits.node_grid_W),
         to_grid=_row(limits.to_grid),
         extras=[],
-        path_A=_row(limits.path_A),
-        path_grid_W=_row(limits.path_grid_W),
         on_paths=OnPaths(_nothing_else, on_paths),
         tight=tight,
     )

@@ -18,7 +18,7 @@ from dataclasses import replace
 import numpy as np
 
 from actors.energy.market.arrays import Bools, Floats
-from actors.energy.market.limits import PathLimits, TightNodes, along_paths
+from actors.energy.market.limits import PathLimits, TightNodes
 from actors.energy.market.tree import CompiledTree
 
 KEPT_SLACK = 1e-9
@@ -34,13 +34,10 @@ def cap_at_fallbacks(tree: CompiledTree, limits: PathLimits) -> PathLimits:
     node_grid_W, tight_W, capped_W = _capped(tree, limits.node_grid_W, fallback_grid_W)
     if not tight_A.any() and not tight_W.any():
         return limits
-    shape = tree.shape
     return replace(
         limits,
         node_A=node_A,
         node_grid_W=node_grid_W,
-        path_A=np.minimum(limits.path_A, along_paths(shape, node_A, np.minimum)),
-        path_grid_W=np.minimum(limits.path_grid_W, along_paths(shape, node_grid_W, np.minimum)),
         tight=TightNodes(tight_A, tight_W, capped_A, capped_W),
     )
 

@@ -61,7 +61,7 @@ class Trades:
         """At the EVSE's root side; 0 where no power limit takes part."""
         if not self.limits.in_watts:
             return repeated(same_row(0.0, self.grid_W.shape[1], np.float64), len(self.grid_W))
-        with_power = self.watt | np.isfinite(self.limits.path_grid_W)
+        with_power = self.watt | self.limits.in_W
         return np.where(with_power, self.grid_W / self.limits.evse_to_grid, 0.0)
 
 
@@ -108,10 +108,10 @@ def _trade(
 ) -> Trades:
     trades = nothing_traded(limits, sale)
     takes = once(takes_part)
-    ampere = takes & np.isfinite(once(limits.path_A))
+    ampere = takes & once(limits.in_A)
     trades.ampere = repeated(ampere, len(takes_part))
     if limits.in_watts:
-        trades.watt = repeated(takes & ~ampere & np.isfinite(once(limits.path_grid_W)), len(takes_part))
+        trades.watt = repeated(takes & ~ampere & once(limits.in_W), len(takes_part))
     for turn in turns(tiers, trades.sale):
         if once(turn.buys(trades.ampere)).any() or once(turn.buys(trades.watt)).any():
             _trade_tier(tree, turn, trades, choices, config)
@@ -121,7 +121,7 @@ def _trade(
 
 def nothing_traded(limits: PathLimits, sale: Sale | None = None) -> Trades:
     """As it is before anybody has bought: one row stands for all columns, not to be written to."""
-    columns, evses = limits.path_A.shape
+    columns, evses = len(limits.node_A), len(limits.shape.evses)
 
     def all_of(value: float, kind: Any) -> NDArray[Any]:
         return repeated(same_row(value, evses, kind), columns)
