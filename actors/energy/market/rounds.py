@@ -19,6 +19,8 @@ somebody. The slice's size does not matter.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import isqrt
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +32,9 @@ SLACK = 1e-9
 """What two orders of adding the same sales may differ by."""
 NEARLY = 1e-13
 """Of the rounds: nearer than this the search does not come, as sums are rounded."""
-
+LONG = 500
+"""EVSEs of a limit: a sum up to each of them costs ten times as much as one of all, so that of more than
+these only some are summed up one by one."""
 
 OWN = -1
 """The EVSE's own limits stop it, whichever of them."""
@@ -244,13 +248,28 @@ class _Rows:
         """How many elements a segment has."""
         return int(values.shape[1])
 
-    def each(self, values: Floats) -> Floats:
+    def each(self, values: NDArray[Any]) -> NDArray[Any]:
         """A segment's value for each of its elements."""
         return values[:, np.newaxis]
 
-    def upto(self, values: Floats) -> Floats:
-        """The sum up to each element of a segment, with itself."""
-        return np.cumsum(values, axis=1)
+    def sell_in_turn(self, wanted: Floats, left: Floats) -> None:
+        """Who buys last gets what is left after those before it; in place."""
+        length = wanted.shape[1]
+        if length < LONG:
+            _clip(wanted, np.cumsum(wanted, axis=1) - self.each(left))
+            return
+        size = isqrt(length)
+        starts = np.maximum(np.arange(-(-length % size), length, size), 0)
+        upto = np.zeros((len(wanted), len(starts) + 1))
+        np.cumsum(np.add.reduceat(wanted, starts, axis=1), axis=1, out=upto[:, 1:])
+        # Blocks before this one are served, those after it find nothing.
+        block, rows = (upto[:, 1:-1] <= self.each(left)).sum(axis=1), np.arange(len(wanted))
+        first = starts[block]
+        cells = self.each(rows), self.each(first) + np.arange(size)
+        some = wanted[cells]
+        _clip(some, np.cumsum(some, axis=1) - self.each(left - upto[rows, block]))
+        wanted *= np.arange(length) < self.each(first)
+        wanted[cells] = some
 
 
 class _Segments:
@@ -275,46 +294,52 @@ class _Segments:
         """As of rows."""
         return np.repeat(values, self._length)
 
-    def upto(self, values: Floats) -> Floats:
+    def sell_in_turn(self, wanted: Floats, left: Floats) -> None:
         """As of rows."""
-        sums = np.cumsum(values)
-        sums -= self.each((sums - values)[self._starts])
-        return sums
+        upto = np.cumsum(wanted)
+        upto -= self.each((upto - wanted)[self._starts] + left)
+        _clip(wanted, upto)
+
+
+def _clip(wanted: Floats, exceeded_by: Floats) -> None:
+    """Lower what is wanted to what is left for it: `exceeded_by` is what is missing for all of it, and is
+    overwritten."""
+    np.subtract(wanted, exceeded_by, out=exceeded_by)
+    np.maximum(exceeded_by, 0.0, out=exceeded_by)
+    np.minimum(wanted, exceeded_by, out=wanted)
 
 
 def _fill(
     segments: _Rows | _Segments, limits: Floats, held: Floats, caps: Floats, steps: Floats | float
 ) -> Filled:
     total, each = segments.total, segments.each
-    to_cap, for_rounds, scratch = caps - held, limits - total(held), np.empty(held.shape)
+    to_cap, for_rounds, reached = caps - held, limits - total(held), np.empty(held.shape)
     # Where nobody's cap mattered, there would be no fewer.
     rounds = np.maximum(for_rounds, 0.0) / (segments.length_of(held) * np.max(steps))
+    speed = np.full_like(rounds, -1.0)
     for _ in range(held.size + 2):
         reach = each(rounds) * steps
-        left = for_rounds - total(np.minimum(to_cap, reach, out=scratch))
-        speed = segments.speed(to_cap > reach, steps, scratch)
+        before, speed = speed, segments.speed(to_cap > reach, steps, reached)
+        if (speed == before).all():  # no cap lies between these rounds and those before
+            break
+        left = for_rounds - total(np.minimum(to_cap, reach, out=reached))
         ahead = np.divide(left, speed, out=np.zeros_like(left), where=(speed > 0.0) & (left > 0.0))
         rounds += ahead
         if not (ahead > NEARLY * rounds).any():
             break
     full = np.floor(rounds)
-    reached = held + each(full) * steps
-    np.minimum(caps, reached, out=reached)
+    np.minimum(caps, np.add(held, each(full) * steps, out=reached), out=reached)
     sold = total(reached)
     too_far = (sold > limits) & (full > 0.0)
     if too_far.any():
         full -= too_far
-        reached = np.minimum(caps, held + each(full) * steps)
+        np.minimum(caps, np.add(held, each(full) * steps, out=reached), out=reached)
         sold = total(reached)
-    wanted = np.subtract(caps, reached, out=scratch)
+    wanted = np.subtract(caps, reached, out=to_cap)
     np.minimum(wanted, steps, out=wanted)
-    # Who buys last gets what is left after those before it.
-    bought = each(np.maximum(limits - sold, 0.0)) - segments.upto(wanted)
-    bought += wanted
-    np.maximum(bought, 0.0, out=bought)
-    np.minimum(bought, wanted, out=bought)
-    reached += bought
-    return Filled(reached, full, bought)
+    segments.sell_in_turn(wanted, np.maximum(limits - sold, 0.0))
+    reached += wanted
+    return Filled(reached, full, wanted)
 
 
 def fill_plainly(limit: float, held: list[float], caps: list[float], steps: list[float]) -> list[float]:
