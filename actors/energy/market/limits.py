@@ -151,33 +151,32 @@ class PathLimits:
         """Where a limit in ampere is on the path: (columns, EVSEs)."""
         if self.extras:
             return np.isfinite(self.path_A)
-        return self._any_on_path(self.node_A, np.isfinite)
+        return self._any_on_path(np.isfinite(once(self.node_A)))
 
     @cached_property
     def in_W(self) -> Bools:
         """Where one in watts is, likewise."""
         if self.extras:
             return np.isfinite(self.path_grid_W)
-        return self._any_on_path(self.node_grid_W, np.isfinite)
+        return self._any_on_path(np.isfinite(once(self.node_grid_W)))
 
     @cached_property
     def open(self) -> Bools:
         """Where neither the current nor the power that limits allow is 0: (columns, EVSEs)."""
         if self.extras:
             return (self.path_A > 0.0) & (self.path_grid_W > 0.0)
-        closed = [self._any_on_path(each, _is_closed) for each in (self.node_A, self.node_grid_W)]
-        return repeated(~(once(closed[0]) | once(closed[1])), len(self.node_A))
+        closed = (once(self.node_A) <= 0.0) | (once(self.node_grid_W) <= 0.0)
+        return repeated(~once(self._any_on_path(closed)), len(self.node_A))
 
-    def _any_on_path(self, node_limits: Floats, holds: Callable[[Floats], Bools]) -> Bools:
+    def _any_on_path(self, holds: Bools) -> Bools:
         """Where something holds of any node on the path."""
-        limits, count = once(node_limits), len(node_limits)
-        if holds(limits[:, 0]).all():  # of the root, so of all
+        if holds[:, 0].all():  # of the root, so of all
             found = same_row(True, len(self.shape.evses), np.bool_)
-        elif not (found := holds(limits)).any():
+        elif not holds.any():
             found = same_row(False, len(self.shape.evses), np.bool_)
         else:
-            found = along_paths(self.shape, found, np.maximum)
-        return repeated(found, count)
+            found = along_paths(self.shape, holds, np.maximum)
+        return repeated(found, len(self.node_A))
 
     def part(self, columns: slice) -> PathLimits:
         """Of some columns."""
@@ -311,10 +310,6 @@ def _to_grid(tree: CompiledTree, efficiency: Floats, direction: Direction) -> Fl
             else:
                 factor[:, level] = factor[:, above] * efficiency[:, above]
     return factor
-
-
-def _is_closed(limits: Floats) -> Bools:
-    return np.asarray(limits <= 0.0)
 
 
 def along_paths(shape: Shape, values: NDArray[T], pick: Callable[..., Any]) -> NDArray[T]:
