@@ -38,6 +38,12 @@ def same_row(value: float, count: int, kind: type[np.generic]) -> NDArray[Any]:
     return row
 
 
+@lru_cache(maxsize=64)
+def same_rows(value: float, shape: tuple[int, int], kind: Any) -> NDArray[Any]:
+    """One value everywhere, one row for all."""
+    return repeated(same_row(value, shape[1], kind), shape[0])
+
+
 def once(values: NDArray[T]) -> NDArray[T]:
     """(1, n) where all rows are one and the same."""
     return values[:1] if values.strides[0] == 0 else values

@@ -9,12 +9,11 @@ buys ahead of the others, is said by a Sale (sale.py).
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from actors.energy.market.arrays import Bools, Counts, Floats, Ints, joined_columns, once, repeated, same_row
+from actors.energy.market.arrays import Bools, Counts, Floats, Ints, joined_columns, once, repeated, same_rows
 from actors.energy.market.crossing import SharedLimit, sell_rounds_crossing
 from actors.energy.market.first_round import Counter, FirstPurchases, buy_first
 from actors.energy.market.limits import Extra, PathLimits
@@ -60,7 +59,7 @@ class Trades:
     def power_W(self) -> Floats:
         """At the EVSE's root side; 0 where no power limit takes part."""
         if not self.limits.in_watts:
-            return repeated(same_row(0.0, self.grid_W.shape[1], np.float64), len(self.grid_W))
+            return same_rows(0.0, self.current_A.shape, np.float64)
         with_power = self.watt | self.limits.in_W
         return np.where(with_power, self.grid_W / self.limits.evse_to_grid, 0.0)
 
@@ -121,12 +120,9 @@ def _trade(
 
 def nothing_traded(limits: PathLimits, sale: Sale | None = None) -> Trades:
     """As it is before anybody has bought: one row stands for all columns, not to be written to."""
-    columns, evses = len(limits.node_A), len(limits.shape.evses)
-
-    def all_of(value: float, kind: Any) -> NDArray[Any]:
-        return repeated(same_row(value, evses, kind), columns)
-
-    nobody, none, nothing = all_of(False, np.bool_), all_of(0, np.int8), all_of(0.0, np.float64)
+    shape = len(limits.node_A), len(limits.shape.evses)
+    nobody, none = same_rows(False, shape, np.bool_), same_rows(0, shape, np.int8)
+    nothing = same_rows(0.0, shape, np.float64)
     return Trades(
         limits=limits,
         sale=sale or Sale(limits.node_A, limits.node_grid_W),
@@ -135,10 +131,10 @@ def nothing_traded(limits: PathLimits, sale: Sale | None = None) -> Trades:
         current_A=nothing,
         grid_W=nothing,
         phases=none,
-        tried=all_of(1, np.int8),
+        tried=same_rows(1, shape, np.int8),
         reasons=none,  # PhaseReason.NOTHING
         refused=nobody,
-        stopped_by=all_of(OWN, np.int32),
+        stopped_by=same_rows(OWN, shape, np.int32),
         wants_minimum=nobody,
     )
 
@@ -206,9 +202,9 @@ def _counter(
         ampere=turn.buys(trades.ampere),
         watt=turn.buys(trades.watt),
         own_A=tier.own(node_A),
-        own_grid_W=tier.own(node_grid_W) if limits.in_watts else np.broadcast_to(np.inf, shape),
+        own_grid_W=tier.own(node_grid_W) if limits.in_watts else same_rows(np.inf, shape, np.float64),
         shared_A=tier.shared(node_A),
-        shared_grid_W=tier.shared(node_grid_W) if limits.in_watts else np.broadcast_to(np.inf, groups),
+        shared_grid_W=tier.shared(node_grid_W) if limits.in_watts else same_rows(np.inf, groups, np.float64),
         extras=extras,
         in_watts=limits.in_watts,
         to_grid=tier.of(limits.evse_to_grid),
@@ -222,7 +218,7 @@ def _counter(
 
 def _positions(counter: Counter, first: FirstPurchases) -> Positions:
     """Where everyone stands after the first round; who bought nothing there has a cap of nothing."""
-    own, grid_W = counter.own_A, np.broadcast_to(1.0, first.held.shape)
+    own, grid_W = counter.own_A, same_rows(1.0, first.held.shape, np.float64)
     if counter.in_watts:
         per_unit = np.where(counter.ampere & (first.phases > 0), first.phases * counter.volts, 1.0)
         grid_W = per_unit * once(counter.to_grid)
