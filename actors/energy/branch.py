@@ -110,7 +110,8 @@ class Branch:
         self._voltage_V = site.nominal_ac_voltage
         self._born_s = now_s
         self._desired: tuple[float, Limits, dict[str, Amount]] | None = None
-        """As worked out last, when and of what, until somebody is heard."""
+        """As worked out last, until when it holds and of what, unless somebody comes, goes or wants something
+        else."""
         self.ledger = Ledger(
             {c.settings.id: (c.settings.fallback, c.settings.settle_time_s) for c in self._children.values()},
             longest_s=longest_grant_s(site),
@@ -126,9 +127,11 @@ class Branch:
         """Take a child's report. Whether it wants something else than before need not be what the child
         thinks is urgent: the report in which it said so may have been lost, or have been overtaken by one
         that says less. KeyError for a stranger."""
-        child, self._desired = self._children[report.child], None
+        child = self._children[report.child]
         heard = self.ledger.hear(now_s, report)
         if not heard.stale:
+            if report.leaving or now_s > child.alive_until_s:
+                self._desired = None
             child.report = report
             if heard.first or heard.restarted:
                 child.asked = Asked()
@@ -159,7 +162,7 @@ class Branch:
             child.check.check(wants)
         except RequestError as error:
             child.refused = str(error)[:REASON_MAX]
-        child.wants = None if child.refused else wants
+        child.wants, self._desired = None if child.refused else wants, None
         return child.refused if child.refused != before else ""
 
     def gone(self, now_s: float) -> list[str]:
@@ -217,16 +220,17 @@ class Branch:
         """What the market gives each child that is there, of those that it has seen: an EVSE that it
         has not keeps what it has, since saying nothing is not saying 0."""
         last = self._desired
-        if last is not None and last[0] == now_s and last[1] is limits:
+        if last is not None and now_s <= last[0] and last[1] is limits:
             return last[2]
-        desired = {}
+        desired, until_s = {}, math.inf
         for name, child in self._children.items():
             if child.wants is None or now_s > child.alive_until_s:
                 continue
             share = self._share(child, child.wants, limits)
+            until_s = min(until_s, child.alive_until_s)
             if share.entries:
                 desired[name] = share.amount
-        self._desired = now_s, limits, desired
+        self._desired = until_s, limits, desired
         return desired
 
     def _share(self, child: _Child, wants: EnergyFlowRequest, limits: Limits) -> _Share:
@@ -284,7 +288,9 @@ class Branch:
         ledger = self.ledger
         known = ledger.committed(now_s) is not None
         fenced = set() if known else {n for n in self._children if not ledger.may_grant(now_s, n)}
-        desired = {n: a for n, a in self.desired(now_s, limits).items() if n not in fenced}
+        desired = self.desired(now_s, limits)
+        if fenced:
+            desired = {n: a for n, a in desired.items() if n not in fenced}
         if fallback_only:
             desired = {n: smallest(a, self._children[n].settings.fallback) for n, a in desired.items()}
         planned = ledger.plan(now_s, desired, capacity)

@@ -68,6 +68,8 @@ class EvseCore(Member):
         self._draw = Draw(current_A=0.0, power_W=None, source="")
         self._bounds: tuple[LimitsRes, Amount | None, LimitsReq, int, bool] | None = None
         """What it was worked out from."""
+        self._followed: Grant | None = None
+        """What the hardware was last held to."""
         self._told: Actuate | None = None
         self._told_until_s = now.mono_s
         self._report_due_s = self._renew_due_s = now.mono_s
@@ -106,7 +108,8 @@ class EvseCore(Member):
             case None:
                 pass
         hurry = self.sources.version != version
-        effects += self._follow(now, renew=renew or hurry)
+        if event is not None or hurry or not self._goes_on(now.mono_s):
+            effects += self._follow(now, renew=renew or hurry)
         effects += self._report(now, hurry, prompt)
         self._plan(now)
         return effects
@@ -138,7 +141,23 @@ class EvseCore(Member):
             and grant.limits == last.limits
             and grant.knows_s == last.knows_s
             and now_s < self.due_s
-            and self._reading is not None
+            and self._stands(now_s)
+        )
+
+    def _goes_on(self, now_s: float) -> bool:
+        """Whether the hardware needs to be told nothing, as all is as it was when it was told last."""
+        grant = self._lease.in_force(now_s)
+        return (
+            grant is not None
+            and grant is self._followed
+            and now_s < self._renew_due_s
+            and self._stands(now_s)
+        )
+
+    def _stands(self, now_s: float) -> bool:
+        """Whether there is nothing, grants apart, for which the hardware may have to be told anew."""
+        return (
+            self._reading is not None
             and now_s - self._read_at_s <= SILENT_S
             and self._switch.due_s() is None
             and not self.sources.in_force()
@@ -165,7 +184,7 @@ class EvseCore(Member):
         if reading is None:
             return []
         now_s = now.mono_s
-        grant = self._lease.in_force(now_s)
+        self._followed = grant = self._lease.in_force(now_s)
         inherits = grant is None and self._inherits(reading)
         limits = self._inherited(reading) if inherits else self._granted(grant)
         wanted = self._wanted_phases(limits, reading)
@@ -227,6 +246,7 @@ class EvseCore(Member):
         """The same as last, for as long as this grant."""
         assert self._told is not None
         assert self._reading is not None
+        self._followed = grant
         return self._tell(
             now_s,
             replace(

@@ -122,6 +122,8 @@ class Account(Struct, kw_only=True):
     turned_s: float = -math.inf
     doubt: str = ""
     """Why it is raised no more."""
+    figures: tuple[float, Amount, Amount, Amount | None] | None = None
+    """Of the last report taken: settle time, what it holds, its fallback, what it is committed to."""
     exposure: Amount = NOTHING
     """As worked out last, until something is heard or granted, or runs out."""
     same_until_s: float = -math.inf
@@ -215,6 +217,8 @@ class Ledger:
             for name, (fallback, settle_s) in children.items()
         }
         self._fallbacks = total(fallback for fallback, _ in children.values())
+        self._plan: tuple[Mapping[str, Amount], Amount, list[object], dict[str, Planned]] | None = None
+        """As worked out last, and what of."""
 
     # --- the epoch ---------------------------------------------------------------------------------
 
@@ -254,7 +258,8 @@ class Ledger:
     def hear(self, now_s: float, report: Report) -> Heard:
         """Take a child's report. KeyError for a stranger."""
         account = self.accounts[report.child]
-        if not _is_believable(report):
+        figures = (report.settle_time_s, report.holds, report.fallback, report.committed)
+        if figures != account.figures and not _is_believable(report):
             account.doubt = "what it tells of itself is beyond belief"
             return Heard(stale=True, doubt=account.doubt)
         before = self.exposure(now_s, report.child)
@@ -268,8 +273,10 @@ class Ledger:
             return Heard(stale=True, overtaken=True)
         back = now_s - account.heard_s > self._silent_s
         account.told_s, account.heard_s = report.t_child_s, now_s
-        account.settle_s = max(account.settle_s, report.settle_time_s * (1 + RHO))
-        account.fallback = largest(account.configured, report.fallback)
+        if figures != account.figures:
+            account.figures = figures
+            account.settle_s = max(account.settle_s, report.settle_time_s * (1 + RHO))
+            account.fallback = largest(account.configured, report.fallback)
         doubt = self._doubt(now_s, account, report)
         self._strike_out(now_s, account, report)
         account.same_until_s = -math.inf
@@ -427,8 +434,19 @@ class Ledger:
     # --- granting ----------------------------------------------------------------------------------
 
     def plan(self, now_s: float, desired: Mapping[str, Amount], capacity: Amount) -> dict[str, Planned]:
-        """What each child of `desired` can be granted now, in their order; nothing is noted yet."""
+        """What each child of `desired` can be granted now, in their order; nothing is noted yet. Mostly it is
+        what it was before: then it is the very same."""
         capacity = self.at_least_fallbacks(capacity)
+        stand: list[object] = [
+            (self.exposure(now_s, name), self.latest(now_s, name), account.fallback, account.doubt)
+            for name, account in self.accounts.items()
+        ]
+        last = self._plan
+        if last is None or last[0] is not desired or last[1] != capacity or last[2] != stand:
+            last = self._plan = desired, capacity, stand, self._make_plan(now_s, desired, capacity)
+        return last[3]
+
+    def _make_plan(self, now_s: float, desired: Mapping[str, Amount], capacity: Amount) -> dict[str, Planned]:
         exposures = self.exposures(now_s)
         unknown = [name for name, exposure in exposures.items() if exposure is UNLIMITED]
         flowing = total([exposure for exposure in exposures.values() if exposure is not UNLIMITED])
@@ -501,7 +519,8 @@ class Ledger:
         entry = Entry(order, account.heard_s + duration_s * STRETCH, amount)
         kept = [e for e in account.entries if now_s < e.until_s + account.settle_s]
         account.entries, account.newest = (*kept, entry), entry
-        account.same_until_s = self._same_until_s = -math.inf
+        if largest(account.exposure, amount) is not account.exposure:
+            account.same_until_s = self._same_until_s = -math.inf
 
     def check(self, now_s: float, fuse: Amount, capacity: Amount, before: Mapping[str, Amount]) -> None:
         """Raises InvariantError unless the exposures keep within fuse and capacity in what was raised

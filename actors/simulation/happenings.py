@@ -127,7 +127,8 @@ def _end(world: World, process: Process, for_s: float, *, loses_state: bool, reb
     process.waiting.clear()
     process.unfinished.clear()
     for slot in process.slots:
-        slot.core = slot.memory = None
+        slot.end()
+        slot.memory = None
         if loses_state:
             slot.kept_sources, slot.kept_epoch = None, None
     if world.recorder is not None:
@@ -166,10 +167,9 @@ def begin_life(world: World, slot: Slot) -> None:
         _note_lost_state(world)
     now = slot.process.clocks.now(world.now_s)
     boot = f"{slot.id}/{slot.lives}"
-    slot.core = core = world.build(
-        world.site, slot.id, boot, now, saved=slot.kept_sources, kept_epoch=slot.kept_epoch
-    )
+    core = world.build(world.site, slot.id, boot, now, saved=slot.kept_sources, kept_epoch=slot.kept_epoch)
     core.tells_status = False
+    slot.begin(core)
     slot.wake_own_s = float("inf")
     world.note_limits(slot, slot.kept_sources)
     world.plan_wake(slot, now)

@@ -11,8 +11,10 @@ from msgspec.structs import replace
 from actors.energy.amount import NOTHING, Amount, largest
 from actors.energy.effects import Effect, RunMarket
 from actors.energy.external import SavedSources
+from actors.energy.ledger import Ledger
 from actors.energy.market import Memory
 from actors.energy.messages import Instant, Report
+from actors.energy.trunk import Trunk
 from actors.energy.types import EnforcedLimits
 from actors.simulation.clocks import ProcessClocks
 from actors.simulation.network import Link
@@ -69,6 +71,8 @@ class Slot:
         self.down: Link | None = None
         """To its parent, and back; the root has neither."""
         self.core: Core | None = None
+        self.ledger: Ledger | None = None
+        """That of its core, of a node."""
         self.lives = 0
         self.memory: Memory | None = None
         self.last_run: RunMarket | None = None
@@ -79,6 +83,15 @@ class Slot:
         """Until when it says that this flows back below it."""
         self.kept_sources: SavedSources | None = None
         self.kept_epoch: int | None = 0
+
+    def begin(self, core: Core) -> None:
+        """A life begins."""
+        self.core = core
+        self.ledger = core.branch.ledger if isinstance(core, Trunk) else None
+
+    def end(self) -> None:
+        """Its life ends."""
+        self.core = self.ledger = None
 
 
 def giving_back(report: Report, back: Amount) -> Report:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from actors.build import build_core
@@ -24,14 +24,13 @@ from actors.energy.effects import (
 )
 from actors.energy.market import RequestError, allocate
 from actors.energy.messages import EpochKept, Instant, MarketAnswer, Report
-from actors.energy.trunk import Trunk
 from actors.simulation import happenings
 from actors.simulation.bench import make_bench
 from actors.simulation.checker import Checker, Violation
 from actors.simulation.digest import Digest
 from actors.simulation.field import Field
 from actors.simulation.network import Link
-from actors.simulation.plan import Plan
+from actors.simulation.plan import Fault, Plan, Workload
 from actors.simulation.processes import Build, Slot, giving_back
 from actors.simulation.recorder import Recorder
 
@@ -87,9 +86,15 @@ class World:
         self.field.begin()
         for number, process in enumerate(self.processes.values()):
             self.at(0.3 * number / len(self.processes), happenings.restart, self, (process, process.turn))
-        for happening in self.plan.happenings:
-            self.at(happening.at_s, happenings.happen, self, happening)
+        self._await(iter(sorted(self.plan.happenings, key=lambda happening: happening.at_s)))
         self.at(self.plan.hurt_s, happenings.mend, self, None)
+
+    def _await(self, planned: Iterator[Workload | Fault], what: Workload | Fault | None = None) -> None:
+        """Let something happen, and see to the next thing; all of them would make the heap a deep one."""
+        if (coming := next(planned, None)) is not None:
+            self.at(coming.at_s, self._await, planned, coming)
+        if what is not None:
+            happenings.happen(self, what)
 
     def run_until(self, end_s: float) -> None:
         """Let true time go by."""
@@ -121,9 +126,8 @@ class World:
             self.carry_out(slot, effects)
             if slot.core is not core:
                 return
-        if isinstance(core, Trunk):
-            ledger = core.branch.ledger
-            self.checker.promises(now_s, slot.id, ledger.accounts, now.mono_s, ledger.exposure)
+        if slot.ledger is not None:
+            self.checker.promises(now_s, slot.id, slot.ledger.accounts, now.mono_s, slot.ledger.exposure)
         if core.due_s < slot.wake_own_s and process.state == "up":
             self.plan_wake(slot, now)
 
@@ -131,10 +135,9 @@ class World:
         """What flows to an EVSE changes: all ledgers above it must count with it."""
         child = self.slots[evse_id]
         while (parent := child.parent) is not None:
-            if isinstance(parent.core, Trunk):
+            if parent.ledger is not None:
                 own_s = parent.process.clocks.steady.own_s(self.now_s)
-                exposure = parent.core.branch.ledger.exposure
-                self.checker.promises(self.now_s, parent.id, (child.id,), own_s, exposure)
+                self.checker.promises(self.now_s, parent.id, (child.id,), own_s, parent.ledger.exposure)
             child = parent
 
     def plan_wake(self, slot: Slot, now: Instant) -> None:
@@ -184,7 +187,7 @@ class World:
         """A core raised: its life ends, and another begins."""
         last = traceback.format_exc(limit=-3).strip()
         self._violation("exception", slot.id, f"on {type(event).__name__}: {last}")
-        slot.core = None
+        slot.end()
         self.at(self.now_s + REBIRTH_S, self._reborn, slot, slot.lives)
 
     def _reborn(self, slot: Slot, lives: int) -> None:
@@ -275,8 +278,8 @@ def _same_answer(last: RunMarket, run: RunMarket) -> bool:
     interval of its grid, and with no waiting times of phase switching at work."""
     interval_us = run.config.schedule_interval_duration * 60_000_000
     return (
-        run.request is last.request
-        and run.config == last.config
-        and run.config.switch_3ph1ph_while_charging_mode == "Never"
+        run.config.switch_3ph1ph_while_charging_mode == "Never"
         and run.start_us // interval_us == last.start_us // interval_us
+        and run.request == last.request
+        and run.config == last.config
     )

@@ -211,6 +211,7 @@ class Bench:
         ledger.kept(ledger.epoch)
         self._boots: dict[str, tuple[str, float]] = {}
         """The life and stamp of the newest report of each, as the parent keeps them."""
+        self._desired: dict[str, Amount] = {}
         return ledger
 
     def play(self, steps: list[Step]) -> None:
@@ -281,7 +282,10 @@ class Bench:
         here = [n for n in self._boots if now_s - ledger.accounts[n].heard_s <= SILENT_S]
         known = [n for n in here if ledger.is_known(now_s, n)]
         wishes = dict(zip(NAMES, map(ampere, wishes_A), strict=True))
-        planned = ledger.plan(now_s, {n: wishes[n] for n in known}, ampere(capacity_A))
+        desired = {n: wishes[n] for n in known}
+        if desired != self._desired:
+            self._desired = desired  # else the very same object, as a node's is
+        planned = ledger.plan(now_s, self._desired, ampere(capacity_A))
         before, sent = ledger.exposures(now_s), []
         for name in here:
             boot, t_echo_s = self._boots[name]

@@ -18,6 +18,7 @@ from actors.energy.ledger import (
     Ledger,
 )
 from actors.energy.messages import Order
+from tests.energy.builders import mutated
 from tests.energy.family import FUSE_A, LONGEST_S, SETTLE_S, Family, ampere
 
 SETTLED_S = SETTLE_S * (1 + RHO)
@@ -115,6 +116,31 @@ def test_a_capacity_that_drops_lowers_at_once_and_raises_nobody() -> None:
     family = Family()
     family.charging("a", 32.0)
     assert family.give(a=32.0, b=10.0, capacity_A=16.0) == {"a": 16.0, "b": 0.0}
+
+
+def test_the_same_wishes_are_planned_anew_when_there_is_more_room_or_less_to_hand_out() -> None:
+    family = Family()
+    family.charging("a", 20.0)
+    wishes = {"a": ampere(10.0), "b": ampere(22.0)}
+
+    def planned_A(capacity_A: float) -> dict[str, float]:
+        planned = family.ledger.plan(family.now_s, wishes, ampere(capacity_A))
+        return {name: plan.amount.import_A for name, plan in planned.items()}
+
+    assert planned_A(32.0) == {"a": 10.0, "b": 12.0}
+    assert planned_A(16.0) == {"a": 10.0, "b": 0.0}
+    family.give(a=10.0)
+    assert planned_A(32.0) == {"a": 10.0, "b": 12.0}
+    family.now_s += 1.0
+    family.tell("a", acked=family.orders["a"], holds_A=10.0, flows_A=10.0)
+    assert planned_A(32.0) == {"a": 10.0, "b": 22.0}
+
+
+@pytest.mark.parametrize("forgotten", [" or last[1] != capacity", " or last[2] != stand"])
+def test_that_they_are_planned_anew_is_seen(forgotten: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Ledger, "plan", mutated(Ledger.plan, forgotten, ""))
+    with pytest.raises(AssertionError):
+        test_the_same_wishes_are_planned_anew_when_there_is_more_room_or_less_to_hand_out()
 
 
 def test_a_child_that_the_market_has_not_seen_keeps_its_room() -> None:

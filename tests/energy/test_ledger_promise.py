@@ -48,9 +48,14 @@ MUTANTS: dict[str, tuple[str, str, str]] = {
         "account.entries = ()",
     ),
     "room is what others were granted last": (
-        "plan",
+        "_make_plan",
         "others = UNLIMITED if unknown else flowing.less(exposures[name])",
         "others = total(self.latest(now_s, n) for n in self.accounts if n != name)",
+    ),
+    "whatever was granted, it is counted with as before": (
+        "note",
+        "if largest(account.exposure, amount) is not account.exposure:",
+        "if False:",
     ),
     "what is not known is nothing": ("exposure", "return UNLIMITED", "pass"),
 }

@@ -107,7 +107,9 @@ BREAKS = (
         name="raise without room",
         breaks="A child is raised before the others' decrease is confirmed; only the check after it is left.",
         edits=_edit(
-            f"{LEDGER}.Ledger.plan", "UNLIMITED if unknown else flowing.less(exposures[name])", "NOTHING"
+            f"{LEDGER}.Ledger._make_plan",
+            "UNLIMITED if unknown else flowing.less(exposures[name])",
+            "NOTHING",
         ),
     ),
     Break(
@@ -115,7 +117,9 @@ BREAKS = (
         explored="decrease not awaited",
         breaks="The same, and the ledger does not check itself either.",
         edits=_edit(
-            f"{LEDGER}.Ledger.plan", "UNLIMITED if unknown else flowing.less(exposures[name])", "NOTHING"
+            f"{LEDGER}.Ledger._make_plan",
+            "UNLIMITED if unknown else flowing.less(exposures[name])",
+            "NOTHING",
         ),
         values={f"{LEDGER}.Ledger.check": lambda *_: None},
     ),
@@ -123,7 +127,7 @@ BREAKS = (
         name="room is what was sent last",
         breaks="A raise takes the room of a decrease that was sent and not confirmed.",
         edits=_edit(
-            f"{LEDGER}.Ledger.plan",
+            f"{LEDGER}.Ledger._make_plan",
             "UNLIMITED if unknown else flowing.less(exposures[name])",
             "total(self.latest(now_s, n) for n in self.accounts if n != name)",
         ),
@@ -145,14 +149,16 @@ BREAKS = (
     Break(
         name="renewing ignores the capacity",
         breaks="What children hold is renewed in full when the capacity has dropped below it.",
-        edits=_edit(f"{LEDGER}.Ledger.plan", "wanted = smallest(wish, fallback + left)", "wanted = wish"),
+        edits=_edit(
+            f"{LEDGER}.Ledger._make_plan", "wanted = smallest(wish, fallback + left)", "wanted = wish"
+        ),
         not_simulated="the market keeps within the capacity already; this is the second guard",
     ),
     Break(
         name="unknown children do not bar raises",
         breaks="After a restart others are raised while it is not known what a child holds.",
         edits=_edit(
-            f"{LEDGER}.Ledger.plan",
+            f"{LEDGER}.Ledger._make_plan",
             "UNLIMITED if unknown else flowing.less(exposures[name])",
             "flowing.less(exposures[name])",
         ),
