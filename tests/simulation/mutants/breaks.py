@@ -201,7 +201,12 @@ BREAKS = (
         name="only the newest grant counts",
         explored="only the newest grant counts",
         breaks="A grant that is sent strikes out those before, taken or not.",
-        edits=_edit(f"{LEDGER}.Ledger.note", "(*kept, entry)", "(entry,)"),
+        edits=_edit(
+            f"{LEDGER}.Ledger.note",
+            "account.entries, account.newest = (*kept, entry), entry\n"
+            "    if largest(account.exposure, amount) is not account.exposure:",
+            "account.entries, account.newest = (entry,), entry\n    if True:",
+        ),
     ),
     Break(
         name="a silent child is forgotten",
