@@ -19,7 +19,14 @@ from actors.energy.market.reading import check_length, look_carefully, read
 from actors.energy.market.setpoints import frequency_of, target_of
 from actors.energy.market.timetables import Timetables
 from actors.energy.market.tree import Changed, CompiledTree, NodeTargets, Shape
-from actors.energy.market.walking import Nodes, changed_nodes, check_names, path_of, same_limits, walk
+from actors.energy.market.walking import (
+    Nodes,
+    changed_nodes,
+    check_names,
+    path_of,
+    same_but_for_schedules,
+    walk,
+)
 from actors.energy.types import EnergyFlowRequest, EvseState
 
 LEAST_EFFICIENCY = 1e-9
@@ -71,20 +78,23 @@ def _renewed(
     nodes = before.nodes.copy()
     for i, node in changed.items():
         nodes[i] = node
-    changed = {i: node for i, node in changed.items() if not same_limits(node, before.nodes[i])}
-    if not changed:
+    places: list[int] = []
+    others: dict[Direction, list[int]] = {"import": [], "export": []}
+    for i, node in changed.items():
+        old = before.nodes[i]
+        imports = node.schedule_import != old.schedule_import
+        exports = node.schedule_export != old.schedule_export
+        if imports:
+            others["import"].append(i)
+        if exports:
+            others["export"].append(i)
+        if imports or exports or not same_but_for_schedules(node, old):
+            places.append(i)
+    if not places:
         return replace(before, request=request, nodes=nodes, changed=Changed(before.nodes, ()))
-    places, fresh = list(changed), list(changed.values())
+    fresh = [nodes[i] for i in places]
     check_names(fresh, places, shape.parent)
-    others: dict[Direction, list[int]] = {
-        "import": [
-            i for i, node in changed.items() if node.schedule_import != before.nodes[i].schedule_import
-        ],
-        "export": [
-            i for i, node in changed.items() if node.schedule_export != before.nodes[i].schedule_export
-        ],
-    }
-    saying = {direction: [changed[i] for i in at] for direction, at in others.items() if at}
+    saying = {direction: [nodes[i] for i in at] for direction, at in others.items() if at}
     read_now, targets, fallbacks = _read(fresh, places, shape.parent, saying)
     schedules = dict(before.schedules)
     for direction, at in others.items():
@@ -93,11 +103,12 @@ def _renewed(
             if renewed is None:
                 return None
             schedules[direction] = renewed
+    told = set(places)
     if before.targets:
-        targets += [each for each in before.targets if each.node not in changed]
+        targets += [each for each in before.targets if each.node not in told]
         targets.sort(key=lambda each: each.node)
     if before.fallbacks:
-        fallbacks.update((i, both) for i, both in before.fallbacks.items() if i not in changed)
+        fallbacks.update((i, both) for i, both in before.fallbacks.items() if i not in told)
     session_over = before.session_over.copy()
     evse = shape.number_at[places]
     session_over[evse[evse >= 0]] = _session_over([n for n, i in zip(fresh, evse, strict=True) if i >= 0])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import compress
+from operator import is_not
 from typing import Any
 
 from actors.energy.market.errors import RequestError, joined
@@ -143,6 +145,7 @@ def changed_nodes(
     def visit(node: EnergyFlowRequest, here: int) -> bool:
         old = nodes[here]
         changed[here] = node
+        children, before = node.children, old.children
         child_at = here + 1
         if not (
             type(node) is EnergyFlowRequest
@@ -150,13 +153,13 @@ def changed_nodes(
             and node.node_type is old.node_type
             and type(node.priority) is type(old.priority)
             and node.priority == old.priority
-            and len(node.children) == len(old.children)
+            and len(children) == len(before)
         ):
             return False
-        if size[here] == len(old.children) + 1:  # leaves
-            pairs = enumerate(zip(node.children, old.children, strict=True), child_at)
-            return all(visit(child, at) for at, (child, other) in pairs if child is not other)
-        for child in node.children:
+        if size[here] == len(before) + 1:  # leaves
+            others = compress(range(len(before)), map(is_not, children, before))
+            return all(visit(children[k], child_at + k) for k in others)
+        for child in children:
             if child is not nodes[child_at] and not visit(child, child_at):
                 return False
             child_at += size[child_at]
@@ -173,10 +176,17 @@ def same_limits(one: EnergyFlowRequest, other: EnergyFlowRequest) -> bool:
     return one is other or (
         one.schedule_import == other.schedule_import
         and one.schedule_export == other.schedule_export
-        and one.schedule_setpoints == other.schedule_setpoints
+        and same_but_for_schedules(one, other)
+    )
+
+
+def same_but_for_schedules(one: EnergyFlowRequest, other: EnergyFlowRequest) -> bool:
+    """The same, whatever their schedules of import and export say."""
+    return (
+        one.schedule_setpoints == other.schedule_setpoints
         and one.fallback_A == other.fallback_A
         and one.fallback_W == other.fallback_W
-        and one.evse_state == other.evse_state
+        and one.evse_state is other.evse_state
         and one.energy_usage_root == other.energy_usage_root
         and one.energy_usage_leaves == other.energy_usage_leaves
     )
