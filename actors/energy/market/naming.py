@@ -221,8 +221,10 @@ def _name_by_rows(
     """Some cells of `names` by who set a field of the row that holds there at the node of each EVSE."""
     schedules, rows = outcome.tree.schedules[direction], outcome.trades[direction].limits.rows
     said = schedules.sources_of(field, node)
-    changing = [(i, each) for i, each in enumerate(said) if type(each) is tuple]
-    alike = [None if type(each) is tuple else each for each in said] if changing else said
+    alike, changing = said, []
+    if tuple in set(map(type, said)):
+        changing = [(i, each) for i, each in enumerate(said) if type(each) is tuple]
+        alike = [None if type(each) is tuple else each for each in said]
     np.copyto(names, texts.numbers(alike), where=cells)  # type: ignore[arg-type]
     for i, own in changing:
         here = cells[:, i]

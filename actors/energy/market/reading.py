@@ -69,8 +69,8 @@ def _read(schedules: list[PackedSchedule], direction: Direction) -> Timetables:
     if not everywhere:
         there = there[[bool(each) for each in schedules]]
     said = np.array([each.fields for each in told], dtype=np.int64)
-    times = [each.times_us for each in told]
-    makes = _makes(told, said, times)
+    times, differing = [each.times_us for each in told], [each.differing for each in told]
+    makes = _makes(told, said, times, differing)
     order = np.argsort(makes, kind="stable")  # those of one make together
     ordered = [told[number] for number in order.tolist()]
     begins = first_of_each(makes[order]).tolist()
@@ -104,13 +104,14 @@ def _read(schedules: list[PackedSchedule], direction: Direction) -> Timetables:
         fields=fields,
         starts=starts,
         steady=frozenset(field for number, field in enumerate(Row._fields) if number not in varying),
+        differing=any(differing),
         hours=np.frombuffer(hours[0], dtype="<i8").astype(np.intp) if len(hours) == 1 else None,
     )
 
 
-def _makes(told: list[PackedSchedule], fields: Ints, times: list[bytes]) -> Ints:
+def _makes(told: list[PackedSchedule], fields: Ints, times: list[bytes], differing: list[int]) -> Ints:
     """A number for each: the same for those with as many entries that say the same fields."""
-    varying, differing = [each.varying for each in told], [each.differing for each in told]
+    varying = [each.varying for each in told]
     if _are_alike(times) and not any(varying) and not any(differing):
         return fields
     numbers: dict[Any, int] = {}

@@ -117,6 +117,8 @@ def _numbers(values: Floats, present: Bools, names: list[str]) -> list[NumberWit
 
 def _counts(phases: list[int], names: list[str]) -> list[IntegerWithSource | None]:
     """With their sources; None for 0."""
+    if all(phases):
+        return list(map(IntegerWithSource, phases, names))
     return [
         IntegerWithSource(count, name) if count else None for count, name in zip(phases, names, strict=True)
     ]

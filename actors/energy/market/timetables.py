@@ -50,6 +50,8 @@ class Timetables:
     """How many rows start at each time; without those of nodes that have no schedule."""
     steady: frozenset[str]
     """Columns in which all rows of a node are alike, as far as that is easily seen."""
+    differing: bool
+    """Whether the sources of any node may differ between its rows."""
     hours: Ints | None
     """When the rows of all nodes start that have several; None where these are not the same for all."""
 
@@ -69,7 +71,7 @@ class Timetables:
         of a side."""
         holders = [self.holders[node] for node in nodes.tolist()]
         fields = self.fields[nodes]
-        if all(holders) and (fields == fields[0]).all() and not any(each.differing for each in holders):
+        if not self.differing and (fields == fields[0]).all() and all(holders):
             place = _source_at(field, int(fields[0]), 0, 1)
             if place is None:
                 return [None] * len(holders)
@@ -147,6 +149,7 @@ class Timetables:
             holders=holders,
             fields=fields,
             steady=self.steady & new.steady,
+            differing=self.differing or new.differing,
             hours=self._hours_with(new),
         )
         if all(before) and all(new.holders) and np.array_equal(self.count[places], new.count):
