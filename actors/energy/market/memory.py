@@ -91,6 +91,8 @@ def observe(
     over = tree.session_over
     now = np.asarray(reported, dtype=np.int8)
     changed = (now > 0) & (now != held.phases)
+    if not (changed.any() or over.any() or (held.single_wanted_us > start_us).any()):
+        return held
     # If the wall clock was set back: wait anew, not until it has caught up.
     single_wanted_us = np.minimum(held.single_wanted_us, start_us)
     switches = held.switches + (changed & (held.phases > 0))
