@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from actors.energy.market.arrays import Bools, Ints, once
 from actors.energy.market.outcome import Outcome
+from actors.energy.market.trading import Trades
 from actors.energy.market.walking import same_limits
 
 
@@ -25,6 +26,7 @@ def changed_evses(now: Outcome, before: Outcome) -> Ints:
         or now.config != before.config
         or now.slots.active_column != before.slots.active_column
         or not np.array_equal(now.slots.times_us, before.slots.times_us)
+        or not np.array_equal(now.slots.columns_us, before.slots.columns_us)
         or any(
             each.sale.ahead is not None or each.limits.extras
             for run in (now, before)
@@ -33,23 +35,23 @@ def changed_evses(now: Outcome, before: Outcome) -> Ints:
     ):
         return everyone
     nodes = _other_limits(now, before)
+    inner = now.tree.shape.inner
     differs = np.zeros(len(everyone), dtype=np.bool_)
     for direction, trades in now.trades.items():
         old = before.trades[direction]
-        limits, old_limits = trades.limits, old.limits
-        differs |= _differ(now.taking_part(direction), before.taking_part(direction))
+        shares_differ = np.zeros(len(everyone), dtype=np.bool_)
         if trades.sold or old.sold:
+            shares_differ = _differ(trades.current_A, old.current_A) | _differ(trades.grid_W, old.grid_W)
             differs |= (
-                _differ(trades.current_A, old.current_A)
-                | _differ(trades.grid_W, old.grid_W)
+                shares_differ
                 | _differ(trades.phases, old.phases)
                 | _differ(trades.stopped_by, old.stopped_by)
                 | once(trades.refused).any(axis=0)
                 | once(old.refused).any(axis=0)
             )
-        elif limits.node_A is old_limits.node_A and limits.node_grid_W is old_limits.node_grid_W:
-            continue
-        nodes[now.tree.shape.inner] |= _differ(now.used_up(direction), before.used_up(direction))
+        differs |= _differ(now.taking_part(direction), before.taking_part(direction))
+        if shares_differ.any() or _other_for_sale(trades, old, inner):
+            nodes[inner] |= _differ(now.used_up(direction), before.used_up(direction))
     return np.flatnonzero(differs | _below(now, nodes))
 
 
@@ -57,6 +59,19 @@ def _differ(one: NDArray[Any], other: NDArray[Any]) -> Bools:
     """In any column."""
     found = once(one) != once(other)
     return found[0] if len(found) == 1 else np.asarray(found.any(axis=0))
+
+
+def _other_for_sale(trades: Trades, old: Trades, nodes: Ints) -> bool:
+    """Whether some nodes have something else for sale, or power is counted in another way there."""
+    pairs = (
+        (trades.sale.node_A, old.sale.node_A),
+        (trades.sale.node_grid_W, old.sale.node_grid_W),
+        (trades.limits.to_grid, old.limits.to_grid),
+    )
+    return trades.limits.in_watts != old.limits.in_watts or any(
+        one is not other and bool((once(one)[:, nodes] != once(other)[:, nodes]).any())
+        for one, other in pairs
+    )
 
 
 def _other_limits(now: Outcome, before: Outcome) -> Bools:

@@ -9,10 +9,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from actors.energy import timestamps
 from actors.energy.market import Memory, allocate, plain_tree
 from actors.energy.market.changes import changed_evses
 from actors.energy.types import EnergyFlowRequest, EnergyManagerConfig
-from tests.energy.market.building import NOW_US, evse, node, results
+from tests.energy.market.building import NOW_US, SECOND_US, entry, evse, node, results
 from tests.energy.market.worlds import Features, Story, stories, story_of
 
 
@@ -67,3 +68,23 @@ def test_only_the_results_of_those_who_changed_are_built_again() -> None:
     assert changed_evses(now._outcome, before._outcome).tolist() == [7]
     again = now.renewed_active(before, held)
     assert [i for i in range(50) if again[i] is not held[i]] == [7]
+
+
+def test_who_changes_its_mind_at_another_time_changes_the_forecasts_of_others() -> None:
+    def site(*hours: int) -> EnergyFlowRequest:
+        own = [
+            entry("evse_0", A=6.0 if n % 2 else 32.0, at=_after(hour)) for n, hour in enumerate((0, *hours))
+        ]
+        return node("root", evse("evse_0", imports=tuple(own)), *others, imports={"A": 700.0})
+
+    others = [evse(f"evse_{i}") for i in range(1, 50)]
+    config = EnergyManagerConfig(schedule_total_duration=6)
+    before, memory = allocate(site(1, 2), config, NOW_US)
+    for hours in ((1, 3), (1, 2, 4)):  # all of them are slots of the forecast in any case
+        request = site(*hours)
+        now, _ = allocate(request, config, NOW_US, memory)
+        assert results(now.renewed(before, list(before))) == results(allocate(request, config, NOW_US)[0])
+
+
+def _after(hours: int) -> str:
+    return timestamps.format_utc(NOW_US + hours * 3600 * SECOND_US)
