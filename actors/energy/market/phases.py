@@ -165,17 +165,15 @@ def import_choices(
     plain_reason = np.where(has_minimum, np.int8(PhaseReason.MAXIMUM), np.int8(PhaseReason.ACTIVE))
     if config.switch_3ph1ph_while_charging_mode == "Never":
         return _settled(plain, plain_reason, columns)
-    shape = columns, most.shape[1]
-    most, charging = np.broadcast_to(most, shape), np.broadcast_to(charging, shape)
-    plain, plain_reason = (np.broadcast_to(each, shape).copy() for each in (plain, plain_reason))
-    decides = has_minimum & limits.in_W & limits.in_A
-    depends = decides & limits.may_switch
-    fixed = decides & ~limits.may_switch
-    plain[fixed] = charging[fixed]
-    plain_reason[fixed] = PhaseReason.CANNOT_SWITCH
+    # From here on what is the same in all columns is a row still, and all of it but what depends on the slot.
+    decides = has_minimum & once(limits.in_W) & once(limits.in_A)
+    may_switch = once(limits.may_switch)
+    depends, fixed = decides & may_switch, decides & ~may_switch
+    plain = np.where(fixed, charging, plain)
+    plain_reason = np.where(fixed, np.int8(PhaseReason.CANNOT_SWITCH), plain_reason)
     if not depends.any():
         return _settled(plain, plain_reason, columns)
-    given = limits.min_phases.astype(np.int8)
+    given = once(limits.min_phases).astype(np.int8)
     floor = np.minimum(np.maximum(given, 1), most).astype(np.int8)
     switching = _Switching(
         config=config,
@@ -185,14 +183,15 @@ def import_choices(
         switches=contexts.switches,
         waited_s=contexts.waited_s(start_us),
         active_column=active_column,
+        columns=columns,
     )
     counts, reasons, wants, last = [], [], [], np.zeros(most.shape, dtype=np.bool_)
     for power_class in CLASSES:
         count, reason, wants_minimum, last = switching.decide(power_class)
-        counts.append(np.where(depends, count, plain).astype(np.int8))
-        reasons.append(np.where(depends, reason, plain_reason).astype(np.int8))
-        wants.append(wants_minimum & depends)
-    three_W = limits.min_A * most * config.nominal_ac_voltage - SLACK_W
+        counts.append(repeated(np.where(depends, count, plain).astype(np.int8), columns))
+        reasons.append(repeated(np.where(depends, reason, plain_reason).astype(np.int8), columns))
+        wants.append(repeated(wants_minimum & depends, columns))
+    three_W = once(limits.min_A) * most * config.nominal_ac_voltage - SLACK_W
     above_W = three_W + config.switch_3ph1ph_power_hysteresis_W
     if config.switch_3ph1ph_while_charging_mode != "Both":
         above_W = np.full_like(three_W, np.inf)
@@ -200,15 +199,17 @@ def import_choices(
         counts=counts,
         reasons=reasons,
         wants_minimum=wants,
-        fallback=np.where(depends & ~last, floor, 0).astype(np.int8),
-        below_W=np.where(depends, three_W, -np.inf),
-        above_W=np.where(depends, above_W, -np.inf),
-        depends=depends,
+        fallback=repeated(np.where(depends & ~last, floor, 0).astype(np.int8), columns),
+        below_W=repeated(np.where(depends, three_W, -np.inf), columns),
+        above_W=repeated(np.where(depends, above_W, -np.inf), columns),
+        depends=repeated(depends, columns),
     )
 
 
 @dataclass(frozen=True)
 class _Switching:
+    """Arrays are (columns, EVSEs), or (1, EVSEs) where they are the same in all."""
+
     config: EnergyManagerConfig
     least: Counts
     most: Counts
@@ -216,18 +217,21 @@ class _Switching:
     switches: NDArray[np.int64]
     waited_s: Floats
     active_column: int
+    columns: int
 
     def decide(self, power_class: int) -> tuple[Counts, Counts, Bools, Bools]:
         """For one class: count, reason, whether the minimum is wanted, whether no switch is left."""
         wanted = (self.least, self.charging, self.most)[power_class]
         reason = (PhaseReason.POWER_BELOW, PhaseReason.HYSTERESIS_BAND, PhaseReason.POWER_ABOVE)[power_class]
-        reasons = np.full(wanted.shape, reason, dtype=np.int8)
         wants_minimum = wanted == self.least
         count, no_switch_left = self._within_switch_limit(wanted)
-        reasons[count != wanted] = PhaseReason.SWITCH_LIMIT
+        reasons = np.where(count == wanted, np.int8(reason), np.int8(PhaseReason.SWITCH_LIMIT))
         held = self._held_back(count, wants_minimum)
-        reasons[held] = PhaseReason.TIME_HYSTERESIS
-        return np.where(held, self.least, count), reasons, wants_minimum, no_switch_left
+        if held.any():
+            count, reasons = repeated(count, self.columns).copy(), repeated(reasons, self.columns).copy()
+            count[self.active_column, held] = self._active(self.least)[held]
+            reasons[self.active_column, held] = PhaseReason.TIME_HYSTERESIS
+        return count, reasons, wants_minimum, no_switch_left
 
     def _within_switch_limit(self, wanted: Counts) -> tuple[Counts, Bools]:
         limit = self.config.switch_3ph1ph_max_nr_of_switches_per_session
@@ -246,10 +250,11 @@ class _Switching:
         return count, reached | (no_way_back & (self.charging == sticky))
 
     def _held_back(self, count: Counts, wants_minimum: Bools) -> Bools:
-        """Going up in the active slot, sooner after the minimum was wanted than the hysteresis."""
-        held = np.zeros(count.shape, dtype=np.bool_)
-        column = self.active_column
+        """Who goes up in the active slot, sooner after the minimum was wanted than the hysteresis."""
         goes_up = (count == self.most) & (count > self.charging) & (count != self.least)
-        waited_s = np.where(wants_minimum[column], 0.0, self.waited_s)
-        held[column] = goes_up[column] & (waited_s < self.config.switch_3ph1ph_time_hysteresis_s)
-        return held
+        waited_s = np.where(self._active(wants_minimum), 0.0, self.waited_s)
+        return self._active(goes_up) & (waited_s < self.config.switch_3ph1ph_time_hysteresis_s)
+
+    def _active(self, values: NDArray[T]) -> NDArray[T]:
+        """Of the active slot alone: (EVSEs)."""
+        return np.asarray(repeated(values, self.columns)[self.active_column])
