@@ -59,6 +59,7 @@ class _Round:
         self._counter = counter
         self._columns = columns
         self._order = order
+        self._place = np.argsort(order)  # of each EVSE in it
         shape = len(columns), len(order)
         no_limit = np.full((len(columns), 1), np.inf)  # of an EVSE that is in no group of a stage
         self._left_A = np.hstack([counter.shared_A[columns], no_limit])
@@ -75,21 +76,24 @@ class _Round:
         self._below_W, self._above_W = self._laid_out(choices.below_W), self._laid_out(choices.above_W)
         self._fallback = self._laid_out(choices.fallback)
         self._counts = [self._laid_out(of_class) for of_class in choices.counts]
-        self._reasons = [self._laid_out(of_class) for of_class in choices.reasons]
+        self._has_minimum, self._takes_part = self._min_A > 0.0, self._ampere | self._watt
+        self._some_watt = bool(once(counter.watt).any())
         self._offer_A, self._offer_grid_W, self._power_grid_W = (np.empty(shape) for _ in range(3))
-        self._held, self._refused = np.empty(shape), np.empty(shape, dtype=np.bool_)
-        self._phases, self._taken_for, self._classes = (np.empty(shape, dtype=np.int8) for _ in range(3))
+        self._held = np.empty(shape)
+        self._refused, self._falls_back = (np.zeros(shape, dtype=np.bool_) for _ in range(2))
+        self._phases, self._classes = (np.empty(shape, dtype=np.int8) for _ in range(2))
+
+    def _here(self, values: NDArray[T]) -> NDArray[T]:
+        """Of the columns; one row where it is the same in all."""
+        values = once(values)
+        return values if len(values) in (1, len(self._columns)) else values[self._columns]
 
     def _laid_out(self, values: NDArray[T]) -> NDArray[T]:
-        if len(once(values)) == 1:
-            return repeated(np.take(once(values), self._order, axis=1), len(self._columns))
-        return np.take(np.take(values, self._columns, axis=0), self._order, axis=1)
+        return repeated(np.take(self._here(values), self._order, axis=1), len(self._columns))
 
     def _put_back(self, values: NDArray[T]) -> NDArray[T]:
         """In the order of the EVSEs."""
-        found = np.empty_like(values)
-        found[:, self._order] = values
-        return found
+        return np.take(values, self._place, axis=1)
 
     def buy(self, step: slice) -> None:
         """One EVSE of each lane, all columns."""
@@ -101,31 +105,35 @@ class _Round:
             np.minimum(offer_A, self._left_A[:, each], out=offer_A)
             np.minimum(grid_W, self._left_grid_W[:, each], out=grid_W)
         self._offer_A[here], self._offer_grid_W[here] = offer_A, grid_W
-        to_grid, ampere, watt, min_A = (
+        to_grid, ampere, min_A, has_minimum = (
             self._to_grid[here],
             self._ampere[here],
-            self._watt[here],
             self._min_A[here],
+            self._has_minimum[here],
         )
         offer_W = grid_W / to_grid
         between, above = offer_W >= self._below_W[here], offer_W >= self._above_W[here]
-        phases, reasons = (
-            np.where(above, third[here], np.where(between, second[here], first[here]))
-            for first, second, third in (self._counts, self._reasons)
-        )
-        affordable = np.minimum(offer_A, offer_W / (phases * counter.volts))
-        falls_back = (affordable + CRUMB < min_A) & (self._fallback[here] > 0) & ampere
-        if falls_back.any():
+        first, second, third = (of_class[here] for of_class in self._counts)
+        phases = np.where(above, third, np.where(between, second, first))
+        volts = phases * counter.volts
+        affordable = np.minimum(offer_A, offer_W / volts)
+        too_little = (affordable + CRUMB < min_A) & ampere
+        if too_little.any():
+            falls_back = np.logical_and(too_little, self._fallback[here] > 0, out=self._falls_back[here])
             phases = np.where(falls_back, self._fallback[here], phases)
-            reasons[falls_back] = PhaseReason.FALLBACK
-            affordable = np.minimum(offer_A, offer_W / (phases * counter.volts))
-        refused = (affordable + CRUMB < min_A) & (min_A > 0.0) & ampere
-        held = np.where(min_A > 0.0, min_A, np.minimum(affordable, counter.slice_A))
-        held = np.where(watt, np.minimum(offer_W, counter.slice_W), held)
-        held[refused | (held < CRUMB) | ~(ampere | watt)] = 0.0
-        power_grid_W = held * np.where(watt, 1.0, phases * counter.volts) * to_grid
-        self._held[here], self._phases[here], self._taken_for[here] = held, phases, reasons
-        self._refused[here], self._power_grid_W[here] = refused, power_grid_W
+            volts = phases * counter.volts
+            affordable = np.minimum(offer_A, offer_W / volts)
+            too_little = (affordable + CRUMB < min_A) & has_minimum & ampere
+            self._refused[here] = too_little
+        held = np.where(has_minimum, min_A, np.minimum(affordable, counter.slice_A))
+        per_unit_W = volts
+        if self._some_watt:
+            watt = self._watt[here]
+            held = np.where(watt, np.minimum(offer_W, counter.slice_W), held)
+            per_unit_W = np.where(watt, 1.0, volts)
+        held *= ~too_little & (held >= CRUMB) & self._takes_part[here]
+        power_grid_W = held * per_unit_W * to_grid
+        self._held[here], self._phases[here], self._power_grid_W[here] = held, phases, power_grid_W
         np.add(between, above, out=self._classes[here], dtype=np.int8, casting="unsafe")
         for each in groups:
             self._left_A[:, each] -= held
@@ -136,9 +144,12 @@ class _Round:
         self._held, self._power_grid_W = self._put_back(self._held), self._put_back(self._power_grid_W)
         bought.held[self._columns] = self._held
         bought.phases[self._columns] = self._put_back(self._phases)
-        bought.reasons[self._columns] = self._put_back(self._taken_for)
         bought.refused[self._columns] = self._put_back(self._refused)
-        bought.classes[self._columns] = self._put_back(self._classes)
+        classes, choices = self._put_back(self._classes), self._counter.choices
+        bought.classes[self._columns] = classes
+        reasons = choices.pick([self._here(of_class) for of_class in choices.reasons], classes)
+        falls_back = self._put_back(self._falls_back)
+        bought.reasons[self._columns] = np.where(falls_back, np.int8(PhaseReason.FALLBACK), reasons)
         return self._sure_until()
 
     def _sure_until(self) -> Ints:
@@ -148,10 +159,10 @@ class _Round:
         evses = self._held.shape[1]
         if not counter.tier.stages:
             return np.full(len(columns), evses, dtype=np.intp)
-        choices, to_grid = counter.choices, counter.to_grid[columns]
-        enough_A = np.maximum(counter.min_A[columns], counter.slice_A) + CRUMB
+        choices, to_grid = counter.choices, self._here(counter.to_grid)
+        enough_A = np.maximum(self._here(counter.min_A), counter.slice_A) + CRUMB
         enough_W = np.maximum(MOST_PHASES * counter.volts * enough_A, counter.slice_W)
-        for threshold_W in (choices.below_W[columns], choices.above_W[columns]):
+        for threshold_W in (self._here(choices.below_W), self._here(choices.above_W)):
             enough_W = np.where(np.isfinite(threshold_W), np.maximum(threshold_W, enough_W), enough_W)
         pairs = (
             (self._most_A, self._held, np.minimum(self._put_back(self._offer_A), enough_A)),
