@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from actors.energy.market.arrays import Bools, Counts, Floats, Ints, once, repeated, same_row
+from actors.energy.market.arrays import Bools, Counts, Floats, Ints, once, repeated, same_rows
 from actors.energy.market.entries import Direction
 from actors.energy.market.heeding import Heeded
 from actors.energy.market.timetables import said_by_nobody
@@ -170,13 +170,13 @@ class PathLimits:
 
     def _any_on_path(self, holds: Bools) -> Bools:
         """Where something holds of any node on the path."""
+        shape = len(self.node_A), len(self.shape.evses)
         if holds[:, 0].all():  # of the root, so of all
-            found = same_row(True, len(self.shape.evses), np.bool_)
-        elif not holds.any():
-            found = same_row(False, len(self.shape.evses), np.bool_)
-        else:
-            found = along_paths(self.shape, holds, np.maximum)
-        return repeated(found, len(self.node_A))
+            return same_rows(True, shape, np.bool_)
+        if not holds.any():
+            return same_rows(False, shape, np.bool_)
+        found = along_paths(self.shape, holds, np.maximum)
+        return same_rows(True, shape, np.bool_) if found.all() else repeated(found, len(self.node_A))
 
     def part(self, columns: slice) -> PathLimits:
         """Of some columns."""
