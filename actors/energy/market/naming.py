@@ -16,8 +16,9 @@ from actors.energy.market.arrays import Bools, Floats, Ints, looked_up, once
 from actors.energy.market.bounds import UNITS, LimitsAbove, bounds_of, shared_bounds_of
 from actors.energy.market.entries import Direction, Unit
 from actors.energy.market.outcome import USED_UP_A, USED_UP_W, Outcome
+from actors.energy.market.phases import PhaseReason
 from actors.energy.market.rounds import OWN
-from actors.energy.market.sources import Above, joined, phases_source
+from actors.energy.market.sources import Above, count_sources_above, joined, phases_source
 from actors.energy.market.texts import UNKNOWN, Numbers, Texts, unknown
 from actors.energy.market.turns import CRUMB
 from actors.energy.packing import AMPERE, MOST_PHASES, WATT
@@ -237,11 +238,12 @@ def phase_sources_of(outcome: Outcome, evses: Ints, texts: Texts) -> Numbers:
     here = looked_up(evses)
     counts = outcome.phases[:, here]
     found = np.where(counts > 0, np.int32(UNKNOWN), np.int32(0))
+    above: Above = {}
     for direction in outcome.trades:
         cells = outcome.taking_part(direction)[:, here] & (counts > 0)
         if cells.any():
             _own_counts(outcome, evses, texts, direction, cells, found)
-    above: Above = {}
+            _most_on_path(outcome, evses, texts, direction, cells, found, above)
     for column, i in unknown(found):
         found[column, i] = texts.number(phases_source(outcome, column, int(evses[i]), above))
     return found
@@ -258,3 +260,43 @@ def _own_counts(
     counts = outcome.phases[:, here]
     alike: Bools = cells & (counts == limits.own_max_phases[:, here]) & (counts == limits.max_phases[:, here])
     _name_by_rows(outcome, texts, alike, outcome.tree.evse_node[evses], direction, MOST_PHASES, found)
+
+
+def _most_on_path(
+    outcome: Outcome,
+    evses: Ints,
+    texts: Texts,
+    direction: Direction,
+    cells: Bools,
+    found: Numbers,
+    above: Above,
+) -> None:
+    """Where the count is the most that all on the path allow: its sources above are the same for all below a
+    node, and after them comes the EVSE's own, where that is as low."""
+    trades, tree, here = outcome.trades[direction], outcome.tree, looked_up(evses)
+    counts, limits = outcome.phases[:, here], trades.limits
+    cells = cells & (found == UNKNOWN) & (counts == limits.max_phases[:, here])
+    cells &= trades.reasons[:, here] != PhaseReason.EXPORT
+    columns, places = np.nonzero(cells)
+    if not len(columns):
+        return
+    nodes, parents = tree.evse_node[evses], tree.shape.parent
+    own: Bools = counts == limits.own_max_phases[:, here]
+    said = tree.schedules[direction].sources_of(MOST_PHASES, nodes)
+    of_cells = (columns, places, nodes[places], counts[cells], own[cells])
+    shared: dict[tuple[int, int, int], tuple[list[str], str]] = {}
+    answers: list[str | None] = []
+    for column, place, node, count, its in zip(*(each.tolist() for each in of_cells), strict=True):
+        key = column, parents[node], count
+        if (told := shared.get(key)) is None:
+            sources = count_sources_above(outcome, column, direction, key[1], MOST_PHASES, count, above)
+            told = shared[key] = sources, joined(sources)
+        if not its:
+            answers.append(told[1] or None)
+        elif type(source := said[place]) is not str:
+            answers.append(None)
+        elif source in told[0]:
+            answers.append(told[1])
+        else:
+            answers.append(f"{told[1]},{source}" if told[1] else source)
+    found[cells] = texts.numbers(answers)

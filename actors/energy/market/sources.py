@@ -127,12 +127,20 @@ def _count_sources_to(
 ) -> list[str]:
     """From the root down to a node."""
     parent = int(outcome.tree.shape.parent[node])
+    found = count_sources_above(outcome, column, direction, parent, field, count, above)
+    return found + _count_sources(outcome, column, direction, [node], field, count)
+
+
+def count_sources_above(
+    outcome: Outcome, column: int, direction: Direction, parent: int, field: int, count: int, above: Above
+) -> list[str]:
+    """From the root down to the parent of an EVSE; `above` remembers it."""
     key = column, direction, parent, field, count
     found = above.get(key)
     if found is None:
         path = [*outcome.tree.path(parent)][::-1]
         found = above[key] = _count_sources(outcome, column, direction, path, field, count)
-    return found + _count_sources(outcome, column, direction, [node], field, count)
+    return found
 
 
 def _count_sources(
