@@ -162,7 +162,10 @@ def _names_each_once(report: Report, below: frozenset[str]) -> bool:
 
 def _is_urgent(message: Any) -> bool:
     """Whatever comes from above may lower a limit: it overtakes what comes from below."""
-    return isinstance(message, Grant | Command)
+    return isinstance(message, _FROM_ABOVE)
+
+
+_FROM_ABOVE = (Grant, Command)
 
 
 def _keys(message: Any, *names: str) -> tuple[Hashable, Hashable]:
@@ -170,11 +173,11 @@ def _keys(message: Any, *names: str) -> tuple[Hashable, Hashable]:
     told before (`wants`, `status`) does not replace one with it, nor overtake it: the older would be
     dropped as late."""
     match message:
-        case Report(status=()):
-            return ("short report", *names), ("report", *names)
-        case Report():
-            return ("report", *names), None
         case Grant():
             return ("grant", *names), None
+        case Report() if message.status:
+            return ("report", *names), None
+        case Report():
+            return ("short report", *names), ("report", *names)
         case _:
             return None, None

@@ -125,10 +125,12 @@ class TreeActor(LoopActor):
 
     def _carry_out_all(self, effects: list[Effect]) -> None:
         """First what limits currents; then what waits for a disk, and is confirmed once it is there."""
+        if Save not in map(type, effects):
+            for effect in effects:
+                self.carry_out(effect)
+            return
         kept = True
-        if any(isinstance(effect, Save) for effect in effects):
-            effects = sorted(effects, key=_waits)
-        for effect in effects:
+        for effect in sorted(effects, key=_waits):
             match effect:
                 case Save(sources):
                     kept = self._outlets.save(self.core.id, sources)
@@ -143,15 +145,15 @@ class TreeActor(LoopActor):
 
     def carry_out(self, effect: Effect) -> None:
         """Do what the core asked for."""
-        match effect:
-            case ToParent(message):
-                self._outlets.to_parent(self.core.id, message)
-            case ToChild(child, message):
-                self._outlets.to_child(self.core.id, child, message)
-            case ToDriver(message):
-                self._outlets.to_driver(self.core.id, message)
-            case ToGateway(message):
-                self._outlets.to_gateway(message)
+        match effect:  # without patterns of what is in it, which cost more than what is done with it
+            case ToDriver():
+                self._outlets.to_driver(self.core.id, effect.message)
+            case ToChild():
+                self._outlets.to_child(self.core.id, effect.child, effect.message)
+            case ToParent():
+                self._outlets.to_parent(self.core.id, effect.message)
+            case ToGateway():
+                self._outlets.to_gateway(effect.message)
             case Say(level, text):
                 self._log.log(LEVELS[level], "%s", text)
             case KeepEpoch(epoch):
