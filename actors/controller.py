@@ -126,8 +126,9 @@ class Controller:
         gateways = (site.gateways[g] for g in site.controllers[name].gateways)
         self._gateways = [HostedGateway(gateway, below, self._state) for gateway in gateways]
         # A thread for all EVSEs, and one for each node: what a market or a disk holds up is then no EVSE.
+        # EVSEs say little in a turn, and many take one; what a node says in a turn leaves together.
         self._evses = Loop(f"{name}-evses")
-        self._loops = {m: self._evses if self._is_evse(m) else Loop(m) for m in self._handles}
+        self._loops = {m: self._evses if self._is_evse(m) else Loop(m, turns_max=1) for m in self._handles}
 
     def _is_evse(self, module_id: str) -> bool:
         return isinstance(self.site.modules[module_id].config, EvseManagerConfig)
@@ -148,12 +149,10 @@ class Controller:
             wire = Wire(name=self.name, registry=tree_registry(), keys=self._keys, faults=faults)
             stack.callback(wire.stop, drain_s=FAREWELL_S)
             self._open(wire)
+            self._switchboard.let_go = wire.let_go
             wire.start()
             for loop in dict.fromkeys(self._loops.values()):
-                if loop is self._evses:  # which say much at a time, each of them little
-                    loop.start(wire.hold, wire.let_go)
-                else:
-                    loop.start()
+                loop.start(wire.hold, wire.let_go)
                 stack.callback(loop.stop)
             for driver in self._all_drivers():
                 stack.callback(driver.stop)

@@ -34,8 +34,9 @@ def _nothing() -> None:
 class Loop:
     """One thread, and what it is to do."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, turns_max: int = TURNS_MAX) -> None:
         self.name = name
+        self._turns_max = turns_max
         self._tokens: SimpleQueue[bool] = SimpleQueue()
         """One for each turn that is due; False: it is to end."""
         self._urgent: deque[Callable[[], None]] = deque()
@@ -45,7 +46,7 @@ class Loop:
 
     def start(self, begin: Callable[[], None] = _nothing, rest: Callable[[], None] = _nothing) -> None:
         """Start the thread. It calls `begin` first, and `rest` whenever there is nothing to do for now, and
-        after TURNS_MAX turns: what actors say in a burst may be sent together then."""
+        after `turns_max` turns: what actors say in a burst may be sent together then."""
         self._begin, self._rest = begin, rest
         self._thread.start()
 
@@ -71,7 +72,7 @@ class Loop:
             turn = self._urgent.popleft() if self._urgent else self._others.popleft()
             turn()
             turns += 1
-            if turns == TURNS_MAX or self._tokens.empty():
+            if turns == self._turns_max or self._tokens.empty():
                 turns = 0
                 self._rest()
 

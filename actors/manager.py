@@ -27,7 +27,9 @@ class EnergyManager(TreeActor):
     def carry_out(self, effect: Effect) -> None:
         """Run the market, or do what any actor does."""
         if isinstance(effect, RunMarket):
+            self._outlets.let_go()
             self.step(self._market.run(effect))
+            self._outlets.let_go()
             self._market.keep_sessions()
         else:
             super().carry_out(effect)

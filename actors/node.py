@@ -22,6 +22,7 @@ class EnergyNode(TreeActor):
     def carry_out(self, effect: Effect) -> None:
         """Run the market over its own subtree, or do what any actor does."""
         if isinstance(effect, RunMarket):
+            self._outlets.let_go()
             self.step(self._market.run(effect))
         else:
             super().carry_out(effect)

@@ -8,7 +8,7 @@ only: what a controller says of another's modules would else reach the market wi
 from __future__ import annotations
 
 import logging
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any, Protocol
 
 from actors import identities
@@ -47,6 +47,8 @@ class Switchboard:
         self.links_up: dict[str, Port] = {}
         self.drivers: dict[str, Driver] = {}
         self.gateways: list[Commander] = []
+        self.let_go: Callable[[], None] = lambda: None
+        """What the calling thread said until now goes out, and does not wait until its turn is over."""
         self._below: dict[str, frozenset[str]] = {}
         self.strangers = 0
         """Messages over links that were not from whom they should be."""
@@ -79,10 +81,12 @@ class Switchboard:
 
     def save(self, module_id: str, sources: SavedSources) -> bool:
         """Keep over a restart; whether that could be done."""
+        self.let_go()
         return self._state.save(module_id, sources)
 
     def keep_epoch(self, module_id: str, epoch: int) -> str | None:
         """Put a node's epoch on stable storage; returns why that could not be done."""
+        self.let_go()
         return self._state.keep_epoch(module_id, epoch)
 
     def load_sessions(self, module_id: str) -> Sessions:

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from actors import identities
 from actors.config import parse_site
-from actors.energy.external import ClearLimits
+from actors.energy.external import ClearLimits, SavedSources
 from actors.energy.messages import Command, Grant, ModuleStatus, Order, Outcome, Report
 from actors.energy.types import EnergyFlowRequest, NodeType
 from actors.gateways.control import ControlGateway
@@ -163,3 +163,12 @@ def test_the_control_socket_admits_clients_and_links_admit_controllers() -> None
 def test_the_keys_of_a_run_are_those_of_all_processes_and_of_somebody_to_operate_them() -> None:
     names = ["controller/main", "controller/first", "controller/second", "plant", "operator/up"]
     assert identities.keys_of_a_run(SITE) == names
+
+
+def test_what_was_said_goes_out_before_a_disk_is_waited_for(tmp_path: Path) -> None:
+    board = Switchboard(SITE, "main", {}, StateFolder(tmp_path))
+    there: list[list[str]] = []
+    board.let_go = lambda: there.append(sorted(path.name for path in tmp_path.iterdir()))
+    assert board.keep_epoch("root", 3) is None
+    assert board.save("root", SavedSources(saved_at_us=0, sources=()))
+    assert there == [[], ["root.epoch.json"]]

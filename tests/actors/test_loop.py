@@ -180,3 +180,12 @@ def test_a_loop_says_when_it_rests_and_while_it_has_much_to_do_after_some_turns(
     loop.start(lambda: notes.append("begin"), lambda: notes.append("rest"))
     loop.stop()
     assert notes[: TURNS_MAX + 3] == ["begin", *range(TURNS_MAX), "rest", TURNS_MAX]
+
+
+def test_a_loop_may_rest_after_each_turn() -> None:
+    loop, notes = Loop("rests often", turns_max=1), list[Any]()
+    for number in range(2):
+        loop.do(lambda number=number: notes.append(number))  # type: ignore[misc]
+    loop.start(rest=lambda: notes.append("rest"))
+    loop.stop()
+    assert notes[:4] == [0, "rest", 1, "rest"]
