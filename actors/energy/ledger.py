@@ -312,7 +312,7 @@ class Ledger:
                 lately = now_s - account.turned_s < self._longest_s
                 account.turns = account.turns + 1 if lately else 1
                 account.turned_s = now_s
-            if present:
+            if present and not self._persists(now_s, account, report.boot):
                 return False
         if account.boot:
             account.former[account.boot] = account.told_s

@@ -71,7 +71,7 @@ class Link:
 
     def detour(self, until_s: float, late_s: float) -> None:
         """What is sent until then arrives so much later."""
-        self._detour = (until_s, late_s)
+        self._detour = (min(until_s, self._mended_s), late_s)
 
     def weather(self, quality: Quality, until_s: float) -> None:
         """Another quality for a while."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from random import Random
 
-from actors.simulation import tight_hardware
+from actors.simulation import tight_hardware, tight_lives
 from actors.simulation.network import Quality
 from actors.simulation.plan import (
     ClearLimit,
@@ -275,6 +275,10 @@ _SPOTS: tuple[Callable[[Random, Spot], Happenings], ...] = (
     tight_hardware.late_reading,
     tight_hardware.second_life,
     tight_hardware.former_reading,
+    tight_lives.former_report,
+    tight_lives.half_told,
+    tight_lives.sleeper,
+    tight_lives.two_managers,
 )
 
 

@@ -245,6 +245,20 @@ def test_a_life_whose_clock_is_behind_is_believed_when_the_present_one_has_falle
     assert family.tell("a", 4.1, boot="y").restarted
 
 
+def test_who_goes_on_speaking_is_followed_after_a_late_report_of_a_former_life_was() -> None:
+    family = Family()
+    family.tell("a", 5.0, boot="x")
+    family.tell("a", 6.0, boot="y")
+    family.now_s = 3.1
+    assert family.tell("a", 5.5, boot="x").restarted, "the other one has fallen silent"
+    family.now_s = 3.3
+    assert family.tell("a", 9.3, boot="y").stale
+    family.now_s = 4.0
+    assert family.tell("a", 10.0, boot="y").stale, "late reports may come one after the other"
+    family.now_s = 4.1
+    assert family.tell("a", 10.1, boot="y").restarted, "it alone has spoken for a while"
+
+
 def test_two_lives_in_turn_are_no_late_reports() -> None:
     family = Family()
     family.tell("a", 0.0, boot="x")

@@ -59,6 +59,7 @@ def test_once_mended_a_link_is_good_and_nothing_old_comes_later() -> None:
     some = link(mended_s=100.0)
     some.cut(1e6)
     some.weather(BAD, 1e6)
+    some.detour(1e6, late_s=500.0)
     early = [t for i in range(1000) for t in link(mended_s=100.0).arrivals(i / 10)]
     assert max(early) <= 100.0 + LEFTOVER_S
     assert all(len(some.arrivals(100.0 + i)) == 1 for i in range(100))

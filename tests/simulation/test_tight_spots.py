@@ -50,6 +50,8 @@ def test_two_late_readings_of_a_former_life_prove_nothing(only: Callable[[str], 
         ("late_reading", "a contactor proves something without our newest mark"),
         ("second_life", "what was told to the hardware's former life is taken"),
         ("former_reading", "a contactor proves something without our newest mark"),
+        ("former_report", "struck out without committed"),
+        ("two_managers", "lost memory is zero"),
     ],
 )
 def test_a_rule_that_hardly_matters_elsewhere_is_missed_here(

@@ -265,7 +265,11 @@ BREAKS = (
                 "if present and report.t_child_s <= account.told_s:",
                 "if False:",
             ),
-            Edit(f"{LEDGER}.Ledger._follow_life", "if present:\n            return False", ""),
+            Edit(
+                f"{LEDGER}.Ledger._follow_life",
+                "if present and not self._persists(now_s, account, report.boot):\n            return False",
+                "",
+            ),
         ),
         harmless="its `acked` is older than all that the new life can take, and what the new one told is kept",
     ),
