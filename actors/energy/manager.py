@@ -42,10 +42,8 @@ class ManagerCore(Trunk):
         self._entries: Sequence[EnforcedLimits] = ()
         self._limits: dict[str, EnforcedLimits] = {}
         """The market's last wishes."""
-        self._handed_down_s = self._run_due_s = now.mono_s
-        self._urgent = False
-        """The next run is for something urgent."""
-        self._urgent_run_s = now.mono_s
+        self._last_run_s = self._handed_down_s = now.mono_s
+        self._run_due_s = now.mono_s
         self._hand_down_due_s: float | None = None
         self.due_s = now.mono_s
 
@@ -74,13 +72,11 @@ class ManagerCore(Trunk):
         gone = self.forget_gone(now) if event is None else []
         effects += [*gone, *self.keep_epoch(now)]
         if hurry or gone or self.sources.version != version:
-            self._urgent = True
-            self._run_due_s = min(self._run_due_s, max(now.mono_s, self._urgent_run_s + SHORTEST_GAP_S))
+            self._run_due_s = min(self._run_due_s, max(now.mono_s, self._last_run_s + SHORTEST_GAP_S))
         if now.mono_s >= self._run_due_s:
             config = self.settings.site
             effects.append(RunMarket(self.request(now), config, now.wall_us, config.debug))
-            if self._urgent:  # one that was due anyway holds nothing up
-                self._urgent, self._urgent_run_s = False, now.mono_s
+            self._last_run_s = now.mono_s
             self._run_due_s = now.mono_s + config.update_interval
         elif self._hand_down_due_s is not None and now.mono_s >= self._hand_down_due_s:
             effects += self._hand_down(now)

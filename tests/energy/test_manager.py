@@ -67,16 +67,6 @@ def test_what_is_urgent_runs_it_at_once_but_not_more_often_than_it_can() -> None
     assert len(runs(core.step(at(11.0), report("a", 3.0, priority=True)))) == 1
 
 
-def test_what_is_urgent_does_not_wait_because_the_market_has_just_run_as_each_interval() -> None:
-    core = manager(interval_s=2)
-    both_heard(core, 1.0)
-    core.step(at(1.1), None)
-    assert len(runs(core.step(at(3.1), None))) == 1
-    assert len(runs(core.step(at(3.12), report("a", 3.0, priority=True)))) == 1
-    assert runs(core.step(at(3.14), report("b", 3.0, priority=True))) == []
-    assert core.due_s == pytest.approx(3.12 + SHORTEST_GAP_S)
-
-
 def test_each_branch_is_sent_its_part_for_ten_intervals() -> None:
     core = manager(interval_s=2)
     both_heard(core, 1.0)
