@@ -23,6 +23,7 @@ from actors.simulation.run import HOUR_S, Result
 from actors.simulation.run import run as run_seed
 from actors.simulation.shrink import shrink
 from actors.simulation.sites import MOST_EVSES
+from actors.simulation.tight_spots import KINDS
 from tools.errors import UserError
 from tools.workers import worker_pool
 
@@ -53,6 +54,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--cpu-minutes", type=float, metavar="M", help="instead of hours: until so much was computed"
     )
     parser.add_argument("--evses", type=int, metavar="N", help="EVSEs of each site (default: 1 to 20, drawn)")
+    parser.add_argument(
+        "--tight",
+        action="append",
+        choices=("any", *KINDS),
+        metavar="KIND",
+        help=f"nothing but tight spots of this kind (may be given again): any, {', '.join(KINDS)}",
+    )
     parser.add_argument("--jobs", type=int, default=1, metavar="J", help="processes that run at once")
     parser.add_argument(
         "--replay",
@@ -79,7 +87,10 @@ def run(options: argparse.Namespace) -> int:
         raise UserError("--hours must be above 0")
     if options.cpu_minutes is not None and not 0 < options.cpu_minutes < 1e9:
         raise UserError("--cpu-minutes must be above 0")
-    knobs = Knobs(evses=options.evses)
+    spots = options.tight or []
+    knobs = Knobs(
+        evses=options.evses, tight=bool(spots), spots=() if "any" in spots else tuple(dict.fromkeys(spots))
+    )
     if options.replay:
         return _replay(options, knobs)
     results: list[Result] = []

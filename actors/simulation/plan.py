@@ -21,6 +21,8 @@ class Knobs(Struct, frozen=True, kw_only=True):
     deep: bool | None = None
     tight: bool = False
     """Whether nothing but tight spots happens."""
+    spots: tuple[str, ...] = ()
+    """The kinds of them that are drawn, of `tight_spots.KINDS`; empty: all."""
     lost_state: bool = True
     """Whether processes may lose what they have on disk."""
 

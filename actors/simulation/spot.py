@@ -46,6 +46,15 @@ class Spot(Struct, frozen=True, kw_only=True):
         """The one at its lower end."""
         return self.site.controller_of(self.link).name
 
+    @property
+    def outlasts_s(self) -> float:
+        """Longer than any grant holds, and any current needs to settle after it."""
+        return LONGEST_SETTLE_S + 20.0 * self.interval_s
+
+    def rivals(self, evse: str) -> list[str]:
+        """All other EVSEs here."""
+        return [other for other in (*self.others, *self.inside) if other != evse]
+
     def settle_s(self) -> float:
         """The longest of the cars inside."""
         return max(

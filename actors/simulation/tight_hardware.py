@@ -56,8 +56,7 @@ def late_reading(random: Random, spot: Spot) -> Happenings:
             Detour(at_s=pauses_s - JUST_BEFORE_S, link=driver, direction="up", for_s=0.5, late_s=late_s),
             Cut(at_s=silent_s, link=driver, direction="up", for_s=12.0),
         ]
-    rivals = [e for e in (*spot.others, *spot.inside) if e != evse]
-    return [*happenings, *spot.come(random, rivals, come_s)]
+    return [*happenings, *spot.come(random, spot.rivals(evse), come_s)]
 
 
 def second_life(random: Random, spot: Spot) -> Happenings:
@@ -75,14 +74,13 @@ def second_life(random: Random, spot: Spot) -> Happenings:
         late = Clog(
             at_s=stop_s, link=f"{evse}{DRIVER}", direction="down", for_s=for_s, after_messages=after % 3
         )
-    rivals = [other for other in (*spot.others, *spot.inside) if other != evse]
     return [
         *spot.leave((*spot.inside, *spot.others), spot.at_s),
         RestartHardware(at_s=spot.at_s, evse=evse, for_s=0.05, opens=random.random() < 0.5),
         *spot.come(random, (evse,), come_s),
         late,
         RestartHardware(at_s=max(again_s, come_s), evse=evse, for_s=0.05, opens=random.random() < 0.5),
-        *spot.come(random, rivals, come_s + random.random() * for_s),
+        *spot.come(random, spot.rivals(evse), come_s + random.random() * for_s),
     ]
 
 
@@ -95,7 +93,6 @@ def former_reading(random: Random, spot: Spot) -> Happenings:
     goes_on_s = pauses_s + random.uniform(0.6, 1.0)
     come_s = goes_on_s + random.uniform(0.5, 3.0) + random.choice((0.0, 1.0)) * random.random() * interval_s
     late_s = come_s - pauses_s + random.random() * settle_s
-    rivals = [other for other in (*spot.others, *spot.inside) if other != evse]
     return [
         *spot.leave((*spot.inside, *spot.others), spot.at_s),
         *spot.come(random, (evse,), spot.at_s + 1.0),
@@ -103,5 +100,5 @@ def former_reading(random: Random, spot: Spot) -> Happenings:
         Detour(at_s=pauses_s - JUST_BEFORE_S, link=driver, direction="up", for_s=0.4, late_s=late_s),
         RestartHardware(at_s=pauses_s + 0.5, evse=evse, for_s=0.01, opens=random.random() < 0.5),
         Ask(at_s=goes_on_s, evse=evse, asks=True),
-        *spot.come(random, rivals, come_s),
+        *spot.come(random, spot.rivals(evse), come_s),
     ]

@@ -132,8 +132,7 @@ def two_managers(random: Random, spot: Spot) -> Happenings:
     if random.random() < 0.5:
         again_s, opens = come_s + random.random() * for_s, random.random() < 0.5
         happenings.append(RestartHardware(at_s=again_s, evse=evse, for_s=0.05, opens=opens))
-    rivals = [other for other in (*spot.others, *spot.inside) if other != evse]
-    return [*happenings, *spot.come(random, rivals, come_s + random.uniform(0.2, 1.2) * for_s)]
+    return [*happenings, *spot.come(random, spot.rivals(evse), come_s + random.uniform(0.2, 1.2) * for_s)]
 
 
 def _crash(random: Random, process: str, at_s: float, for_s: float = 0.05) -> Crash:
@@ -146,6 +145,6 @@ def _silence(random: Random, spot: Spot, at_s: float, directions: tuple[Directio
         at_s=at_s,
         link=spot.link,
         direction=random.choice(directions),
-        for_s=LONGEST_SETTLE_S + 20.0 * spot.interval_s,
+        for_s=spot.outlasts_s,
         after_messages=random.choice((0, 0, 1, 2)),
     )

@@ -45,6 +45,7 @@ def draw_tight_spots(
     happenings: Happenings = []
     if (random.random() >= TIGHT_RUNS and not knobs.tight) or not links:
         return happenings
+    kinds = [spot for spot in SPOTS if not knobs.spots or spot.__name__ in knobs.spots]
     tall = [link for link in links if _is_tall(site, link)]
     at_s = random.uniform(0.0, 30.0)
     while at_s < hurt_s:
@@ -59,7 +60,7 @@ def draw_tight_spots(
             inside=tuple(inside),
             others=tuple(others),
         )
-        drawn = random.choice(_SPOTS)(random, spot) if inside else []
+        drawn = random.choice(kinds)(random, spot) if inside else []
         happenings += drawn
         ends_s = max((h.at_s for h in drawn), default=at_s)
         at_s = ends_s + random.random() * (LONGEST_SETTLE_S + LONGEST_INTERVALS * interval_s)
@@ -69,12 +70,12 @@ def draw_tight_spots(
 # --- nobody is left to tell --------------------------------------------------------------------------
 
 
-def _orphan(random: Random, spot: Spot) -> Happenings:
+def orphan(random: Random, spot: Spot) -> Happenings:
     """A car comes to an EVSE that has told long since that it has little. It is granted much, which nobody
     hears of, since its link and perhaps its process fail, and others want the room."""
     interval_s = spot.interval_s
     come_s = spot.at_s + random.uniform(1.0, 1.3) * (LONGEST_SETTLE_S + LONGEST_INTERVALS * interval_s)
-    for_s = LONGEST_SETTLE_S + 20.0 * interval_s
+    for_s = spot.outlasts_s
     return [
         *spot.leave((*spot.inside, *spot.others), spot.at_s),
         *spot.come(random, spot.inside, come_s),
@@ -90,9 +91,9 @@ def _orphan(random: Random, spot: Spot) -> Happenings:
     ]
 
 
-def _heirs(random: Random, spot: Spot) -> Happenings:
+def heirs(random: Random, spot: Spot) -> Happenings:
     """Others go, and what they had is granted on to who is there, which nobody hears of."""
-    interval_s, for_s = spot.interval_s, LONGEST_SETTLE_S + 20.0 * spot.interval_s
+    interval_s, for_s = spot.interval_s, spot.outlasts_s
     go_s = spot.at_s + 1.3 * LONGEST_SETTLE_S + random.uniform(3.0, 6.0) * interval_s
     return [
         *spot.come(random, spot.others, spot.at_s),
@@ -126,7 +127,7 @@ def _dies(random: Random, spot: Spot, granted_s: float, for_s: float) -> Happeni
     return happenings
 
 
-def _heirless(random: Random, spot: Spot) -> Happenings:
+def heirless(random: Random, spot: Spot) -> Happenings:
     """A car charges by what a former life told its hardware; the new one hears of nobody."""
     dies_s = spot.at_s + 2.0 + random.uniform(2.0, 4.0) * spot.interval_s
     for_s = LONGEST_SETTLE_S + 30.0 * spot.interval_s
@@ -142,7 +143,7 @@ def _heirless(random: Random, spot: Spot) -> Happenings:
 # --- what was granted before comes late --------------------------------------------------------------
 
 
-def _revenants(random: Random, spot: Spot) -> Happenings:
+def revenants(random: Random, spot: Spot) -> Happenings:
     """Both ends of a link die while its messages are late: what a former life has granted to the only car
     comes when the next life has many to share among."""
     at_s, interval_s = spot.at_s, spot.interval_s
@@ -168,7 +169,7 @@ def _revenants(random: Random, spot: Spot) -> Happenings:
     return happenings
 
 
-def _late_raise(random: Random, spot: Spot) -> Happenings:
+def late_raise(random: Random, spot: Spot) -> Happenings:
     """The only car is granted all, and that is late. Meanwhile its parent has died, or others have come,
     and the room is divided anew, of which it may not hear either."""
     interval_s, site = spot.interval_s, spot.site
@@ -211,7 +212,7 @@ def _late_raise(random: Random, spot: Spot) -> Happenings:
     return happenings
 
 
-def _obedient(random: Random, spot: Spot) -> Happenings:
+def obedient(random: Random, spot: Spot) -> Happenings:
     """Somebody holds much and draws little, by a limit of his own. Its parent dies, finds out, and is not
     heard any more; the limit ends."""
     interval_s = spot.interval_s
@@ -236,14 +237,14 @@ def _obedient(random: Random, spot: Spot) -> Happenings:
     ]
 
 
-def _reboots(random: Random, spot: Spot) -> Happenings:
+def reboots(random: Random, spot: Spot) -> Happenings:
     """A machine restarts twice, and what was granted to its life in between comes when the clock shows that
     time again."""
     interval_s, at_s = spot.interval_s, spot.at_s
     come_s = at_s + random.uniform(1.0, 4.0) * interval_s
     lasts_s = random.choice((0.2, 0.4, interval_s)) * random.uniform(0.7, 1.3)
     late_s = come_s - at_s + lasts_s + random.uniform(0.2, 3.0) * interval_s
-    for_s = LONGEST_SETTLE_S + 20.0 * interval_s
+    for_s = spot.outlasts_s
     return [
         *spot.leave((*spot.inside, *spot.others), at_s),
         Crash(at_s=at_s, process=spot.below, for_s=0.05, reboots=True),
@@ -260,17 +261,17 @@ def _reboots(random: Random, spot: Spot) -> Happenings:
     ]
 
 
-_SPOTS: tuple[Callable[[Random, Spot], Happenings], ...] = (
-    _orphan,
-    _orphan,
-    _heirs,
-    _heirless,
-    _revenants,
-    _late_raise,
-    _late_raise,
-    _late_raise,
-    _obedient,
-    _reboots,
+SPOTS: tuple[Callable[[Random, Spot], Happenings], ...] = (
+    orphan,
+    orphan,
+    heirs,
+    heirless,
+    revenants,
+    late_raise,
+    late_raise,
+    late_raise,
+    obedient,
+    reboots,
     tight_hardware.deaf_hardware,
     tight_hardware.late_reading,
     tight_hardware.second_life,
@@ -280,6 +281,8 @@ _SPOTS: tuple[Callable[[Random, Spot], Happenings], ...] = (
     tight_lives.sleeper,
     tight_lives.two_managers,
 )
+"""All kinds, those that find most more than once."""
+KINDS = tuple(dict.fromkeys(spot.__name__ for spot in SPOTS))
 
 
 def _rivals(site: Site, link: str) -> tuple[list[str], list[str]]:

@@ -13,6 +13,7 @@ import pytest
 
 from actors.simulation.checker import Violation
 from actors.simulation.liveness import Liveness
+from actors.simulation.plan import Knobs
 from actors.simulation.run import Result
 from tools import simulate_faults
 from tools.main import main
@@ -56,6 +57,35 @@ def test_as_json_with_several_processes(capsys: pytest.CaptureFixture[str]) -> N
 def test_a_replay_is_the_same(capsys: pytest.CaptureFixture[str]) -> None:
     assert main((*SHORT, "--replay")) == 0
     assert "twice the same" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("kinds", "knobs"),
+    [
+        ((), Knobs(evses=2)),
+        (("any",), Knobs(evses=2, tight=True)),
+        (("sleeper", "heirs", "sleeper"), Knobs(evses=2, tight=True, spots=("sleeper", "heirs"))),
+        (("sleeper", "any"), Knobs(evses=2, tight=True)),
+    ],
+)
+def test_tight_spots_may_be_all_that_happens(
+    kinds: tuple[str, ...], knobs: Knobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Knobs] = []
+
+    def run_seed(seed: int, knobs: Knobs) -> Result:
+        asked.append(knobs)
+        return result(seed)
+
+    monkeypatch.setattr(simulate_faults, "run_seed", run_seed)
+    assert main((*SHORT, *(word for kind in kinds for word in ("--tight", kind)))) == 0
+    assert asked == [knobs]
+
+
+def test_a_kind_of_tight_spot_that_is_none_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main((*SHORT, "--tight", "orphans"))
+    assert "invalid choice: 'orphans'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("seed", ["x", "-1", "1.5", ""])

@@ -55,18 +55,19 @@ class Hunt(Struct, frozen=True, kw_only=True):
     text: str = ""
 
 
-def knobs_of(seed: int) -> Knobs:
-    """Small sites: what can be seen at all is seen at few EVSEs, and soon. Every other run is of tight spots."""
-    return Knobs(evses=2 + seed % 5, tight=seed % 2 == 1)
+def knobs_of(seed: int, spots: tuple[str, ...] = ()) -> Knobs:
+    """Small sites: what can be seen at all is seen at few EVSEs, and soon. Every other run is of tight spots;
+    all are where `spots` names their kinds."""
+    return Knobs(evses=2 + seed % 5, tight=bool(spots) or seed % 2 == 1, spots=spots)
 
 
-def hunt(first_seed: int, seeds: int, cpu_s: float = float("inf")) -> Hunt:
+def hunt(first_seed: int, seeds: int, cpu_s: float = float("inf"), spots: tuple[str, ...] = ()) -> Hunt:
     """Run seeds until something is found; whoever calls has broken something."""
     begin_s, simulated_s = time.process_time(), 0.0
     ran = 0
     found: FoundError | None = None
     while found is None and ran < seeds and time.process_time() - begin_s < cpu_s:
-        world = WatchedWorld(draw_plan(first_seed + ran, knobs_of(first_seed + ran)))
+        world = WatchedWorld(draw_plan(first_seed + ran, knobs_of(first_seed + ran, spots)))
         world.begin()
         try:
             world.run_until(world.plan.hurt_s + LIFE_S)
