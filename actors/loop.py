@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from abc import abstractmethod
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -126,9 +127,9 @@ class LoopActor(pykka.Actor):
         self.actor_inbox.turn = self._take_turn
         self.actor_inbox.woken = self._be_woken
 
+    @abstractmethod
     def on_wake(self) -> None:
         """Something waits for it. An exception ends its life."""
-        raise NotImplementedError
 
     def on_receive(self, message: Any) -> Any:
         """A message in Pykka's own way, for those that take any."""

@@ -12,8 +12,9 @@ from rich.text import Text
 
 from actors.site import Site
 from tools.client import SiteStatus
+from tools.columns import printable
 from tools.view import console as console_for
-from tools.view import printable, render
+from tools.view import render
 
 REFRESH_S = 0.5
 PLAIN_REFRESH_S = 10.0

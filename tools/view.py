@@ -1,7 +1,7 @@
 """A site's status as a table that a person reads, one row a module, as the tree stands.
 
 Room decides what is shown, and a number is shown whole or not at all: columns are left out until the
-rest fits (`_LAYOUTS`), names fold into more lines, and rows are left out where there are too many.
+rest fits (`LAYOUTS`), names fold into more lines, and rows are left out where there are too many.
 Names, notes and sources come from outside: they are text, never markup, and control characters
 are shown escaped.
 """
@@ -9,8 +9,8 @@ are shown escaped.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterable, Sequence
-from typing import Literal, NamedTuple, TypeVar
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, TypeVar
 
 from msgspec.structs import replace
 from rich import box
@@ -18,11 +18,11 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from actors.energy.amount import Amount
 from actors.energy.external import SourceStatus
 from actors.energy.messages import ModuleStatus, OptimizerStatus
 from actors.energy.types import ScheduleReqEntry, value_of
 from tools.client import SiteStatus
+from tools.columns import ALL, BOUND_BY, LAYOUTS, MODULE, REFUSED, Column, amount_text, printable
 
 PLAIN_WIDTH = 200
 """Characters of a line where there is no terminal."""
@@ -38,21 +38,7 @@ _DEEP_INDENT_WIDTH = 120
 
 _MEASURE = Console(file=io.StringIO(), width=PLAIN_WIDTH, color_system=None)
 """Wraps text that is not shown yet."""
-_REFUSED = "raised no more: "
-"""How a reason begins that is no wait for anything."""
-
 _Item = TypeVar("_Item")
-
-STATE_STYLES = {
-    "Charging": "green",
-    "PausedEVSE": "yellow",
-    "WaitForEnergy": "yellow",
-    "PausedEV": "cyan",
-    "PrepareCharging": "cyan",
-    "Finished": "blue",
-    "Disabled": "red",
-    "fallback": "red",
-}
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -61,11 +47,6 @@ def console(*, stderr: bool = False) -> Console:
     if not made.is_terminal:
         made.width = PLAIN_WIDTH
     return made
-
-
-def printable(text: str) -> str:
-    """The text on one line, with control characters escaped, so that none reaches the terminal."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def render(
@@ -120,7 +101,7 @@ def _notes(modules: Sequence[ModuleStatus], depths: dict[str, int]) -> list[str]
 
 def _waiting(module: ModuleStatus) -> str:
     """Why a module is not raised, on a line of its own."""
-    if module.waits_for.startswith(_REFUSED):
+    if module.waits_for.startswith(REFUSED):
         return f"{module.id}: {module.waits_for}"
     return f"{module.id} waits for {module.waits_for}"
 
@@ -173,16 +154,6 @@ def _counted(number: int, what: str) -> str:
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
-class _Column(NamedTuple):
-    heading: str
-    cell: Callable[[ModuleStatus], Text]
-    justify: Literal["left", "right"]
-    room: int
-    """Characters that it takes at least, so that columns do not come and go with the values."""
-    most: int | None = None
-    """Characters beyond which names fold; numbers never do."""
-
-
 class _Row(NamedTuple):
     module: ModuleStatus
     cells: list[Text]
@@ -204,27 +175,27 @@ def _tree(
 
 def _layout(
     modules: Sequence[ModuleStatus], depths: dict[str, int], width: int
-) -> tuple[Sequence[_Column], list[int], list[_Row]]:
+) -> tuple[Sequence[Column], list[int], list[_Row]]:
     """The columns that fit into `width`, their widths, and the rows. Fewer columns are better
     than rows that take two lines."""
     indent = 2 if width >= _DEEP_INDENT_WIDTH else 1
-    cells = {column.heading: [column.cell(m) for m in modules] for column in _ALL}
+    cells = {column.heading: [column.cell(m) for m in modules] for column in ALL}
     names = [Text(" " * indent * depths.get(m.id, 0)) + Text(printable(m.id)) for m in modules]
-    cells[_MODULE.heading] = names
-    for columns in _LAYOUTS:
+    cells[MODULE.heading] = names
+    for columns in LAYOUTS:
         widths = [_natural(column, cells[column.heading]) for column in columns]
         spare = width - sum(widths) - _GAP * (len(columns) - 1)
         if spare >= 0:
             break
-    if columns[-1] is _BOUND_BY and spare > 0:
-        longest = max((cell.cell_len for cell in cells[_BOUND_BY.heading]), default=0)
+    if columns[-1] is BOUND_BY and spare > 0:
+        longest = max((cell.cell_len for cell in cells[BOUND_BY.heading]), default=0)
         widths[-1] = min(widths[-1] + spare, max(widths[-1], longest))
     wide = list(zip(columns, widths, strict=True))
     rows = [_Row(m, [_folded(cells[c.heading][i], w) for c, w in wide]) for i, m in enumerate(modules)]
     return columns, widths, rows
 
 
-def _natural(column: _Column, cells: Iterable[Text]) -> int:
+def _natural(column: Column, cells: Iterable[Text]) -> int:
     longest = max((cell.cell_len for cell in cells), default=0)
     if column.most is not None:
         longest = min(longest, max(column.most, _UNFOLDED))
@@ -269,104 +240,6 @@ def _interest(module: ModuleStatus) -> int:
     return 1 if module.wants_A or module.wants_W or any(module.currents_A) else 0
 
 
-def _state(module: ModuleStatus) -> Text:
-    if not module.alive:
-        return Text(f"silent {module.age_s:.0f} s" if module.age_s else "silent", style="red")
-    return Text(printable(module.state), style=STATE_STYLES.get(module.state, ""))
-
-
-def _amount(current_A: float | None, power_W: float | None) -> str:
-    parts = []
-    if current_A is not None:
-        parts.append(f"{current_A:.1f} A")
-    if power_W:
-        parts.append(f"{power_W / 1000:.1f} kW")
-    return " ".join(parts) or "-"
-
-
-def _flow(module: ModuleStatus, amount: Amount) -> str:
-    """In ampere, in watt for DC: of each amount the other follows."""
-    if module.wants_A is None and module.wants_W is not None:
-        return f"{(amount.import_W or -amount.export_W or 0.0) / 1000:.1f} kW"
-    return f"{amount.import_A or -amount.export_A or 0.0:.1f} A"
-
-
-def _wants(module: ModuleStatus) -> str:
-    return _amount(module.wants_A, module.wants_W) if module.alive else "-"
-
-
-def _granted(module: ModuleStatus) -> str:
-    limit = module.limit
-    if module.granted is not None:
-        text = _lower_limit(module, module.granted) or _flow(module, module.granted)
-    elif limit is not None:  # of an EVSE whose parent is not heard here
-        text = _amount(value_of(limit.ac_max_current_A), value_of(limit.total_power_W))
-    else:
-        return "-"
-    phases = None if limit is None else limit.ac_max_phase_count
-    return text if phases is None else f"{text} x{phases.value}"
-
-
-def _lower_limit(module: ModuleStatus, granted: Amount) -> str:
-    """What an EVSE is limited to, where its parent counts it with more: with its fallback at least."""
-    if module.kind != "EvseManager" or not module.alive or module.limit is None:
-        return ""
-    if module.wants_A is None and module.wants_W is not None:
-        power_W = value_of(module.limit.total_power_W)
-        if power_W is None or power_W >= (granted.import_W or -granted.export_W or 0.0):
-            return ""
-        return f"{power_W / 1000:.1f} kW"
-    current_A = value_of(module.limit.ac_max_current_A)
-    if current_A is None or current_A >= (granted.import_A or -granted.export_A or 0.0):
-        return ""
-    return f"{current_A:.1f} A"
-
-
-def _may_flow(module: ModuleStatus, amount: Amount | None) -> str:
-    """What is not known of a module that is there is no dash."""
-    if amount is None:
-        return "?" if module.alive else "-"
-    return _flow(module, amount)
-
-
-def _exposure(module: ModuleStatus) -> str:
-    return "-" if module.kind == "EnergyManager" else _may_flow(module, module.exposure)
-
-
-def _in_force(module: ModuleStatus) -> str:
-    # What was measured before the silence must not look present.
-    return _amount(module.in_force_A, module.in_force_W) if module.alive else "-"
-
-
-def _currents(module: ModuleStatus) -> str:
-    if not module.alive or not any(module.currents_A):
-        return "-"
-    return " ".join(f"{current:.1f}" for current in module.currents_A)
-
-
-def _largest_current(module: ModuleStatus) -> str:
-    if not module.alive or not any(module.currents_A):
-        return "-"
-    return f"{max(module.currents_A, key=abs):.1f}"
-
-
-def _capacity(module: ModuleStatus) -> str:
-    amount = _amount(module.capacity_A, module.capacity_W)
-    source = module.capacity_source.removeprefix(f"{module.id}/")
-    return amount if amount == "-" or not source else f"{amount} {source}"
-
-
-def _bound_by(module: ModuleStatus) -> str:
-    if module.waits_for.startswith(_REFUSED):
-        return module.waits_for
-    if module.waits_for:
-        return f"waits for {module.waits_for.partition(',')[0]}"
-    if module.kind != "EvseManager" or module.limit is None:
-        return ""
-    bound = module.limit.ac_max_current_A or module.limit.total_power_W
-    return "" if bound is None else bound.source
-
-
 def _sources(sources: Iterable[tuple[str, SourceStatus]]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, _GAP - 1, 0, 0))
     for heading in ("external limit at", "source", "state", "import", "export", "ends in"):
@@ -393,56 +266,5 @@ def _request(schedule: Sequence[ScheduleReqEntry]) -> str:
     if not schedule:
         return "-"
     limits = schedule[0].limits_to_root
-    text = _amount(value_of(limits.ac_max_current_A), value_of(limits.total_power_W))
+    text = amount_text(value_of(limits.ac_max_current_A), value_of(limits.total_power_W))
     return text if len(schedule) == 1 else f"{text} and {len(schedule) - 1} later"
-
-
-def _plain(text_of: Callable[[ModuleStatus], str]) -> Callable[[ModuleStatus], Text]:
-    return lambda module: Text(printable(text_of(module)))
-
-
-_MODULE = _Column("module", _plain(lambda m: m.id), "left", 12, most=26)
-_CONTROLLER = _Column("controller", _plain(lambda m: m.controller), "left", 12, most=20)
-_STATE = _Column("state", _state, "left", 15)
-_WANTS = _Column("wants", _plain(_wants), "right", 8)
-_GRANTED = _Column("granted", _plain(_granted), "right", 10)
-_EXPOSURE = _Column("exposure", _plain(_exposure), "right", 8)
-_COMMITTED = _Column("committed", _plain(lambda m: _may_flow(m, m.committed)), "right", 9)
-_IN_FORCE = _Column("in force", _plain(_in_force), "right", 8)
-_CURRENTS = _Column("current L1 L2 L3", _plain(_currents), "right", 16)
-_CURRENT = _Column("current", _plain(_largest_current), "right", 7)
-"""Of the phase with the largest."""
-_CAPACITY = _Column("capacity", _plain(_capacity), "left", 11, most=28)
-_BOUND_BY = _Column("bound by", _plain(_bound_by), "left", 12, most=12)
-"""Takes what the others leave."""
-
-_ALL = (
-    _MODULE,
-    _CONTROLLER,
-    _STATE,
-    _WANTS,
-    _GRANTED,
-    _EXPOSURE,
-    _COMMITTED,
-    _IN_FORCE,
-    _CURRENTS,
-    _CURRENT,
-    _CAPACITY,
-    _BOUND_BY,
-)
-_FLOWS = (_GRANTED, _EXPOSURE, _COMMITTED)
-_LAYOUTS = (
-    (_MODULE, _CONTROLLER, _STATE, _WANTS, *_FLOWS, _IN_FORCE, _CURRENTS, _CAPACITY, _BOUND_BY),
-    (_MODULE, _STATE, _WANTS, *_FLOWS, _IN_FORCE, _CURRENTS, _CAPACITY, _BOUND_BY),
-    (_MODULE, _STATE, _WANTS, *_FLOWS, _IN_FORCE, _CURRENT, _CAPACITY, _BOUND_BY),
-    (_MODULE, _STATE, _WANTS, *_FLOWS, _IN_FORCE, _CURRENTS, _BOUND_BY),
-    (_MODULE, _STATE, _WANTS, *_FLOWS, _IN_FORCE, _CURRENT, _BOUND_BY),
-    (_MODULE, _STATE, _WANTS, *_FLOWS, _CURRENT, _BOUND_BY),
-    (_MODULE, _STATE, _WANTS, _GRANTED, _EXPOSURE, _CURRENT, _BOUND_BY),
-    (_MODULE, _STATE, *_FLOWS, _CURRENT, _BOUND_BY),
-    (_MODULE, _STATE, _GRANTED, _EXPOSURE, _CURRENT, _BOUND_BY),
-    (_MODULE, _STATE, _GRANTED, _CURRENT, _BOUND_BY),
-    (_MODULE, _STATE, _GRANTED, _CURRENT),
-    (_MODULE, _GRANTED, _CURRENT),
-)
-"""From the widest on; the first that fits is shown."""

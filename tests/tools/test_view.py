@@ -14,7 +14,8 @@ from actors.energy.external import ShortLimits, SourceStatus, short_form
 from actors.energy.messages import ModuleStatus, OptimizerStatus
 from actors.energy.types import IntegerWithSource, LimitsRes, NumberWithSource
 from tools.client import SiteStatus
-from tools.view import PLAIN_WIDTH, console, printable, render
+from tools.columns import printable
+from tools.view import PLAIN_WIDTH, console, render
 
 WIDTHS = (80, 100, 120, 160, 200)
 

@@ -20,7 +20,7 @@ from actors.site import Site
 from tools.chaos.conduct import Course, Event
 from tools.chaos.record import MARGIN, Guard, Judge, Line, Tally, Unmet, read_record
 from tools.chaos.story import Story
-from tools.view import printable
+from tools.columns import printable
 
 GAP_MAX_S = 1.0
 """A longer time without a sample is told: of it nothing is known."""
