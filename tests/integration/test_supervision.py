@@ -38,8 +38,11 @@ def test_a_controller_that_is_killed_is_begun_again_and_nobody_notices(site: Run
     before = {evse: there["limit_A"] for evse, there in site.settled().items()}
     old, killed_s = site.pid("floor_1_node"), steady_s()
     site.kill("floor_1_node")
-    wait_for("it is begun again", lambda: "floor_1_node" in RunDir(site.name).holders())
-    assert site.pid("floor_1_node") != old
+    # For an instant a lock that is taken names nobody yet, or who held it last.
+    wait_for(
+        "it is begun again",
+        lambda: RunDir(site.name).holders().get("floor_1_node", {}).get("pid", old) != old,
+    )
     wait_for("all are known again", site.complete)
     wait_for("a limit is over", lambda: site.record()[-1]["t"] > killed_s + UNHURRIED_VALID_FOR_S + 3)
     record = [line for line in site.record() if line["t"] >= killed_s]
