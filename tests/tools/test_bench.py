@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from actors.config import load_site
-from tools.bench import end_to_end, startup, usage
+from tools.bench import decrease, end_to_end, startup, usage
+from tools.bench.decrease import STAGES, decreases, measure_decrease
 from tools.bench.end_to_end import Trial, delays
+from tools.bench.inline import InlineSite
 from tools.bench.rows import Row
 from tools.bench.running import Change
 from tools.bench.runs import load, percentile, ratios, run_of, save
@@ -69,7 +72,7 @@ def test_a_file_that_is_no_run_is_refused(tmp_path: Path) -> None:
 
 def test_an_unknown_benchmark_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", "stedy"]) == 2
-    assert "known: market, end-to-end, steady, startup" in capsys.readouterr().err
+    assert "known: market, decrease, end-to-end, steady, startup" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("size", [TINY, Size(evses=250, controllers=1), Size(evses=1_000, controllers=20)])
@@ -87,6 +90,25 @@ def test_what_a_process_uses_is_read_of_the_kernel() -> None:
         sum(range(100_000))
     assert usage.memory_B(os.getpid()) > 1_000_000
     assert usage.threads(os.getpid()) >= 1
+
+
+def test_where_the_time_of_a_decrease_goes_is_told_by_stage(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decrease, "QUICK_SIZES", (TINY,))
+    (one,) = measure_decrease(quick=True)
+    assert list(one.figures) == [*(f"{stage}_ms" for stage in STAGES), "all_ms"]
+    assert {name for name, ms in one.figures.items() if ms == 0.0} == {"floors_market_ms"}
+
+
+def test_an_evse_that_was_not_lowered_is_a_fault(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    site = InlineSite(TINY, tmp_path)
+    actuate = site.plant.actuate
+
+    def one_is_deaf(now_s: float, evse_id: str, command: Any) -> str | None:
+        return None if evse_id == "evse_1" and command.limit_A < 12.0 else actuate(now_s, evse_id, command)
+
+    monkeypatch.setattr(site.plant, "actuate", one_is_deaf)
+    with pytest.raises(UserError, match="1 EVSEs are not at 8 A, but at 12 A"):
+        decreases(site, 1)
 
 
 @pytest.mark.long

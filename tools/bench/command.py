@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 
+from tools.bench.decrease import measure_decrease
 from tools.bench.end_to_end import measure_end_to_end
 from tools.bench.market import FAMILIES, measure_market
 from tools.bench.rows import Chooses, Row
@@ -27,6 +28,7 @@ def _measure_families(*, quick: bool, only: Chooses) -> Iterable[Row]:
 
 BENCHES: dict[str, Callable[..., Iterable[Row]]] = {
     "market": _measure_families,
+    "decrease": measure_decrease,
     "end-to-end": measure_end_to_end,
     "steady": measure_steady,
     "startup": measure_startup,
