@@ -68,7 +68,6 @@ class Actuator:
 
     def tell(self, mark: str, amount: Amount, ends_s: float, read_at_s: float) -> None:
         """The hardware is told to let this through until `ends_s`, in answer to a reading."""
-        self._same_until_s = -math.inf
         until_s = read_at_s + (ends_s - read_at_s) * STRETCH
         if self._told and amount == self._told[-1].amount:
             amount = self._told[-1].amount  # the very same object costs least to compare
@@ -77,6 +76,10 @@ class Actuator:
             one, other, *rest = self._told
             both = _Told(other.mark, largest(one.amount, other.amount), max(one.until_s, other.until_s))
             self._told = (both, *rest)
+            self._same_until_s = -math.inf
+        self._most = largest(self._most, amount)
+        # What is measured may not be more than this any more.
+        self._same_until_s = -math.inf if self._exceeds else min(self._same_until_s, until_s)
 
     def read(self, now_s: float, reading: Reading) -> None:
         """The newest reading came."""

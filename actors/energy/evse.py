@@ -286,9 +286,11 @@ class EvseCore(Member):
             return limits  # nothing said is nothing granted
         if current is None or current.value > amount.import_A + CRUMB:
             current = NumberWithSource(amount.import_A, source)
-        full_W = math.inf if current is None else self._amount(current.value, phases).import_W
+        full_W = math.inf if current is None else current.value * phases * self.settings.voltage_V
         if amount.import_W + CRUMB < (full_W if power is None else min(full_W, power.value)):
             power = NumberWithSource(amount.import_W, source if power is None else power.source)
+        if current is limits.ac_max_current_A and power is limits.total_power_W:
+            return limits
         return replace(limits, ac_max_current_A=current, total_power_W=power)
 
     def _granted(self, grant: Grant | None) -> LimitsRes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from copy import copy
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -160,6 +161,14 @@ def test_power_counts_by_itself() -> None:
     actuator.tell("one phase", Amount(32.0, 7360.0), 10.0, 0.0)
     actuator.tell("three phases", Amount(16.0, 11040.0), 10.0, 0.0)
     assert actuator.committed(0.0) == Amount(32.0, 11040.0)
+
+
+def test_what_was_measured_counts_no_more_once_more_than_that_was_told() -> None:
+    actuator = told(16.0)
+    read(actuator, 1.0, 16.0, currents_A=(25.0, 25.0, 25.0), power_W=17250.0)
+    assert actuator.committed(1.0) == Amount(25.0, 17250.0)
+    actuator.tell("32", ampere(32.0), 11.0, 1.0)
+    assert actuator.committed(1.0) == ampere(32.0)
 
 
 def test_hardware_that_confirms_nothing_for_long_costs_no_memory_and_no_safety() -> None:
@@ -336,6 +345,9 @@ class Bench:
     def look(self) -> None:
         self.expire()
         committed = self.actuator.committed(self.now_s * self.own)
+        anew = copy(self.actuator)
+        anew._same_until_s = -math.inf
+        assert anew.committed(self.now_s * self.own) == committed, "it is what would be worked out anew"
         if committed is not None:
             assert self.flow_A() <= committed.import_A, f"{self.flow_A()} A, counted {committed.text()}"
 
@@ -358,6 +370,8 @@ def test_never_flows_more_than_is_counted(world: World) -> None:
     [
         ("tell", "* STRETCH", ""),
         ("tell", "(*self._told, _Told(mark, amount, until_s))", "(_Told(mark, amount, until_s),)"),
+        ("tell", "self._most = largest(self._most, amount)", "pass"),
+        ("tell", "else min(self._same_until_s, until_s)", "else self._same_until_s"),
         ("_confirm", "= self._told[own:], -math.inf", "= self._told[own + 1:], -math.inf"),
         ("_confirm", "for told in self._told[:own]:", "for told in ():"),
         ("_confirm", "self._known_s = now_s + self._settle_s", "self._known_s = now_s"),
@@ -372,6 +386,12 @@ def test_each_broken_rule_is_caught(
 ) -> None:
     monkeypatch.setattr(Actuator, method, mutated(getattr(Actuator, method), before, after))
     assert_caught(counts_enough, WORLDS, soon=7)
+
+
+def test_counting_on_with_what_was_measured_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Actuator, "tell", mutated(Actuator.tell, "-math.inf if self._exceeds else", ""))
+    with pytest.raises(AssertionError):
+        test_what_was_measured_counts_no_more_once_more_than_that_was_told()
 
 
 def test_an_old_reading_taken_for_proof_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -473,7 +473,7 @@ BREAKS = (
     Break(
         name="what was worked out before it was told",
         breaks="What may flow is not worked out anew when the hardware is told something.",
-        edits=_edit(f"{ACTUATOR}.Actuator.tell", "self._same_until_s = -math.inf", "pass"),
+        edits=_edit(f"{ACTUATOR}.Actuator.tell", "self._most = largest(self._most, amount)", "pass"),
     ),
     Break(
         name="the meter is trusted",
