@@ -249,11 +249,13 @@ class Branch:
     def _sum(self, wants: EnergyFlowRequest, limits: Limits, *, top: bool = False) -> Amount:
         """What a module needs to be granted so that all below it get their limits: of each below no
         less than its fallback is counted. At the module's root side."""
-        fallback = Amount(wants.fallback_A or 0.0, wants.fallback_W or 0.0)
         if wants.node_type is NodeType.Evse:
             limit = limits.get(wants.uuid)
             share = NOTHING if limit is None else of_limits(limit.limits_root_side, self._voltage_V)
-            return share if top else largest(share, fallback)
+            if top or not (wants.fallback_A or wants.fallback_W):
+                return share
+            return largest(share, Amount(wants.fallback_A or 0.0, wants.fallback_W or 0.0))
+        fallback = Amount(wants.fallback_A or 0.0, wants.fallback_W or 0.0)
         below = total([self._sum(child, limits) for child in wants.children])
         return largest(fallback, below.with_efficiency(*factors_to_root(wants)))
 
@@ -309,19 +311,22 @@ class Branch:
             if not fence and self._is_held(now_s, ends_s, child, planned[name]):
                 child.planned = planned[name]
                 continue
-            order = ledger.next_order()
+            order, amount = ledger.next_order(), NOTHING
+            entries: tuple[EnforcedLimits, ...] = ()
+            if not fence:
+                child.planned = planned[name]
+                amount, entries = child.planned.amount, child.share.entries
+                ledger.note(now_s, name, order, lasts_s, amount)
             grant = Grant(
                 boot=report.boot,
                 t_echo_s=report.t_child_s,
                 order=order,
                 duration_s=lasts_s,
+                amount=amount,
+                limits=entries,
                 knows_s=child.asked.stamp_s,
                 fence=fence,
             )
-            if not fence:
-                child.planned = planned[name]
-                grant = replace(grant, amount=child.planned.amount, limits=child.share.entries)
-                ledger.note(now_s, name, order, lasts_s, grant.amount)
             child.sent, child.sent_s, child.ends_s = grant, now_s, ends_s
             grants.append((name, grant))
         ledger.check(now_s, fuse, capacity, before)
@@ -330,14 +335,14 @@ class Branch:
     def _is_held(self, now_s: float, ends_s: float, child: _Child, planned: Planned) -> bool:
         """Whether a child has just this, to an end hardly earlier: it took it, or it is on its way."""
         sent, report = child.sent, child.report
-        if sent is None or sent.fence or report is None:
+        if sent is None or sent.fence or report is None or sent.amount != planned.amount:
             return False
         if ends_s - child.ends_s >= self._renew_s:
             return False
         taken = report.acked == sent.order and child.asked.stamp_s == sent.knows_s
         if now_s - child.sent_s >= self._renew_s and not taken:
             return False
-        if sent.boot != report.boot or sent.amount != planned.amount:
+        if sent.boot != report.boot:
             return False
         return sent.limits is child.share.entries or sent.limits == child.share.entries
 

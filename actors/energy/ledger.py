@@ -217,7 +217,7 @@ class Ledger:
             for name, (fallback, settle_s) in children.items()
         }
         self._fallbacks = total(fallback for fallback, _ in children.values())
-        self._plan: tuple[Mapping[str, Amount], Amount, list[object], dict[str, Planned]] | None = None
+        self._plan: tuple[Mapping[str, Amount], Amount, object, dict[str, Planned]] | None = None
         """As worked out last, and what of."""
 
     # --- the epoch ---------------------------------------------------------------------------------
@@ -437,31 +437,39 @@ class Ledger:
         """What each child of `desired` can be granted now, in their order; nothing is noted yet. Mostly it is
         what it was before: then it is the very same."""
         capacity = self.at_least_fallbacks(capacity)
-        stand: list[object] = [
-            (self.exposure(now_s, name), self.latest(now_s, name), account.fallback, account.doubt)
-            for name, account in self.accounts.items()
-        ]
+        exposures = self.exposures(now_s)
+        latest = {name: self.latest(now_s, name) for name in self.accounts}
+        stand = [(account.fallback, account.doubt) for account in self.accounts.values()], exposures, latest
         last = self._plan
         if last is None or last[0] is not desired or last[1] != capacity or last[2] != stand:
-            last = self._plan = desired, capacity, stand, self._make_plan(now_s, desired, capacity)
+            planned = self._make_plan(now_s, desired, capacity, dict(exposures), latest)
+            last = self._plan = desired, capacity, stand, planned
         return last[3]
 
-    def _make_plan(self, now_s: float, desired: Mapping[str, Amount], capacity: Amount) -> dict[str, Planned]:
-        exposures = self.exposures(now_s)
+    def _make_plan(
+        self,
+        now_s: float,
+        desired: Mapping[str, Amount],
+        capacity: Amount,
+        exposures: dict[str, Amount],
+        latest: Mapping[str, Amount],
+    ) -> dict[str, Planned]:
+        """`exposures` become those with what is planned."""
         unknown = [name for name, exposure in exposures.items() if exposure is UNLIMITED]
         flowing = total([exposure for exposure in exposures.values() if exposure is not UNLIMITED])
         # What is left for all that is granted together, each with no less than its fallback.
         left = capacity.less(
-            total([a.fallback if n in desired else self.latest(now_s, n) for n, a in self.accounts.items()])
+            total([a.fallback if n in desired else latest[n] for n, a in self.accounts.items()])
         )
         amounts: dict[str, Amount] = {}
         short: list[str] = []
         for name, wish in desired.items():
-            latest, fallback = self.latest(now_s, name), self.accounts[name].fallback
+            account = self.accounts[name]
+            fallback = account.fallback
             wanted = smallest(wish, fallback + left)
-            amount = smallest(wanted, latest)
+            amount = smallest(wanted, latest[name])
             raises = amount is not wanted and amount != wanted
-            if raises and name not in unknown and not self.accounts[name].doubt:
+            if raises and name not in unknown and not account.doubt:
                 others = UNLIMITED if unknown else flowing.less(exposures[name])
                 amount = largest(amount, smallest(wanted, capacity.less(others)))
                 raised = largest(exposures[name], amount)
@@ -530,6 +538,8 @@ class Ledger:
         together = self.committed(now_s)
         if together is not None and together.fits(smallest(fuse, capacity)):
             return
+        if all(self.exposure(now_s, name) is exposure for name, exposure in before.items()):
+            return  # nobody was raised
         after = {
             name: exposure
             for name, account in self.accounts.items()
