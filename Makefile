@@ -1,6 +1,10 @@
 # `make run` and `make test`; `make faults` simulates sites that go wrong and `make fuzz` spoils two million
 # inputs, on new seeds. All make .venv and install what they need.
-PYTHON ?= python3
+# The distribution's Python is built with optimisations that one built by hand mostly lacks: it takes 0.7 to 0.8
+# times as long (docs/decisions/0019-the-distributions-python.md).
+SYSTEM_PYTHON := /usr/bin/python3
+PYTHON ?= $(shell $(SYSTEM_PYTHON) -c 'import sys, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+  && echo $(SYSTEM_PYTHON) || echo python3)
 VENV := .venv
 BIN := $(VENV)/bin
 SITE ?= configs/hierarchical.yaml
@@ -42,11 +46,11 @@ $(BIN)/python:
 	  || { echo "no venv: on Debian and Ubuntu, apt-get install python3-venv" >&2; rm -rf $(VENV); exit 1; }
 
 $(VENV)/.installed: pyproject.toml | $(BIN)/python
-	@echo "installing amptree into $(VENV) …"
+	@echo "installing amptree into $(VENV), with $$($(BIN)/python --version) …"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[all]'
 	@touch $@
 
 $(VENV)/.installed-test: pyproject.toml | $(BIN)/python
-	@echo "installing amptree and what its tests need into $(VENV) …"
+	@echo "installing amptree and what its tests need into $(VENV), with $$($(BIN)/python --version) …"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
 	@touch $@ $(VENV)/.installed
