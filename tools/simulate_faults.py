@@ -22,9 +22,10 @@ from actors.simulation.plan import Knobs
 from actors.simulation.run import HOUR_S, Result
 from actors.simulation.run import run as run_seed
 from actors.simulation.shrink import shrink
-from actors.simulation.sites import MOST_EVSES
+from actors.simulation.sites import MOST_EVSES, configured
 from actors.simulation.tight_spots import KINDS
 from tools.errors import UserError
+from tools.processes import load
 from tools.workers import worker_pool
 
 MOST_JOBS = 256
@@ -44,6 +45,9 @@ MOST_STORIES = 3
 def configure(parser: argparse.ArgumentParser) -> None:
     """The verb's options."""
     parser.add_argument(
+        "site", nargs="?", metavar="FILE", help="the file of a site: its own tree, not drawn ones"
+    )
+    parser.add_argument(
         "--seed", type=_seed, default=0, metavar="N", help="the first seed (default 0), or `new`: any"
     )
     length = parser.add_mutually_exclusive_group()
@@ -54,6 +58,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--cpu-minutes", type=float, metavar="M", help="instead of hours: until so much was computed"
     )
     parser.add_argument("--evses", type=int, metavar="N", help="EVSEs of each site (default: 1 to 20, drawn)")
+    parser.add_argument(
+        "--panels", type=int, metavar="N", help="sub-panels of each site, at most (default: two an EVSE)"
+    )
     parser.add_argument(
         "--tight",
         action="append",
@@ -81,6 +88,10 @@ def run(options: argparse.Namespace) -> int:
     """Run, and print what was found; 1 when anything failed, ONLY_LATE when all that failed was safe."""
     if options.evses is not None and not 1 <= options.evses <= MOST_EVSES:
         raise UserError(f"--evses must be from 1 to {MOST_EVSES}")
+    if options.panels is not None and options.panels < 1:
+        raise UserError("--panels must be 1 or more")
+    if options.site is not None and (options.evses, options.panels) != (None, None):
+        raise UserError("--evses and --panels are for drawn sites; a file says what there is")
     if not 1 <= options.jobs <= MOST_JOBS:
         raise UserError(f"--jobs must be from 1 to {MOST_JOBS}")
     if not 0 < options.hours < 1e9:
@@ -89,7 +100,11 @@ def run(options: argparse.Namespace) -> int:
         raise UserError("--cpu-minutes must be above 0")
     spots = options.tight or []
     knobs = Knobs(
-        evses=options.evses, tight=bool(spots), spots=() if "any" in spots else tuple(dict.fromkeys(spots))
+        site=None if options.site is None else configured(load(options.site)),
+        evses=options.evses,
+        panels=options.panels,
+        tight=bool(spots),
+        spots=() if "any" in spots else tuple(dict.fromkeys(spots)),
     )
     if options.replay:
         return _replay(options, knobs)

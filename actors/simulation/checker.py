@@ -53,7 +53,8 @@ class _Node(_Flow):
         self.id = name
         config = module.config
         fuse_A = config.fuse_limit_A if isinstance(config, EnergyNodeConfig) else None
-        self.fuse_A = math.inf if fuse_A is None else fuse_A
+        self.fuse_A = math.inf if fuse_A is None else max(0.0, fuse_A - site.fixed_load_A(name))
+        """What is left of it for EVSEs."""
         declared = [_import_limits(s.limits)[1] for s in module.sources if s.heartbeat_timeout_s is None]
         self.power_W = min(declared, default=math.inf)
         amount = fallback(site, name)

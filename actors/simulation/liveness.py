@@ -17,9 +17,12 @@ from actors.energy.trunk import Trunk
 from actors.energy.types import EnergyFlowRequest, EnforcedLimits
 from actors.simulation.checker import Violation
 from actors.simulation.world import World
+from actors.site import EvseManagerConfig, Site
 
 LIVE_SHARE = 0.95
 LIVE_WITHIN_S = 30.0
+"""Where an interval is no longer than INTERVAL_S, and no car or contactor slower than SLOW_S."""
+INTERVAL_S, SLOW_S = 10.0, 15.0
 EXACT_AFTER_S = 60.0
 """Later than what LIVE_WITHIN_S is counted from."""
 LONGEST_WATCH_S = 390.0
@@ -34,7 +37,7 @@ class Liveness(Struct, kw_only=True):
     live_after_s: float = 0.0
     """When it was alive for good, since a limit moved last; beyond the end of the run where it never was."""
     allowed_s: float = LIVE_WITHIN_S
-    """LIVE_WITHIN_S, or more where state was lost."""
+    """LIVE_WITHIN_S, or more where state was lost, or where the site is slower than most."""
     share: float = 1.0
     """At the end."""
     why: str = ""
@@ -45,12 +48,12 @@ def watch(world: World) -> Liveness:
     """Run a world on from when it is mended to its end, and judge it."""
     mended_s = world.plan.hurt_s
     result = Liveness()
-    result.allowed_s = max(0.0, world.lost_state_until_s - mended_s) + LIVE_WITHIN_S
-    exact_s = result.allowed_s - LIVE_WITHIN_S + EXACT_AFTER_S
+    more_s = max(0.0, world.lost_state_until_s - mended_s) + _more_than_most_s(world.site)
+    result.allowed_s, exact_s = more_s + LIVE_WITHIN_S, more_s + EXACT_AFTER_S
     after_s = moved_s = 0.0
     limits = _limits(world)
     missing = ""
-    while after_s < min(moved_s + exact_s, LONGEST_WATCH_S):
+    while after_s < min(moved_s + exact_s, max(exact_s, LONGEST_WATCH_S)):
         after_s += SAMPLE_S
         world.run_until(mended_s + after_s)
         if (now := _limits(world)) != limits:
@@ -67,6 +70,17 @@ def watch(world: World) -> Liveness:
     for evse, text in _differences(world):
         world.checker.note(Violation(kind="wrong", at_s=world.now_s, where=evse, text=text))
     return result
+
+
+def _more_than_most_s(site: Site) -> float:
+    """How much longer this site may take than those that are drawn: messages, cars and contactors do."""
+    evses = [m.config for m in site.modules.values() if isinstance(m.config, EvseManagerConfig)]
+    settle_s = max(evse.settle_time_s for evse in evses)
+    switch_s = max(evse.switch_3ph1ph_delay_s for evse in evses)
+    interval_s = site.manager_config().update_interval
+    return (
+        max(0.0, 5.0 * (interval_s - INTERVAL_S)) + max(0.0, settle_s - SLOW_S) + max(0.0, switch_s - SLOW_S)
+    )
 
 
 def _limits(world: World) -> list[Amount]:

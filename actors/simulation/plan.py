@@ -15,7 +15,11 @@ from actors.site import Site
 class Knobs(Struct, frozen=True, kw_only=True):
     """What may be set of a run that is drawn; None: drawn as well."""
 
+    site: Site | None = None
+    """One that is there, as `sites.configured` makes it; it has its own EVSEs and panels."""
     evses: int | None = None
+    panels: int | None = None
+    """At most so many."""
     hurt_s: float | None = None
     """How long things go wrong."""
     deep: bool | None = None

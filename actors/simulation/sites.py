@@ -10,6 +10,7 @@ from random import Random
 from typing import Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from actors.config.digest import site_digest
 from actors.energy.external import ALWAYS
@@ -23,6 +24,7 @@ from actors.site import (
     EvseManagerConfig,
     Module,
     ModuleConfig,
+    PlantConfig,
     Site,
     SourceConfig,
 )
@@ -42,8 +44,17 @@ class _Node(Struct):
     sources: tuple[SourceConfig, ...] = ()
 
 
+def configured(site: Site) -> Site:
+    """The site of a configuration, as runs take it: no meter is played, so of fixed loads what is declared
+    counts. Sources that need a heartbeat have none, and hold to their failsafe."""
+    modules = {m.id: replace(m, meter=None, meter_link=None) for m in site.modules.values()}
+    return replace(site, modules=modules, plant=PlantConfig(), gateways={}, chargers={})
+
+
 def draw_site(seed: int, knobs: Knobs) -> Site:
-    """The site of a seed."""
+    """The site of a seed, or the one that is there."""
+    if knobs.site is not None:
+        return knobs.site
     random = stream(seed, "site")
     count = random.randint(1, 20)
     if knobs.evses is not None:
@@ -90,12 +101,15 @@ def _grow(random: Random, count: int, knobs: Knobs) -> dict[str, _Node]:
     tree = {ROOT: _Node(ROOT, root, None, [])}
     level = [ROOT]
     panels: list[str] = []
+    most_panels = max(2 * count, levels)
+    if knobs.panels is not None:
+        most_panels = min(most_panels, knobs.panels)
     for depth in range(1, levels + 1):
         below: list[str] = []
         for parent in level:
             most = 1 if deep else max(1, min(4, count // 2))
             for _ in range(random.randint(1, most) if depth > 1 else random.randint(1, max(most, 1))):
-                if len(panels) < max(2 * count, levels):
+                if len(panels) < most_panels:
                     below.append(_add(tree, f"n{len(panels)}", parent, _panel(random)))
                     panels.append(below[-1])
         level = below or level

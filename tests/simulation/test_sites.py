@@ -40,6 +40,9 @@ def test_sizes_and_depths_are_as_asked() -> None:
     for count in (1, 20, 300, 1000):
         site = draw_site(3, Knobs(evses=count))
         assert sum(isinstance(m.config, EvseManagerConfig) for m in site.modules.values()) == count
+    for most in (1, 4):
+        drawn = [draw_site(seed, Knobs(evses=20, panels=most)) for seed in range(20)]
+        assert max(sum(m.kind == "EnergyNode" for m in site.modules.values()) for site in drawn) == most
     depths = [
         max(len(site.path_to_root(m)) for m in site.modules)
         for site in (draw_site(s, Knobs(deep=True)) for s in range(20))

@@ -88,6 +88,18 @@ def test_a_kind_of_tight_spot_that_is_none_is_told(capsys: pytest.CaptureFixture
     assert "invalid choice: 'orphans'" in capsys.readouterr().err
 
 
+def test_a_site_of_a_file_takes_the_place_of_drawn_ones(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    path = Path(__file__).parents[2] / "configs" / "single_charger.yaml"
+    assert main(("simulate-faults", str(path), "--hours", "0.01", "--seed", "8", "--replay")) == 0
+    assert "twice the same" in capsys.readouterr().out
+    assert main(("simulate-faults", str(path), "--panels", "3")) == 1
+    assert "are for drawn sites" in capsys.readouterr().err
+    assert main(("simulate-faults", str(tmp_path / "none.yaml"))) == 1
+    assert "none.yaml: cannot be read" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("seed", ["x", "-1", "1.5", ""])
 def test_a_seed_that_is_none_is_told(seed: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
@@ -96,7 +108,7 @@ def test_a_seed_that_is_none_is_told(seed: str, capsys: pytest.CaptureFixture[st
     assert f"{seed!r} is neither a whole number from 0 on nor `new`" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("wrong", [("--evses", "0"), ("--jobs", "0"), ("--hours", "0")])
+@pytest.mark.parametrize("wrong", [("--evses", "0"), ("--panels", "0"), ("--jobs", "0"), ("--hours", "0")])
 def test_wrong_numbers_are_told(wrong: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main((*SHORT, *wrong)) == 1
     assert wrong[0] in capsys.readouterr().err
