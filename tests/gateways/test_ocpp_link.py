@@ -127,6 +127,24 @@ def test_who_may_not_is_told_why(tmp_path: Path, change: dict[str, Any], told: s
             assert ends.events.empty()
 
 
+@pytest.mark.parametrize("who", ["garage", "stranger", ""])
+def test_a_csms_may_want_a_certificate_of_the_caller(tmp_path: Path, who: str) -> None:
+    make_certificate(tmp_path)
+    for name in ("garage", "stranger"):
+        make_certificate(tmp_path, f"{name}.pem", f"{name}.key", name)
+    tls = server_tls(tmp_path / "cert.pem", tmp_path / "key.pem", tmp_path / "garage.pem")
+    own = {"cert_file": f"{who}.pem", "key_file": f"{who}.key"} if who else {}
+    with (
+        csms("1.6", tls=tls) as one,
+        linked(one.port, tmp_path, scheme="wss", ca_file="cert.pem", **own) as (_, ends),
+    ):
+        if who == "garage":
+            ends.next(Up)
+        else:
+            assert "want a certificate (cert_file" in ends.next(Down).why
+            assert ends.events.empty()
+
+
 def test_it_calls_again_until_the_csms_is_there_and_whenever_it_was_lost(tmp_path: Path) -> None:
     one = Csms("1.6")
     one.start()

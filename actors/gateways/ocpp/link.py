@@ -141,7 +141,7 @@ class Link:
             try:
                 why = await self._connection()
             except Exception as error:  # whatever it is, it is tried again
-                why = _words(error)
+                why = _words(error, certificates=self._tls is not None)
             if loop.time() - began_s >= STEADY_S:
                 wait_s = RECONNECT_MIN_S
             self._tell(Down(why))
@@ -232,7 +232,7 @@ def _password(path: Path) -> str:
         raise OcppError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
 
 
-def _words(error: Exception) -> str:
+def _words(error: Exception, *, certificates: bool) -> str:
     """Why there is no connection, in one line."""
     response = getattr(error, "response", None)
     if (status := getattr(response, "status_code", None)) is not None:
@@ -244,6 +244,9 @@ def _words(error: Exception) -> str:
         return f"{told.get(status, 'it refuses the connection')} (HTTP {status})"
     if isinstance(error, TimeoutError):
         return "it does not answer"
+    if isinstance(error.__cause__, EOFError):  # of a certificate that is refused no more is heard than that
+        wanted = "; does it want a certificate (cert_file, key_file), or another?" if certificates else ""
+        return f"it closed the connection before it answered{wanted}"
     text = str(error)
     if isinstance(error, ConnectionError) and error.errno is not None:
         text = os.strerror(error.errno)  # and not at which address
