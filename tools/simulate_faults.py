@@ -263,6 +263,7 @@ def summary(results: list[Result]) -> dict[str, Any]:
         "runs": len(results),
         "events": sum(r.events for r in results),
         "overloads": kinds.get("overload", 0),
+        "fullest_fuse": max((r.highest_share for r in results), default=None),
         "violations": dict(sorted(kinds.items())),
         "live_after_s_median": statistics.median(lives_s) if lives_s else None,
         "live_after_s_worst": max(lives_s, default=None),
@@ -281,6 +282,8 @@ def as_text(results: list[Result]) -> Iterator[str]:
         ("events", str(found["events"])),
         ("overloads", str(found["overloads"])),
     ]
+    if found["fullest_fuse"]:
+        rows.append(("fullest fuse", f"{found['fullest_fuse']:.1%}"))
     rows += [(f"other: {kind}", str(n)) for kind, n in found["violations"].items() if kind != "overload"]
     if found["live_after_s_median"] is not None:
         median_s, worst_s = found["live_after_s_median"], found["live_after_s_worst"]

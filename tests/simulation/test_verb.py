@@ -123,6 +123,7 @@ def test_a_failure_stands_in_the_table_and_ends_with_1(
     assert told.err == "from seed 0: 0.50 of 1 simulated hours, 1 run, 1 failed\n"
     lines = told.out.splitlines()
     assert "seeds                0 to 1" in lines
+    assert "fullest fuse         100.0%" in lines
     assert [line.split() for line in lines if line.startswith("overloads")] == [["overloads", "2"]]
     assert "seed 1 failed: overload at 12.3 s: 41 A flow through n0, 40 A may" in lines
 
