@@ -33,7 +33,6 @@ class Handle:
         self._lock = threading.Lock()
         self._urgent: OrderedDict[Hashable, Any] = OrderedDict()
         self._waiting: OrderedDict[Hashable, Any] = OrderedDict()
-        self._count = 0
         self._ref: pykka.ActorRef[Any] | None = None
         self._inbox = Inbox()
 
@@ -53,18 +52,19 @@ class Handle:
 
         False when the actor is dead or its inbox full.
         """
+        slot = object() if key is None else key
         with self._lock:
             ref = self._ref
-            waiting = self._urgent if urgent else self._waiting
-            if ref is None or len(self._waiting) + len(self._urgent) >= INBOX_MAX:
+            unread = len(self._waiting) + len(self._urgent)
+            if ref is None or unread >= INBOX_MAX:
                 self.refused += 1
                 return False
-            self._count += 1
-            slot: Hashable = ("one", self._count) if key is None else ("newest", key)
+            waiting = self._urgent if urgent else self._waiting
             replaces = slot in waiting
             waiting[slot] = message
-            self.most = max(self.most, len(self._waiting) + len(self._urgent))
-            if replaces and after is not None and ("newest", after) in waiting:
+            if not replaces and unread >= self.most:
+                self.most = unread + 1
+            if replaces and after is not None and after in waiting:
                 waiting.move_to_end(slot)
             inbox = self._inbox
         if not ref.is_alive():

@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from actors.energy.effects import Effect, RunMarket
+from actors.energy.effects import RunMarket
 from actors.energy.manager import ManagerCore
 from actors.energy.packing import unpacked
 from actors.market_runner import MarketRunner
@@ -24,15 +24,12 @@ class EnergyManager(TreeActor):
         kept = self._outlets.load_sessions(self.core.id)
         self._market = MarketRunner(kept, partial(self._outlets.keep_sessions, self.core.id))
 
-    def carry_out(self, effect: Effect) -> None:
-        """Run the market, or do what any actor does."""
-        if isinstance(effect, RunMarket):
-            self._outlets.let_go()
-            self.step(self._market.run(effect))
-            self._outlets.let_go()
-            self._market.keep_sessions()
-        else:
-            super().carry_out(effect)
+    def run_market(self, run: RunMarket) -> None:
+        """Run it, and keep what it shall know after a restart once its answer is on its way."""
+        self._outlets.let_go()
+        self.step(self._market.run(run))
+        self._outlets.let_go()
+        self._market.keep_sessions()
 
     def status(self, query: StatusQuery) -> StatusAnswer:
         """The whole tree, and the optimizer; reasons and forecast are made only when asked for."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from actors.energy.effects import Effect, RunMarket
+from actors.energy.effects import RunMarket
 from actors.energy.node import NodeCore
 from actors.market_runner import MarketRunner
 from actors.tree_actor import TreeActor
@@ -19,10 +19,7 @@ class EnergyNode(TreeActor):
         super().__init__(*args)
         self._market = MarketRunner()
 
-    def carry_out(self, effect: Effect) -> None:
-        """Run the market over its own subtree, or do what any actor does."""
-        if isinstance(effect, RunMarket):
-            self._outlets.let_go()
-            self.step(self._market.run(effect))
-        else:
-            super().carry_out(effect)
+    def run_market(self, run: RunMarket) -> None:
+        """Run it over its own subtree."""
+        self._outlets.let_go()
+        self.step(self._market.run(run))

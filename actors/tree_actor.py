@@ -160,8 +160,14 @@ class TreeActor(LoopActor):
             case KeepEpoch(epoch):
                 fault = self._outlets.keep_epoch(self.core.id, epoch)
                 self.step(EpochKept(epoch=epoch, ok=fault is None, fault=fault or ""))
-            case Save() | RunMarket():
-                raise AssertionError(f"{self.core.id} cannot {effect}")
+            case RunMarket():
+                self.run_market(effect)
+            case Save():
+                raise AssertionError(f"{self.core.id} has saved it already")
+
+    def run_market(self, run: RunMarket) -> None:
+        """Of those that ask a market."""
+        raise AssertionError(f"{self.core.id} has no market")
 
 
 def _waits(effect: Effect) -> bool:

@@ -99,7 +99,8 @@ def _is_shallow(body: bytes) -> bool:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return False
         values = inner.values() if isinstance(inner, dict) else inner
-        parts.extend((bytes(value), levels - 1) for value in values)
+        # What has fewer bytes than levels are left cannot nest too deeply.
+        parts += [(bytes(value), levels - 1) for value in values if len(value) >= levels]
     return True
 
 

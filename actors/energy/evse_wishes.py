@@ -76,6 +76,8 @@ class Wishes:
         self._sources = sources
         self._asked: Memo[Asked] = Memo()
         self._local: Memo[LimitsReq] = Memo()
+        self._alone: tuple[Situation, LimitsReq] | None = None
+        """What limits it where no source does, whatever the time."""
 
     def asked(self, now: Instant, of: Situation, appetite: Appetite) -> Asked:
         """What goes up the tree."""
@@ -88,21 +90,20 @@ class Wishes:
 
     def local_limits(self, now: Instant, of: Situation) -> LimitsReq:
         """What the EVSE itself, its cable, its car and its own external sources allow now."""
+        if not self._sources.in_force():
+            if self._alone is None or self._alone[0] != of:
+                self._alone = of, self._own_limits(of, "all").limits_import
+            return self._alone[1]
         return self._local.get(
             (of, self._stamp_us(now), self._sources.version),
             now.wall_us,
-            lambda: self._make_local(now, of),
+            lambda: import_limits(entries_of(self._make(now, of, "all").schedule_import)[0]),
             lambda: steady_until_us(self._sources.in_force(), now.wall_us),
         )
 
     def _ask(self, now: Instant, of: Situation, appetite: Appetite) -> Asked:
         request = self._make(now, of, appetite)
         return Asked(all_packed(request), import_limits(entries_of(request.schedule_import)[0]))
-
-    def _make_local(self, now: Instant, of: Situation) -> LimitsReq:
-        if not self._sources.in_force():
-            return self._own_limits(of, "all").limits_import
-        return import_limits(entries_of(self._make(now, of, "all").schedule_import)[0])
 
     def _stamp_us(self, now: Instant) -> int:
         return grid_stamp(now.wall_us, self._settings.site.schedule_interval_duration)

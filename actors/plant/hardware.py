@@ -28,7 +28,7 @@ from actors.energy.modules import EvseManagerConfig
 from actors.plant.breakers import Currents
 from actors.plant.cars import CarAtEvse
 from actors.plant.catalogue import Car
-from actors.plant.watchdog import Watchdog, life_of
+from actors.plant.watchdog import Watchdog
 from actors.plant.wiring import PhaseSet
 
 CRUMB_A = 0.01
@@ -305,7 +305,7 @@ class Evse:
             limit.limit_A,
             limit.limit_W,
             limit.cp_state,
-            life_of(limit.mark),
+            limit.life,
             self.fault,
             self.supplied,
         )

@@ -30,6 +30,8 @@ class Limit(Struct, frozen=True, kw_only=True):
     cp_state: Literal["on", "X1", "E", "F"] = "on"
     ends_s: float = math.inf
     mark: str = ""
+    life: str = ""
+    """Whose command it is of: one life of an EVSE's module."""
 
     def goes_on_with(self, other: Limit) -> bool:
         """Whether it says the same, and of the same life, whenever it ends."""
@@ -38,7 +40,7 @@ class Limit(Struct, frozen=True, kw_only=True):
             and self.limit_W == other.limit_W
             and self.phase_count == other.phase_count
             and self.cp_state == other.cp_state
-            and life_of(self.mark) == life_of(other.mark)
+            and self.life == other.life
         )
 
 
@@ -82,6 +84,7 @@ class Watchdog:
             cp_state=command.cp_state,
             ends_s=ends_s,
             mark=command.mark,
+            life=life,
         )
         return None
 
@@ -93,11 +96,6 @@ class Watchdog:
     def ends_in_s(self, now_s: float) -> float:
         """Until it falls back; 0 in fallback."""
         return 0.0 if self.limit is self._fallback else max(0.0, self.limit.ends_s - now_s)
-
-
-def life_of(mark: str) -> str:
-    """Whose command a mark is of: one life of an EVSE's module."""
-    return _parts(mark)[0]
 
 
 def _parts(mark: str) -> tuple[str, int]:
