@@ -13,7 +13,8 @@ from typing import NamedTuple
 import numpy as np
 
 from actors.energy.market.arrays import Floats, Ints
-from actors.energy.market.rounds import SLACK, Positions, fill
+from actors.energy.market.filling import fill_one
+from actors.energy.market.rounds import SLACK, Positions
 
 
 class When(NamedTuple):
@@ -69,18 +70,10 @@ def _used_up(
     factor = grid_W[members] if limit.is_power else np.ones(len(members))
     if (caps[members] * factor).sum() <= limit.limit:
         return None
-    whole = np.zeros(1, dtype=np.intp), np.array([len(members)], dtype=np.intp)
-    sold = fill(
-        np.array([limit.limit]),
-        *whole,
-        held[members] * factor,
-        caps[members] * factor,
-        steps[members] * factor,
-    )
+    sold = fill_one(limit.limit, held[members] * factor, caps[members] * factor, steps[members] * factor)
     buyers = np.flatnonzero(sold.in_last_round > SLACK)
     amounts = sold.amounts / factor
-    full_rounds = float(sold.full_rounds[0])
     if not len(buyers):
-        return When(full_rounds, -1, 0.0), amounts
+        return When(sold.full_rounds, -1, 0.0), amounts
     last = buyers[-1]
-    return When(full_rounds, int(members[last]), float(amounts[last])), amounts
+    return When(sold.full_rounds, int(members[last]), float(amounts[last])), amounts

@@ -5,7 +5,7 @@
     limits <── when read ── arrays <── trade imports, trade exports <── phase counts
 
 Where the rules are: what a node allows is in limits.py, setpoints in setpoints.py and heeding.py,
-phase counts in phases.py, trading in trading.py, first_round.py and rounds.py, what is kept for
+phase counts in phases.py, trading in trading.py, first_round.py, rounds.py and filling.py, what is kept for
 fallbacks in fallbacks.py, limits that cannot keep them in tight.py. How requests become arrays is in
 walking.py and reading.py, how arrays become results in naming.py, texts.py and results.py, and what
 of them stays in changes.py. Small trees take the same way in plain numbers: plain_tree.py, plain.py,

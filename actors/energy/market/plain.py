@@ -18,9 +18,10 @@ from math import inf
 from operator import or_
 
 from actors.energy.market.entries import Direction, Row
+from actors.energy.market.filling import fill_plainly
 from actors.energy.market.phases import ABOVE, PhaseReason
 from actors.energy.market.plain_tree import PlainTree
-from actors.energy.market.rounds import OWN, SLACK, fill_plainly
+from actors.energy.market.rounds import OWN, SLACK
 from actors.energy.market.sale import FIXED_LOADS
 from actors.energy.market.turns import CRUMB, Desk, Purchase, buy_in_turn
 from actors.energy.types import EnergyManagerConfig

@@ -3,38 +3,23 @@
 In a full round every EVSE buys its slice, until its own cap stops it. Nothing that was sold comes
 back, so a limit that is used up stops all EVSEs below it for good, in the same turn, and before
 that turn it was as if it were not there. Hence from the innermost groups to the outermost: what
-an EVSE gets where only the limits up to this group count is its cap for the group around it.
-
-A group with limit L, where EVSE i holds x_i after the first round, buys s_i a turn and may reach
-cap c_i (all in the unit of L), sells j full rounds, j the largest with
-
-    Σ min(c_i, x_i + j * s_i) ≤ L.
-
-The round after is clipped by prefix sums in depth-first order, and then the group is used up.
-The left side is concave and piecewise linear in j, so Newton's method from 0 finds the bound
-without passing it, in about as many steps as there are different times at which caps stop
-somebody. The slice's size does not matter.
+an EVSE gets where only the limits up to this group count is its cap for the group around it. What
+a limit that is used up sells to each is in filling.py.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from math import isqrt
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from actors.energy.market.arrays import Bools, Floats, Ints, row_sums
+from actors.energy.market.filling import fill, fill_rows
 from actors.energy.market.tiers import Stage, Tier
 
 SLACK = 1e-9
 """What two orders of adding the same sales may differ by."""
-NEARLY = 1e-13
-"""Of the rounds: nearer than this the search does not come, as sums are rounded."""
-LONG = 500
-"""EVSEs of a limit: a sum up to each of them costs ten times as much as one of all, so that of more than
-these only some are summed up one by one."""
 
 OWN = -1
 """The EVSE's own limits stop it, whichever of them."""
@@ -158,7 +143,7 @@ def _used_up_by_all(limits: Floats, number: int, positions: Positions, unit: Flo
         steps = steps.reshape(held.shape)
     if unit is not None:
         held, caps, steps = held * some.grid_W, caps * some.grid_W, steps * some.grid_W
-    new = _fill(_Rows(), limits[exceeded], held, caps, steps).amounts
+    new = fill_rows(limits[exceeded], held, caps, steps)
     if unit is not None:
         new /= some.grid_W
     stops = new < some.caps - SLACK
@@ -185,7 +170,7 @@ def _narrow(stage: Stage, limits: Floats, positions: Positions, unit: Floats | N
         cells = np.arange(int(length.sum()), dtype=np.intp) + np.repeat(row, length)
     factor = None if unit is None else unit.reshape(-1)[cells]
     held, steps = positions.held.reshape(-1)[cells], positions.steps_of(cells)
-    sold = fill(
+    new = fill(
         limits[columns, groups],
         starts,
         length,
@@ -194,7 +179,8 @@ def _narrow(stage: Stage, limits: Floats, positions: Positions, unit: Floats | N
         steps if factor is None else steps * factor,
     )
     all_caps, stopped_by = positions.caps.reshape(-1), positions.stopped_by.reshape(-1)
-    new = sold.amounts if factor is None else np.divide(sold.amounts, factor, out=sold.amounts)
+    if factor is not None:
+        new /= factor
     old = all_caps[cells]
     stops = new < old - SLACK
     numbers = np.asarray(limit_number(stage.groups[groups], is_power=unit is not None), dtype=np.int32)
@@ -202,185 +188,3 @@ def _narrow(stage: Stage, limits: Floats, positions: Positions, unit: Floats | N
     before = stopped_by[cells]
     stopped_by[cells] = before + stops * (np.repeat(numbers, length) - before)
     all_caps[cells] = np.minimum(old, new)
-
-
-@dataclass(frozen=True)
-class Filled:
-    """What a used-up limit sold to each EVSE, and when it ended: full rounds, then the turn."""
-
-    amounts: Floats
-    full_rounds: Floats
-    in_last_round: Floats
-
-
-def fill(
-    limits: Floats, starts: Ints, length: Ints, held: Floats, caps: Floats, steps: Floats | float
-) -> Filled:
-    """Use up limits that the caps exceed.
-
-    `limits` has one value a segment; segment k are the elements from `starts[k]` on, `length[k]`
-    of them, in depth-first order. All values are in the unit of the limits; `steps` is one number
-    where all are alike.
-    """
-    if (length == length[0]).all():  # then segments are rows
-        shape = len(limits), int(length[0])
-        if isinstance(steps, np.ndarray):
-            steps = steps.reshape(shape)
-        filled = _fill(_Rows(), limits, held.reshape(shape), caps.reshape(shape), steps)
-        return Filled(filled.amounts.reshape(-1), filled.full_rounds, filled.in_last_round.reshape(-1))
-    return _fill(_Segments(starts, length), limits, held, caps, steps)
-
-
-class _Rows:
-    """Segments of one length: (segments, elements)."""
-
-    def total(self, values: Floats) -> Floats:
-        """Of each segment."""
-        return row_sums(values)
-
-    def speed(self, buying: Bools, steps: Floats | float, scratch: Floats) -> Floats:
-        """What all that are `buying` get in a round."""
-        if isinstance(steps, np.ndarray):
-            return row_sums(np.multiply(buying, steps, out=scratch))
-        return np.asarray(np.add.reduce(buying.view(np.int8), axis=-1, dtype=np.int32) * steps)
-
-    def length_of(self, values: Floats) -> Ints | int:
-        """How many elements a segment has."""
-        return int(values.shape[1])
-
-    def each(self, values: NDArray[Any]) -> NDArray[Any]:
-        """A segment's value for each of its elements."""
-        return values[:, np.newaxis]
-
-    def sell_in_turn(self, wanted: Floats, left: Floats) -> None:
-        """Who buys last gets what is left after those before it; in place."""
-        length = wanted.shape[1]
-        if length < LONG:
-            _clip(wanted, np.cumsum(wanted, axis=1) - self.each(left))
-            return
-        size = isqrt(length)
-        starts = np.maximum(np.arange(-(-length % size), length, size), 0)
-        upto = np.zeros((len(wanted), len(starts) + 1))
-        np.cumsum(np.add.reduceat(wanted, starts, axis=1), axis=1, out=upto[:, 1:])
-        # Blocks before this one are served, those after it find nothing.
-        block, rows = (upto[:, 1:-1] <= self.each(left)).sum(axis=1), np.arange(len(wanted))
-        first = starts[block]
-        cells = self.each(rows), self.each(first) + np.arange(size)
-        some = wanted[cells]
-        _clip(some, np.cumsum(some, axis=1) - self.each(left - upto[rows, block]))
-        wanted *= np.arange(length) < self.each(first)
-        wanted[cells] = some
-
-
-class _Segments:
-    """Segments of different lengths, one after the other."""
-
-    def __init__(self, starts: Ints, length: Ints) -> None:
-        self._starts, self._length = starts, length
-
-    def total(self, values: Floats) -> Floats:
-        """As of rows."""
-        return np.asarray(np.add.reduceat(values, self._starts))
-
-    def speed(self, buying: Bools, steps: Floats | float, scratch: Floats) -> Floats:
-        """As of rows."""
-        return self.total(np.multiply(buying, steps, out=scratch))
-
-    def length_of(self, _: Floats) -> Ints | int:
-        """As of rows."""
-        return self._length
-
-    def each(self, values: Floats) -> Floats:
-        """As of rows."""
-        return np.repeat(values, self._length)
-
-    def sell_in_turn(self, wanted: Floats, left: Floats) -> None:
-        """As of rows."""
-        upto = np.cumsum(wanted)
-        upto -= self.each((upto - wanted)[self._starts] + left)
-        _clip(wanted, upto)
-
-
-def _clip(wanted: Floats, exceeded_by: Floats) -> None:
-    """Lower what is wanted to what is left for it: `exceeded_by` is what is missing for all of it, and is
-    overwritten."""
-    np.subtract(wanted, exceeded_by, out=exceeded_by)
-    np.maximum(exceeded_by, 0.0, out=exceeded_by)
-    np.minimum(wanted, exceeded_by, out=wanted)
-
-
-def _fill(
-    segments: _Rows | _Segments, limits: Floats, held: Floats, caps: Floats, steps: Floats | float
-) -> Filled:
-    total, each = segments.total, segments.each
-    to_cap, for_rounds, reached = caps - held, limits - total(held), np.empty(held.shape)
-    # Where nobody's cap mattered, there would be no fewer.
-    rounds = np.maximum(for_rounds, 0.0) / (segments.length_of(held) * np.max(steps))
-    speed = np.full_like(rounds, -1.0)
-    for _ in range(held.size + 2):
-        reach = each(rounds) * steps
-        before, speed = speed, segments.speed(to_cap > reach, steps, reached)
-        if (speed == before).all():  # no cap lies between these rounds and those before
-            break
-        left = for_rounds - total(np.minimum(to_cap, reach, out=reached))
-        ahead = np.divide(left, speed, out=np.zeros_like(left), where=(speed > 0.0) & (left > 0.0))
-        rounds += ahead
-        if not (ahead > NEARLY * rounds).any():
-            break
-    full = np.floor(rounds)
-    np.minimum(caps, np.add(held, each(full) * steps, out=reached), out=reached)
-    sold = total(reached)
-    too_far = (sold > limits) & (full > 0.0)
-    if too_far.any():
-        full -= too_far
-        np.minimum(caps, np.add(held, each(full) * steps, out=reached), out=reached)
-        sold = total(reached)
-    wanted = np.subtract(caps, reached, out=to_cap)
-    np.minimum(wanted, steps, out=wanted)
-    segments.sell_in_turn(wanted, np.maximum(limits - sold, 0.0))
-    reached += wanted
-    return Filled(reached, full, wanted)
-
-
-def fill_plainly(limit: float, held: list[float], caps: list[float], steps: list[float]) -> list[float]:
-    """`fill` of one limit in plain numbers: what it sold to each EVSE when it was used up."""
-    rounds_to_cap = [(cap - x) / step for x, cap, step in zip(held, caps, steps, strict=True)]
-    rounds = 0.0
-    # A choice of two in place, as a call of min costs more than all the rest.
-    for _ in range(len(held) + 2):
-        left = limit - sum(
-            [
-                x + step * (most if most < rounds else rounds)
-                for x, step, most in zip(held, steps, rounds_to_cap, strict=True)
-            ]
-        )
-        if left <= 0.0:
-            break
-        speed = sum([step for step, most in zip(steps, rounds_to_cap, strict=True) if most > rounds])
-        if speed <= 0.0:
-            break
-        ahead = left / speed
-        rounds += ahead
-        if ahead <= SLACK * SLACK * rounds:
-            break
-    full = float(int(rounds))
-    reached = _after(full, held, caps, steps)
-    if full > 0.0 and sum(reached) > limit:
-        full -= 1.0
-        reached = _after(full, held, caps, steps)
-    left = limit - sum(reached)
-    for i, step in enumerate(steps):
-        if left <= 0.0:
-            break
-        bought = min(step, caps[i] - reached[i], left)
-        reached[i] += bought
-        left -= bought
-    return reached
-
-
-def _after(rounds: float, held: list[float], caps: list[float], steps: list[float]) -> list[float]:
-    """What everybody holds after some full rounds."""
-    return [
-        reached if (reached := x + rounds * step) < cap else cap
-        for x, cap, step in zip(held, caps, steps, strict=True)
-    ]

@@ -13,8 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors.energy.forecasts import forecast_of
-from actors.energy.market import Memory, allocate, first_round, limits, rounds, setpoints, trading
-from actors.energy.market.rounds import Filled
+from actors.energy.market import Memory, allocate, filling, first_round, limits, rounds, setpoints, trading
 from tests.energy.market.building import evse, node, run
 from tests.energy.market.overload import overloads
 from tests.energy.market.worlds import Features, Story, stories, story_of
@@ -69,7 +68,7 @@ def test_no_rounding_sells_more_than_a_limit_on_a_large_site(seed: int) -> None:
     """Sums of hundreds of odd numbers, added without any rounding: to a billionth of an ampere."""
     order = random.Random(seed)
     floors, on_floor = [], []
-    most = order.choice((60, 120))  # beyond rounds.LONG in all, or not
+    most = order.choice((60, 120))  # beyond filling.LONG in all, or not
     for f in range(12):
         names = [f"evse_{f}_{i}" for i in range(order.randrange(1, most))]
         cars = [
@@ -89,18 +88,17 @@ def test_no_rounding_sells_more_than_a_limit_on_a_large_site(seed: int) -> None:
         assert sold_A <= limit_A + 1e-9
 
 
-def _one_slice_more(original: Callable[..., Filled]) -> Callable[..., Filled]:
-    def fill(limit: Any, starts: Any, length: Any, held: Any, caps: Any, steps: Any) -> Filled:
+def _one_slice_more(original: Callable[..., Any]) -> Callable[..., Any]:
+    def fill(limit: Any, starts: Any, length: Any, held: Any, caps: Any, steps: Any) -> Any:
         sold = original(limit, starts, length, held, caps, steps)
-        more = np.minimum(sold.amounts + steps * (np.arange(len(caps)) == starts[0]), caps)
-        return Filled(more, sold.full_rounds, sold.in_last_round)
+        return np.minimum(sold + steps * (np.arange(len(caps)) == starts[0]), caps)
 
     return fill
 
 
 MUTANTS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "a used-up limit sells one slice more": lambda patch: patch.setattr(
-        rounds, "fill", _one_slice_more(rounds.fill)
+        rounds, "fill", _one_slice_more(filling.fill)
     ),
     "minimums are granted although they do not fit": lambda patch: patch.setattr(first_round, "CRUMB", 5.0),
     "efficiencies are forgotten": lambda patch: patch.setattr(

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from actors.energy.market import allocate, rounds
+from actors.energy.market import allocate, filling, rounds
 from actors.energy.types import EnergyManagerConfig
 from tests.energy.market.building import NOW_US, evse, node
 
@@ -15,7 +15,7 @@ from tests.energy.market.building import NOW_US, evse, node
 def test_the_work_of_a_run_does_not_depend_on_the_slice(
     fuse_A: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fill, filled = rounds.fill, []
+    fill, filled = filling.fill, []
 
     def counted(*args: Any, **kwargs: Any) -> Any:
         filled.append(1)
