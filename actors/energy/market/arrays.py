@@ -6,7 +6,10 @@ whole as the others, `once` gives the row back, so that nothing is worked out mo
 
 from __future__ import annotations
 
+import struct
+from collections.abc import Sequence
 from functools import lru_cache
+from operator import itemgetter
 from typing import Any, TypeVar
 
 import numpy as np
@@ -49,6 +52,11 @@ def once(values: NDArray[T]) -> NDArray[T]:
     return values[:1] if values.strides[0] == 0 else values
 
 
+def in_order(values: Sequence[Any], order: Ints) -> Sequence[Any]:
+    """Values by their places; as a list comprehension, in half of its time."""
+    return itemgetter(*order.tolist())(values) if len(order) > 1 else [values[place] for place in order]
+
+
 def looked_up(numbers: Ints) -> slice | Ints:
     """Numbers as they are best looked up: a slice where each follows the one before."""
     if len(numbers) and int(numbers[-1]) - int(numbers[0]) + 1 == len(numbers):
@@ -56,6 +64,11 @@ def looked_up(numbers: Ints) -> slice | Ints:
         if (numbers == np.arange(first, first + len(numbers))).all():
             return slice(first, first + len(numbers))
     return numbers
+
+
+def whole_numbers(values: Sequence[int]) -> Ints:
+    """As np.array, in half of its time; not to be written to. struct.error for what is no such number."""
+    return np.frombuffer(struct.pack(f"={len(values)}q", *values), dtype=np.int64).astype(np.intp, copy=False)
 
 
 def first_of_each(values: Ints) -> Ints:

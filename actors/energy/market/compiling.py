@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from actors.energy.market.arrays import Bools
+from actors.energy.market.arrays import Bools, Ints, in_order
 from actors.energy.market.entries import Direction, fallback_of, instant
 from actors.energy.market.errors import RequestError, joined
 from actors.energy.market.reading import check_length, look_carefully, read
@@ -55,9 +55,9 @@ def compile_tree(
 
 def _compiled(request: EnergyFlowRequest, nodes: list[EnergyFlowRequest], shape: Shape) -> CompiledTree:
     places = range(len(nodes))
-    schedules, targets, fallbacks = _read(nodes, places, shape.parent)
-    _check_efficiencies(schedules, shape)
     shape.prepare()
+    schedules, targets, fallbacks = _read(nodes, places, shape.parent, order=shape.evses_last)
+    _check_efficiencies(schedules, shape)
     return CompiledTree(
         request=request,
         nodes=nodes,
@@ -66,7 +66,7 @@ def _compiled(request: EnergyFlowRequest, nodes: list[EnergyFlowRequest], shape:
         targets=targets,
         times_us=_times_us(schedules, targets),
         fallbacks=fallbacks,
-        session_over=_session_over([nodes[i] for i in shape.evses]),
+        session_over=_session_over(in_order(nodes, shape.evse_array)),
     )
 
 
@@ -127,12 +127,16 @@ def _renewed(
 
 
 def _read(
-    nodes: Nodes, places: Sequence[int], parent: list[int], saying: Mapping[Direction, Nodes] | None = None
+    nodes: Nodes,
+    places: Sequence[int],
+    parent: list[int],
+    saying: Mapping[Direction, Nodes] | None = None,
+    order: Ints | None = None,
 ) -> tuple[dict[Direction, Timetables], list[NodeTargets], Fallbacks]:
     """Schedules, setpoints and fallbacks of some nodes, which stand at `places` in the tree; where told,
-    schedules only of the nodes in `saying`."""
+    schedules only of the nodes in `saying`. The order is reading.read's."""
     found = {
-        direction: read(those, direction)
+        direction: read(those, direction, order)
         for direction, those in (dict.fromkeys(DIRECTIONS, nodes) if saying is None else saying).items()
     }
     schedules = {direction: timetables for direction, timetables in found.items() if timetables is not None}

@@ -21,6 +21,10 @@ class RequestError(ValueError):
         return RequestError(joined(prefix, self.path), self.message)
 
 
+class DoubtError(Exception):
+    """Something is not as it should be; what and where is still to be looked for."""
+
+
 class TooMuchError(RequestError):
     """There is nothing wrong with the request but its size, and that of its forecast."""
 

@@ -8,10 +8,11 @@ it stands.
 
 from __future__ import annotations
 
+import struct
 import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
-from itertools import pairwise
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import compress, pairwise
 from math import inf
 from typing import Any, NamedTuple
 
@@ -19,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actors.energy import packing
-from actors.energy.market.arrays import Ints, first_of_each
+from actors.energy.market.arrays import Ints, first_of_each, in_order, whole_numbers
 from actors.energy.market.entries import (
     EMPTY,
     HUGE,
@@ -30,7 +31,7 @@ from actors.energy.market.entries import (
     check_entry,
     instant,
 )
-from actors.energy.market.errors import RequestError
+from actors.energy.market.errors import DoubtError, RequestError
 from actors.energy.market.timetables import ABSENT, KINDS, Column, Timetables
 from actors.energy.types import EnergyFlowRequest, PackedSchedule, Schedule
 
@@ -38,22 +39,40 @@ _LEAST = sys.float_info.min
 """The least number above 0."""
 
 
-class DoubtError(Exception):
-    """Something is not as it should be."""
+def read(
+    nodes: Sequence[EnergyFlowRequest], direction: Direction, order: Ints | None = None
+) -> Timetables | None:
+    """The timetables of some nodes; None where something is in doubt.
 
-
-def read(nodes: Sequence[EnergyFlowRequest], direction: Direction) -> Timetables | None:
-    """The timetables of some nodes; None where something is in doubt."""
+    Those that say the same fields are read at once, and least has to be moved for that where they stand
+    together in an `order`, of all of them."""
     try:
         if direction == "import":
             told: list[Schedule] = [node.schedule_import for node in nodes]
         else:
             told = [node.schedule_export for node in nodes]
-        if not set(map(type, told)) <= {PackedSchedule}:
+        everywhere = set(map(type, told)) == {PackedSchedule}
+        if not everywhere:
             told = [_packed(schedule) for schedule in told]
-        return _read(told, direction)  # type: ignore[arg-type]  # all are packed, or empty
-    except (DoubtError, packing.PackingError, AttributeError, TypeError, ValueError, OverflowError):
+        places = np.arange(len(told)) if order is None else order
+        ordered: Any = told if order is None else in_order(told, order)
+        if not everywhere:
+            there = [bool(each) for each in ordered]
+            ordered, places = list(compress(ordered, there)), places[there]
+        return _read(ordered, places, told, direction)
+    except _IN_DOUBT:
         return None
+
+
+_IN_DOUBT = (
+    DoubtError,
+    packing.PackingError,
+    AttributeError,
+    TypeError,
+    ValueError,
+    OverflowError,
+    struct.error,
+)
 
 
 def _packed(schedule: Schedule) -> Schedule:
@@ -62,70 +81,73 @@ def _packed(schedule: Schedule) -> Schedule:
     return packing.pack(schedule)
 
 
-def _read(schedules: list[PackedSchedule], direction: Direction) -> Timetables:
-    everywhere = all(schedules)
-    told = schedules if everywhere else [each for each in schedules if each]
-    there = np.arange(len(schedules))
-    if not everywhere:
-        there = there[[bool(each) for each in schedules]]
-    said = np.array([each.fields for each in told], dtype=np.int64)
+def _read(
+    told: Sequence[PackedSchedule], places: Ints, everyone: list[Schedule], direction: Direction
+) -> Timetables:
+    """Of those who say anything, with the places where they stand among everyone."""
+    said = whole_numbers([each.fields for each in told])
+    fields = np.zeros(len(everyone), dtype=np.intp)
+    fields[places] = said
     times, differing = [each.times_us for each in told], [each.differing for each in told]
-    makes = _makes(told, said, times, differing)
-    order = np.argsort(makes, kind="stable")  # those of one make together
-    ordered = [told[number] for number in order.tolist()]
-    begins = first_of_each(makes[order]).tolist()
-    blocks: list[_Block] = []
-    for begin, end in pairwise([*begins, len(told)]):
-        blocks.append(_Block(ordered[begin:end], blocks[-1].rows.stop if blocks else 0, direction))
-    times_us = _instants([times[number] for number in order.tolist()], blocks)
-    rows = len(times_us)
-    first, counts = np.full(len(schedules), rows, dtype=np.intp), np.ones(len(schedules), dtype=np.intp)
-    fields = np.zeros(len(schedules), dtype=np.int64)
-    fields[there] = said
-    for block, begin in zip(blocks, begins, strict=True):
-        places = there[order[begin : begin + block.size]]
-        first[places] = np.arange(block.rows.start, block.rows.stop, block.count)
-        counts[places] = block.count
-    if not everywhere:  # one row more, for all that have none
-        times_us = np.append(times_us, 0)
-    starts: Counter[int] = Counter()
     stamps = {times[0]: len(times)} if _are_alike(times) else Counter(times)
-    for each, number in stamps.items():
-        for time_us in packing.unpacked_times(each):
-            starts[time_us] += number
+    makes = said
+    if any(varying := [each.varying for each in told]) or any(differing) or len(stamps) > 1:
+        makes = _makes(zip(said.tolist(), varying, differing, map(len, times), strict=True))
+    begins = first_of_each(makes)
+    if len(set(makes[begins].tolist())) < len(begins):  # those of one make are not together
+        order = np.argsort(makes, kind="stable")
+        told, times = in_order(told, order), list(in_order(times, order))
+        places, begins = places[order], first_of_each(makes[order])
+    blocks: list[_Block] = []
+    for begin, end in pairwise([*begins.tolist(), len(told)]):
+        blocks.append(_Block(told[begin:end], blocks[-1].rows.stop if blocks else 0, direction))
+    times_us = _instants(times[0] * len(times) if len(stamps) == 1 else b"".join(times), blocks)
+    count = np.repeat([block.count for block in blocks], [block.size for block in blocks])
+    counts = np.ones(len(everyone), dtype=np.intp)
+    first = np.full(len(everyone), len(times_us), dtype=np.intp)
+    first[places], counts[places] = np.cumsum(count) - count, count
+    holders: Any = list(everyone)
+    if len(told) < len(everyone):  # one row more, for all that have none
+        times_us = np.append(times_us, 0)
+        holders = [each or None for each in everyone]
+    columns, varied = _columns(blocks, len(times_us))
     hours = [each for each in stamps if len(each) > 8]
-    columns, varying = _columns(blocks, len(times_us))
     return Timetables(
         first=first,
         count=counts,
         times_us=times_us,
         columns=columns,
-        holders=list(schedules) if everywhere else [each or None for each in schedules],
+        holders=holders,
         fields=fields,
-        starts=starts,
-        steady=frozenset(field for number, field in enumerate(Row._fields) if number not in varying),
+        starts=_starts(stamps),
+        steady=frozenset(field for number, field in enumerate(Row._fields) if number not in varied),
         differing=any(differing),
         hours=np.frombuffer(hours[0], dtype="<i8").astype(np.intp) if len(hours) == 1 else None,
     )
 
 
-def _makes(told: list[PackedSchedule], fields: Ints, times: list[bytes], differing: list[int]) -> Ints:
+def _makes(kinds: Iterable[Any]) -> Ints:
     """A number for each: the same for those with as many entries that say the same fields."""
-    varying = [each.varying for each in told]
-    if _are_alike(times) and not any(varying) and not any(differing):
-        return fields
     numbers: dict[Any, int] = {}
-    makes = zip(fields.tolist(), varying, differing, map(len, times), strict=True)
-    return np.array([numbers.setdefault(make, len(numbers)) for make in makes], dtype=np.intp)
+    return whole_numbers([numbers.setdefault(kind, len(numbers)) for kind in kinds])
 
 
 def _are_alike(values: list[bytes]) -> bool:
     return bool(values) and values.count(values[0]) == len(values)
 
 
-def _instants(times: list[bytes], blocks: list[_Block]) -> Ints:
+def _starts(stamps: Mapping[bytes, int]) -> Counter[int]:
+    """How many rows start at each time, of schedules by when their entries do."""
+    starts: Counter[int] = Counter()
+    for times_us, number in stamps.items():
+        for time_us in packing.unpacked_times(times_us):
+            starts[time_us] += number
+    return starts
+
+
+def _instants(times_us: bytes, blocks: list[_Block]) -> Ints:
     """When the rows of all begin, microseconds since 1970."""
-    told_us = np.frombuffer(b"".join(times), dtype="<i8").astype(np.intp, copy=False)
+    told_us = np.frombuffer(times_us, dtype="<i8").astype(np.intp, copy=False)
     for block in blocks:
         if block.count > 1 and (np.diff(told_us[block.rows].reshape(-1, block.count)) < 0).any():
             raise DoubtError
@@ -162,7 +184,7 @@ def _columns(blocks: list[_Block], rows: int) -> tuple[list[Column], set[int]]:
 class _Block:
     """Schedules with as many entries that say the same fields."""
 
-    def __init__(self, members: list[PackedSchedule], row: int, direction: Direction) -> None:
+    def __init__(self, members: Sequence[PackedSchedule], row: int, direction: Direction) -> None:
         one = members[0]
         layout, self.count = packing.layout_of(one)
         values, sources = [each.values for each in members], [each.sources for each in members]
@@ -178,7 +200,8 @@ class _Block:
         numbers = np.frombuffer(b"".join(values), dtype="<f8")
         self._numbers = numbers.reshape(len(members), layout.values)
         across = np.ascontiguousarray(self._numbers.T)  # numpy is quick along the last axis
-        self._lowest, self._highest = across.min(axis=1), across.max(axis=1)
+        self._lowest: list[float] = np.minimum.reduce(across, axis=1).tolist()
+        self._highest: list[float] = np.maximum.reduce(across, axis=1).tolist()
         self._varying = one.varying
         self._places = {field: place for field, (place, _) in layout.places.items()}
         self._direction = direction
@@ -199,9 +222,10 @@ class _Block:
         """Of a field: (members, entries), or 1 for all of either; absent values filled in."""
         place, most = self._places[field], rule.most
         upto = place + (self.count if self._varying >> field & 1 else 1)
-        lowest, highest = float(self._lowest[place]), float(self._highest[place])
+        lowest, highest = self._lowest[place], self._highest[place]
         if upto > place + 1:
-            lowest, highest = float(self._lowest[place:upto].min()), float(self._highest[place:upto].max())
+            lowest = float(np.minimum.reduce(self._lowest[place:upto]))
+            highest = float(np.maximum.reduce(self._highest[place:upto]))
         if lowest == highest:
             values, are_whole = self._numbers[:1, place : place + 1], lowest.is_integer()
         else:

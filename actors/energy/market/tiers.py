@@ -180,8 +180,7 @@ def _tier(shape: Shape, priority: int, *, alone: bool) -> Tier:
         members = np.flatnonzero(shape.priority_array == priority)
         first, end = (np.searchsorted(members, each) for each in shape.ranges)
     count = end - first
-    own = np.flatnonzero(count == 1)
-    own = own[np.argsort(first[own], kind="stable")]
+    own = np.flatnonzero(count == 1)  # those of one EVSE stand together, as nodes are in depth-first order
     own_starts = first_of_each(first[own])
     shared = np.flatnonzero(count > 1)
     key = first[shared] * (len(members) + 1) + end[shared]

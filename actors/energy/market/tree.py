@@ -16,7 +16,7 @@ from itertools import accumulate
 
 import numpy as np
 
-from actors.energy.market.arrays import Bools, Ints, first_of_each
+from actors.energy.market.arrays import Bools, Ints, first_of_each, whole_numbers
 from actors.energy.market.entries import Direction
 from actors.energy.market.setpoints import Target
 from actors.energy.market.tiers import Tier, tiers_of
@@ -58,7 +58,7 @@ class Shape:
 
     def prepare(self) -> None:
         """Work out now what arrays of a large tree will be asked about."""
-        for name in ("ranges", "tiers", "inner_levels", "above_evse", "number_at"):
+        for name in ("ranges", "tiers", "inner_levels", "above_evse", "evses_last"):
             getattr(self, name)
 
     @cached_property
@@ -69,12 +69,12 @@ class Shape:
     @cached_property
     def parent_array(self) -> Ints:
         """`parent` as an array."""
-        return np.array(self.parent, dtype=np.intp)
+        return whole_numbers(self.parent)
 
     @cached_property
     def size_array(self) -> Ints:
         """`size` as an array."""
-        return np.array(self.size, dtype=np.intp)
+        return whole_numbers(self.size)
 
     @cached_property
     def levels(self) -> list[Ints]:
@@ -166,14 +166,19 @@ class Shape:
         return numbers
 
     @cached_property
+    def evses_last(self) -> Ints:
+        """All nodes, EVSEs after the others: so those that say the same kind of things stand together."""
+        return np.concatenate([np.flatnonzero(self.number_at < 0), self.evse_array])
+
+    @cached_property
     def evse_array(self) -> Ints:
         """`evses` as an array."""
-        return np.array(self.evses, dtype=np.intp)
+        return whole_numbers(self.evses)
 
     @cached_property
     def priority_array(self) -> Ints:
         """`priorities` as an array."""
-        return np.array(self.priorities, dtype=np.intp)
+        return whole_numbers(self.priorities)
 
     @cached_property
     def families(self) -> list[tuple[Ints, Ints, Ints]]:

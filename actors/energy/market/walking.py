@@ -7,7 +7,7 @@ from itertools import compress
 from operator import is_not
 from typing import Any
 
-from actors.energy.market.errors import RequestError, joined
+from actors.energy.market.errors import DoubtError, RequestError, joined
 from actors.energy.market.tree import Shape
 from actors.energy.types import EnergyFlowRequest, NodeType
 
@@ -20,20 +20,28 @@ Nodes = Sequence[EnergyFlowRequest]
 
 
 class _Walk:
-    """All nodes in depth-first order."""
+    """All nodes in depth-first order.
 
-    def __init__(self, request: EnergyFlowRequest) -> None:
+    Types are looked at of all at the end; only where these are wrong, a `careful` walk looks at them as it
+    goes, and tells where the fault is."""
+
+    def __init__(self, request: EnergyFlowRequest, *, careful: bool = False) -> None:
         self.nodes: list[EnergyFlowRequest] = []
         self.parent: list[int] = []
         self.depth: list[int] = []
         self.size: list[int] = []
+        self._careful = careful
         self._visit([request], -1, 0)
 
     def _visit(self, children: Nodes, above: int, depth: int) -> None:
         """The children of a node, and all below them."""
-        below = self._check(children, above, depth)
-        if below.count(()) == len(below):  # as most are: leaves
-            count = len(children)
+        count = len(children)
+        if self._careful:
+            self._check(children, above, depth)
+        elif depth >= MOST_LEVELS or len(self.nodes) + count > MOST_NODES:
+            raise DoubtError
+        below = [child.children for child in children]
+        if below.count(()) == count:  # as most are: leaves
             self.nodes += children
             self.parent += [above] * count
             self.depth += [depth] * count
@@ -45,35 +53,44 @@ class _Walk:
             self.parent.append(above)
             self.depth.append(depth)
             self.size.append(1)
+            if type(grandchildren) not in (tuple, list) and not self._careful:
+                raise DoubtError
             if grandchildren:
                 self._visit(grandchildren, here, depth + 1)
                 self.size[here] = len(self.nodes) - here
 
-    def _check(self, children: Sequence[Any], above: int, depth: int) -> list[Any]:
-        """What the walk itself relies on; the children of each."""
+    def _check(self, children: Sequence[Any], above: int, depth: int) -> None:
+        """What the walk itself relies on."""
         fault, place = None, 0
-        below: list[Any] = []
-        if set(map(type, children)) != {EnergyFlowRequest}:
-            place = next(k for k, child in enumerate(children) if type(child) is not EnergyFlowRequest)
-            fault = f"is a {type(children[place]).__name__}, not an EnergyFlowRequest"
-        elif (below := [child.children for child in children]).count(()) < len(below) and not set(
-            map(type, below)
-        ) <= {tuple, list}:
-            place = next(k for k, each in enumerate(below) if not isinstance(each, (tuple, list)))
-            fault = "has no tuple of children"
-        elif depth >= MOST_LEVELS:
+        for k, child in enumerate(children):
+            if type(child) is not EnergyFlowRequest:
+                fault, place = f"is a {type(child).__name__}, not an EnergyFlowRequest", k
+            elif not isinstance(child.children, (tuple, list)):
+                fault, place = "has no tuple of children", k
+            if fault is not None:
+                break
+        if fault is None and depth >= MOST_LEVELS:
             fault = f"the tree has more than {MOST_LEVELS} levels"
-        elif len(self.nodes) + len(children) > MOST_NODES:
+        elif fault is None and len(self.nodes) + len(children) > MOST_NODES:
             fault = f"the tree has more than {MOST_NODES} nodes"
         if fault is not None:
             path = "" if above < 0 else joined(path_of(above, self.parent), f"children[{place}]")
             raise RequestError(path, fault)
-        return below
+
+
+def _walked(request: EnergyFlowRequest) -> _Walk:
+    try:
+        found = _Walk(request)
+        if set(map(type, found.nodes)) == {EnergyFlowRequest}:
+            return found
+    except (DoubtError, AttributeError, TypeError):
+        pass
+    return _Walk(request, careful=True)
 
 
 def walk(request: EnergyFlowRequest) -> tuple[list[EnergyFlowRequest], Shape]:
     """Nodes in depth-first order, and the tree's shape; RequestError with the path of a fault."""
-    found = _Walk(request)
+    found = _walked(request)
     nodes, parent = found.nodes, found.parent
     names, kinds = check_names(nodes, range(len(nodes)), parent)
     evse = NodeType.Evse  # a call, each time that it is asked for
