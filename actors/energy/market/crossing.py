@@ -40,7 +40,8 @@ class SharedLimit:
 
 def sell_rounds_crossing(limits: list[SharedLimit], positions: Positions, column: int) -> None:
     """Narrow the caps of one column to what every EVSE gets in the end."""
-    held, caps, steps = positions.held[column], positions.caps[column], positions.steps[column]
+    held, caps = positions.held[column], positions.caps[column]
+    steps = np.broadcast_to(positions.steps, positions.caps.shape)[column]
     grid_W, stopped_by = positions.grid_W[column], positions.stopped_by[column]
     waiting: list[tuple[SharedLimit, When, Floats]] = []
     affected = limits

@@ -63,16 +63,20 @@ def fill_rows(limits: Floats, held: Floats, caps: Floats, steps: Floats | float)
     rows, length = held.shape
     if rows > 1 and length < VERY_LONG:
         return _fill(_Rows(), limits, held, caps, steps)
-    amounts = np.empty(held.shape)
+    amounts, room = np.empty(held.shape), np.empty((3, length))
     for row, limit in enumerate(limits.tolist()):
         step = steps[row] if isinstance(steps, np.ndarray) else steps
-        amounts[row] = fill_one(limit, held[row], caps[row], step).amounts
+        amounts[row] = fill_one(limit, held[row], caps[row], step, room).amounts
     return amounts
 
 
-def fill_one(limit: float, held: Floats, caps: Floats, steps: Floats | float) -> Filled:
-    """Use up one limit."""
-    to_cap, for_rounds, reached = caps - held, limit - float(np.add.reduce(held)), np.empty(held.shape)
+def fill_one(
+    limit: float, held: Floats, caps: Floats, steps: Floats | float, room: Floats | None = None
+) -> Filled:
+    """Use up one limit. `room` are three rows to work in, where the answer stands, too."""
+    to_cap, reached, upto = np.empty((3, len(held))) if room is None else room
+    for_rounds = limit - float(np.add.reduce(held))
+    np.subtract(caps, held, out=to_cap)
     each_buys = steps if isinstance(steps, float) else float(np.maximum.reduce(steps))
     # Where nobody's cap mattered, there would be no fewer.
     rounds, speed = max(for_rounds, 0.0) / (len(held) * each_buys), -1.0
@@ -99,7 +103,8 @@ def fill_one(limit: float, held: Floats, caps: Floats, steps: Floats | float) ->
         sold = _reach(full * steps, held, caps, reached)
     wanted = np.subtract(caps, reached, out=to_cap)
     np.minimum(wanted, steps, out=wanted)
-    _sell_in_turn(wanted, max(limit - sold, 0.0))
+    np.subtract(wanted.cumsum(out=upto), max(limit - sold, 0.0), out=upto)
+    _clip(wanted, upto)
     reached += wanted
     return Filled(reached, full, wanted)
 
@@ -108,20 +113,6 @@ def _reach(bought: Floats | float, held: Floats, caps: Floats, reached: Floats) 
     """Write down what everybody holds who bought so much, and sum it up."""
     np.minimum(caps, np.add(held, bought, out=reached), out=reached)
     return float(np.add.reduce(reached))
-
-
-def _sell_in_turn(wanted: Floats, left: float) -> None:
-    """Who buys last gets what is left after those before it; in place. Blocks as of rows (LONG)."""
-    size = isqrt(len(wanted))
-    upto = np.cumsum(np.add.reduceat(wanted, np.arange(0, len(wanted), size)))
-    block = int(np.searchsorted(upto, left, side="right"))
-    if block < len(upto):  # else there is enough for all
-        begin = block * size
-        if block:
-            left -= float(upto[block - 1])
-        some = wanted[begin : begin + size]
-        _clip(some, np.cumsum(some) - left)
-        wanted[begin + size :] = 0.0
 
 
 class _Rows:

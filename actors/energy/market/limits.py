@@ -26,6 +26,7 @@ from actors.energy.market.entries import Direction
 from actors.energy.market.heeding import Heeded
 from actors.energy.market.timetables import said_by_nobody
 from actors.energy.market.tree import CompiledTree, Shape
+from actors.energy.packing import LEAST_AMPERE, LEAST_PHASES, MOST_PHASES
 
 T = TypeVar("T", bound=np.generic)
 
@@ -149,34 +150,42 @@ class PathLimits:
     @cached_property
     def in_A(self) -> Bools:
         """Where a limit in ampere is on the path: (columns, EVSEs)."""
-        if self.extras:
-            return np.isfinite(self.path_A)
-        return self._any_on_path(np.isfinite(once(self.node_A)))
+        return np.isfinite(self.path_A) if self.extras else self._limited(self.node_A)
 
     @cached_property
     def in_W(self) -> Bools:
         """Where one in watts is, likewise."""
-        if self.extras:
-            return np.isfinite(self.path_grid_W)
-        return self._any_on_path(np.isfinite(once(self.node_grid_W)))
+        return np.isfinite(self.path_grid_W) if self.extras else self._limited(self.node_grid_W)
 
     @cached_property
     def open(self) -> Bools:
         """Where neither the current nor the power that limits allow is 0: (columns, EVSEs)."""
         if self.extras:
             return (self.path_A > 0.0) & (self.path_grid_W > 0.0)
-        closed = (once(self.node_A) <= 0.0) | (once(self.node_grid_W) <= 0.0)
-        return repeated(~once(self._any_on_path(closed)), len(self.node_A))
+        node_A, node_grid_W = once(self.node_A), once(self.node_grid_W)
+        if _least(node_A) > 0.0 and _least(node_grid_W) > 0.0:
+            return self._everywhere(True)
+        if (np.minimum(node_A[:, 0], node_grid_W[:, 0]) <= 0.0).all():  # of the root, so of all
+            return self._everywhere(False)
+        closed = self._on_any_path((node_A <= 0.0) | (node_grid_W <= 0.0))
+        return repeated(~once(closed), len(self.node_A))
 
-    def _any_on_path(self, holds: Bools) -> Bools:
+    def _limited(self, node_limits: Floats) -> Bools:
+        """Where any node on the path has a limit."""
+        node_limits = once(node_limits)
+        if node_limits[:, 0].max() < np.inf:  # the root, so all
+            return self._everywhere(True)
+        if _least(node_limits) == np.inf:
+            return self._everywhere(False)
+        return self._on_any_path(np.isfinite(node_limits))
+
+    def _everywhere(self, holds: bool) -> Bools:
+        return same_rows(holds, (len(self.node_A), len(self.shape.evses)), np.bool_)
+
+    def _on_any_path(self, holds: Bools) -> Bools:
         """Where something holds of any node on the path."""
-        shape = len(self.node_A), len(self.shape.evses)
-        if holds[:, 0].all():  # of the root, so of all
-            return same_rows(True, shape, np.bool_)
-        if not holds.any():
-            return same_rows(False, shape, np.bool_)
         found = along_paths(self.shape, holds, np.maximum)
-        return same_rows(True, shape, np.bool_) if found.all() else repeated(found, len(self.node_A))
+        return self._everywhere(True) if found.all() else repeated(found, len(self.node_A))
 
     def part(self, columns: slice) -> PathLimits:
         """Of some columns."""
@@ -230,12 +239,12 @@ def path_limits(
     )
 
 
-_PICKS: dict[str, Callable[..., Any]] = {
-    "min_A": np.maximum,
-    "max_phases": np.minimum,
-    "min_phases": np.maximum,
+_PICKS: dict[str, tuple[Callable[..., Any], int]] = {
+    "min_A": (np.maximum, LEAST_AMPERE),
+    "max_phases": (np.minimum, MOST_PHASES),
+    "min_phases": (np.maximum, LEAST_PHASES),
 }
-"""Which of the values on a path counts."""
+"""Which of the values on a path counts, and packing's number of the field."""
 _OWN = {"own_max_phases": "max_phases", "active_phases": "active_phases", "may_switch": "may_switch"}
 """Fields that only an EVSE itself has a say in."""
 
@@ -268,18 +277,19 @@ class _Said:
         count = len(self._columns_us)
         if name == "rows":
             return repeated(self._rows, count)
-        if name in _OWN:
-            own = self._worked_out(
-                "own", _OWN[name], lambda said: np.take(said, self._shape.evse_array, axis=1)
-            )
-            return repeated(own, count)
-        return repeated(self.along_paths(name), count)
+        return repeated(self.own(_OWN[name]) if name in _OWN else self.along_paths(name), count)
+
+    def own(self, field: str) -> NDArray[Any]:
+        """Of EVSEs, what they say themselves."""
+        if self._schedules.is_steady(field):
+            return self._schedules.held_by(self._shape.evse_array, field)
+        return np.take(self[field], self._shape.evse_array, axis=1)
 
     def along_paths(self, field: str) -> NDArray[Any]:
         """Of EVSEs, which of the values on the path counts."""
-        evses, pick = self._shape.evse_array, _PICKS[field]
-        if self.nobody(field):
-            return said_by_nobody(field, len(evses))
+        pick, number = _PICKS[field]
+        if not self._schedules.is_said_above(self._shape.inner, number):
+            return self.own(field)
         return self._worked_out("path", field, lambda said: along_paths(self._shape, said, pick))
 
     def to_grid(self, tree: CompiledTree) -> tuple[Floats, Floats]:
@@ -310,6 +320,10 @@ def _to_grid(tree: CompiledTree, efficiency: Floats, direction: Direction) -> Fl
             else:
                 factor[:, level] = factor[:, above] * efficiency[:, above]
     return factor
+
+
+def _least(values: Floats) -> float:
+    return float(np.minimum.reduce(values, axis=None))
 
 
 def along_paths(shape: Shape, values: NDArray[T], pick: Callable[..., Any]) -> NDArray[T]:

@@ -87,11 +87,12 @@ def observe(
     before: Mapping[str, Context], tree: CompiledTree, reported: Sequence[float] | Counts, start_us: int
 ) -> Contexts:
     """The contexts after hearing of a run's states and reported phases (one a EVSE, 0 for none)."""
-    held = _held(before, tree.shape, start_us)
     over = tree.session_over
     now = np.asarray(reported, dtype=np.int8)
-    changed = (now > 0) & (now != held.phases)
-    if not (changed.any() or over.any() or (held.single_wanted_us > start_us).any()):
+    held = _held(before, tree.shape, now, start_us)
+    changed = now != held.phases
+    changed &= now > 0
+    if not (changed.any() or over.any() or held.single_wanted_us.max(initial=start_us) > start_us):
         return held
     # If the wall clock was set back: wait anew, not until it has caught up.
     single_wanted_us = np.minimum(held.single_wanted_us, start_us)
@@ -149,8 +150,8 @@ def wanting_single_plainly(
     return MappingProxyType({**contexts, **noted})
 
 
-def _held(before: Mapping[str, Context], shape: Shape, start_us: int) -> Contexts:
-    """What is held of the tree's EVSEs; those that were never seen begin now."""
+def _held(before: Mapping[str, Context], shape: Shape, now: Counts, start_us: int) -> Contexts:
+    """What is held of the tree's EVSEs; those that were never seen begin now, with the phases of now."""
     if isinstance(before, Contexts) and before.shape is shape:
         return before
     count = len(shape.uuids)
@@ -158,7 +159,7 @@ def _held(before: Mapping[str, Context], shape: Shape, start_us: int) -> Context
         shape,
         np.full(count, start_us, dtype=np.intp),
         np.zeros(count, dtype=np.intp),
-        np.zeros(count, dtype=np.int8),
+        now.copy(),
         {uuid: context for uuid, context in before.items() if uuid not in shape.number_of},
     )
     for uuid, context in before.items():

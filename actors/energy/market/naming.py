@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from actors.energy.market.arrays import Bools, Floats, Ints, looked_up, once
+from actors.energy.market.arrays import Bools, Floats, Ints, once
 from actors.energy.market.bounds import UNITS, LimitsAbove, bounds_of, shared_bounds_of
 from actors.energy.market.entries import Direction, Unit
-from actors.energy.market.outcome import USED_UP_A, USED_UP_W, Outcome
+from actors.energy.market.outcome import USED_UP_A, USED_UP_W, Outcome, Some
 from actors.energy.market.phases import PhaseReason
 from actors.energy.market.rounds import OWN
 from actors.energy.market.sources import Above, count_sources_above, joined, phases_source
@@ -29,41 +29,46 @@ DENSE = 8
 _FIELDS: dict[Unit, int] = {"A": AMPERE, "W": WATT}
 
 
-def names_of(outcome: Outcome, evses: Ints, texts: Texts) -> Numbers:
+def names_of(outcome: Outcome, some: Some, texts: Texts) -> Numbers:
     """Who stopped each of some EVSEs: (columns, EVSEs) of texts' numbers, that of '' where nothing did."""
-    naming = _Naming(outcome, evses, texts)
+    naming = _Naming(outcome, some, texts)
     for direction in outcome.trades:
-        naming.name_own(direction)
-        naming.name_shared(direction)
-        naming.name_refused(direction)
+        naming.name_traders(direction)
     naming.name_closed()
     for column, i in unknown(naming.names):
-        bounds = bounds_of(outcome, column, int(evses[i]))
+        bounds = bounds_of(outcome, column, int(some.numbers[i]))
         naming.names[column, i] = texts.number(joined(bound.source for bound in bounds))
     return naming.names
 
 
 class _Naming:
-    def __init__(self, outcome: Outcome, evses: Ints, texts: Texts) -> None:
+    def __init__(self, outcome: Outcome, some: Some, texts: Texts) -> None:
         self._outcome = outcome
-        self._evses = evses
-        self._of_evses = looked_up(evses)
+        self._evses, self._of_evses, self._node = some
         self._texts = texts
-        self.names = np.full((len(outcome.slots.columns_us), len(evses)), UNKNOWN, dtype=np.int32)
+        self.names = np.full((len(outcome.slots.columns_us), len(self._evses)), UNKNOWN, dtype=np.int32)
         self._aimed_at = np.zeros(len(outcome.tree.nodes), dtype=np.bool_)
-        self._aimed_at[[each.node for each in outcome.tree.targets]] = True
-        self._node = outcome.tree.shape.evse_array[evses]
+        for each in outcome.tree.targets:
+            self._aimed_at[each.node] = True
 
-    def _takes_part(self, direction: Direction) -> Bools:
-        outcome = self._outcome
-        refused = outcome.trades[direction].refused[:, self._of_evses]
-        return np.asarray(outcome.taking_part(direction)[:, self._of_evses] & ~refused)
+    def name_traders(self, direction: Direction) -> None:
+        """Those who trade in a direction."""
+        takes_part = self._outcome.taking_part(direction)[:, self._of_evses]
+        if not takes_part.any():
+            return
+        trades = self._outcome.trades[direction]
+        refused = takes_part & trades.refused[:, self._of_evses]
+        if refused.any():
+            takes_part = takes_part & ~refused
+        own = takes_part & (trades.stopped_by[:, self._of_evses] == OWN)
+        self._name_own(direction, own)
+        self._name_shared(direction, takes_part & ~own)
+        self._name_refused(direction, refused)
 
-    def name_own(self, direction: Direction) -> None:
+    def _name_own(self, direction: Direction, here: Bools) -> None:
         """Where just one limit is used up of the nodes that an EVSE has for itself."""
         outcome = self._outcome
         trades = outcome.trades[direction]
-        here = self._takes_part(direction) & (trades.stopped_by[:, self._of_evses] == OWN)
         if not here.any() or trades.limits.tight is not None:
             return
         found: list[tuple[Bools, Ints, Unit]] = []
@@ -86,16 +91,14 @@ class _Naming:
             only = used_up & here & (hits == 1) & ~self._aimed_at[node]
             self._name_rows(only, node, direction, unit)
 
-    def name_shared(self, direction: Direction) -> None:
+    def _name_shared(self, direction: Direction, here: Bools) -> None:
         """All whom one limit stopped."""
         outcome = self._outcome
-        number = outcome.trades[direction].stopped_by[:, self._of_evses]
-        here = self._takes_part(direction) & (number != OWN)
         if not here.any():
             return
         columns, places = np.nonzero(here)
         tiers = len(outcome.tree.shape.tiers)
-        limit = number = number[here].astype(np.intp)
+        limit = number = outcome.trades[direction].stopped_by[:, self._of_evses][here].astype(np.intp)
         if tiers > 1:
             limit = number * tiers + outcome.tree.shape.tier_of[self._evses][places]
         some, which = _one_of_each(limit)
@@ -117,29 +120,31 @@ class _Naming:
         named = np.full((len(self.names), len(number)), UNKNOWN, dtype=np.int32)
         if trades.limits.tight is not None:
             return named
-        shared = map(outcome.shared_by, self._evses[places].tolist(), number.tolist())
-        node = np.array([-1 if nodes is None or len(nodes) > 1 else min(nodes) for nodes in shared])
+        of_one: dict[Unit, list[tuple[int, int]]] = {unit: [] for unit in UNITS}
+        for i, (evse, its) in enumerate(zip(self._evses[places].tolist(), number.tolist(), strict=True)):
+            shared = outcome.shared_by(evse, its)
+            if shared is not None and len(shared) == 1:
+                (node,) = shared
+                if not self._aimed_at[node]:
+                    of_one[UNITS[its % 2]].append((i, node))
         units: tuple[tuple[Unit, Floats, float], ...] = (
             ("A", trades.limits.node_A, USED_UP_A),
             ("W", trades.limits.node_grid_W, USED_UP_W),
         )
         for unit, limits, least in units:
-            some = np.flatnonzero((node >= 0) & (number % 2 == UNITS.index(unit)))
-            some = some[~self._aimed_at[node[some]]]
-            if len(some):
-                nodes = node[some]
+            if of_one[unit]:
+                some, nodes = np.array(of_one[unit]).T
                 used_up = np.isfinite(limits[:, nodes]) & (outcome.left(direction, unit, nodes) <= least)
                 found = named[:, some]
                 _name_by_rows(outcome, self._texts, used_up, nodes, direction, _FIELDS[unit], found)
                 named[:, some] = found
         return named
 
-    def name_refused(self, direction: Direction) -> None:
+    def _name_refused(self, direction: Direction, here: Bools) -> None:
         """Whose minimum was refused: what is left above an EVSE is the same for all below its parent, only
         what each would have needed of it differs."""
         outcome, evses = self._outcome, self._evses
         trades = outcome.trades[direction]
-        here = outcome.taking_part(direction)[:, self._of_evses] & trades.refused[:, self._of_evses]
         if not here.any() or trades.limits.extras:
             return
         columns, places = np.nonzero(here)
@@ -220,51 +225,53 @@ def _name_by_rows(
     names: Numbers,
 ) -> None:
     """Some cells of `names` by who set a field of the row that holds there at the node of each EVSE."""
-    schedules, rows = outcome.tree.schedules[direction], outcome.trades[direction].limits.rows
+    schedules = outcome.tree.schedules[direction]
     said = schedules.sources_of(field, node)
     alike, changing = said, []
-    if tuple in set(map(type, said)):
+    if schedules.differing:
         changing = [(i, each) for i, each in enumerate(said) if type(each) is tuple]
         alike = [None if type(each) is tuple else each for each in said]
     np.copyto(names, texts.numbers(alike), where=cells)  # type: ignore[arg-type]
     for i, own in changing:
-        here = cells[:, i]
+        rows, here = outcome.trades[direction].limits.rows, cells[:, i]
         numbers = texts.numbers([source or None for source in own])
         names[here, i] = numbers[rows[here, node[i]] - schedules.first[node[i]]]
 
 
-def phase_sources_of(outcome: Outcome, evses: Ints, texts: Texts) -> Numbers:
+def phase_sources_of(outcome: Outcome, some: Some, texts: Texts) -> Numbers:
     """Who set the phase counts of some EVSEs, as `names_of`; that of '' where there is no count."""
-    here = looked_up(evses)
-    counts = outcome.phases[:, here]
-    found = np.where(counts > 0, np.int32(UNKNOWN), np.int32(0))
+    counts = outcome.phases[:, some.here]
+    has_count = counts > 0
+    found = np.where(has_count, np.int32(UNKNOWN), np.int32(0))
     above: Above = {}
     for direction in outcome.trades:
-        cells = outcome.taking_part(direction)[:, here] & (counts > 0)
+        cells = outcome.taking_part(direction)[:, some.here] & has_count
         if cells.any():
-            _own_counts(outcome, evses, texts, direction, cells, found)
-            _most_on_path(outcome, evses, texts, direction, cells, found, above)
+            _own_counts(outcome, some, texts, direction, cells, found)
+            cells &= found == UNKNOWN
+            if cells.any():
+                _most_on_path(outcome, some, texts, direction, cells, found, above)
     for column, i in unknown(found):
-        found[column, i] = texts.number(phases_source(outcome, column, int(evses[i]), above))
+        found[column, i] = texts.number(phases_source(outcome, column, int(some.numbers[i]), above))
     return found
 
 
 def _own_counts(
-    outcome: Outcome, evses: Ints, texts: Texts, direction: Direction, cells: Bools, found: Numbers
+    outcome: Outcome, some: Some, texts: Texts, direction: Direction, cells: Bools, found: Numbers
 ) -> None:
     """Where the count is the EVSE's own maximum, and nobody above has one: its source is in the request."""
     limits, schedules = outcome.trades[direction].limits, outcome.tree.schedules[direction]
-    if schedules.says(MOST_PHASES, np.flatnonzero(outcome.tree.shape.number_at < 0)):
+    if schedules.is_said_above(outcome.tree.shape.inner, MOST_PHASES):
         return
-    here = looked_up(evses)
+    here = some.here
     counts = outcome.phases[:, here]
     alike: Bools = cells & (counts == limits.own_max_phases[:, here]) & (counts == limits.max_phases[:, here])
-    _name_by_rows(outcome, texts, alike, outcome.tree.evse_node[evses], direction, MOST_PHASES, found)
+    _name_by_rows(outcome, texts, alike, some.nodes, direction, MOST_PHASES, found)
 
 
 def _most_on_path(
     outcome: Outcome,
-    evses: Ints,
+    some: Some,
     texts: Texts,
     direction: Direction,
     cells: Bools,
@@ -273,14 +280,14 @@ def _most_on_path(
 ) -> None:
     """Where the count is the most that all on the path allow: its sources above are the same for all below a
     node, and after them comes the EVSE's own, where that is as low."""
-    trades, tree, here = outcome.trades[direction], outcome.tree, looked_up(evses)
+    trades, tree, here = outcome.trades[direction], outcome.tree, some.here
     counts, limits = outcome.phases[:, here], trades.limits
-    cells = cells & (found == UNKNOWN) & (counts == limits.max_phases[:, here])
+    cells = cells & (counts == limits.max_phases[:, here])
     cells &= trades.reasons[:, here] != PhaseReason.EXPORT
     columns, places = np.nonzero(cells)
     if not len(columns):
         return
-    nodes, parents = tree.evse_node[evses], tree.shape.parent
+    nodes, parents = some.nodes, tree.shape.parent
     own: Bools = counts == limits.own_max_phases[:, here]
     said = tree.schedules[direction].sources_of(MOST_PHASES, nodes)
     of_cells = (columns, places, nodes[places], counts[cells], own[cells])

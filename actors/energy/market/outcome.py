@@ -5,13 +5,14 @@ Nothing here is rounded or named; names are looked up by sources.py when somebod
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from actors.energy.market.arrays import Bools, Counts, Floats, Ints, once, repeated
+from actors.energy.market.arrays import Bools, Counts, Floats, Ints, looked_up, once, repeated
 from actors.energy.market.entries import Direction, Unit
 from actors.energy.market.heeding import Heeded
 from actors.energy.market.limits import PathLimits
@@ -46,6 +47,15 @@ def _alone(value: T, column: int) -> T:
             value, **{each.name: _alone(getattr(value, each.name), column) for each in fields(value)}
         )
     return found  # type: ignore[no-any-return]
+
+
+class Some(NamedTuple):
+    """Some EVSEs."""
+
+    numbers: Ints
+    here: slice | Ints
+    """The same as they are best looked up."""
+    nodes: Ints
 
 
 @dataclass(frozen=True)
@@ -85,20 +95,26 @@ class Outcome:
     @cached_property
     def has_current(self) -> Bools:
         """Where a result has a current: the import offer has one, or current was traded."""
-        limited = once(self.trades["import"].limits.in_A)
-        return repeated(limited | (once(self.trades["export"].phases) > 0), len(self.imports))
+        limited, given = self.trades["import"].limits.in_A, self.trades["export"]
+        if not given.sold:
+            return limited
+        return repeated(once(limited) | (once(given.phases) > 0), len(self.imports))
 
     @cached_property
     def has_power(self) -> Bools:
         """Where a result has a power, likewise."""
-        limited = once(self.trades["import"].limits.in_W)
-        return repeated(limited | (once(self.trades["export"].power_W) > 0.0), len(self.imports))
+        limited, given = self.trades["import"].limits.in_W, self.trades["export"]
+        if not given.sold:
+            return limited
+        return repeated(once(limited) | (once(given.power_W) > 0.0), len(self.imports))
 
     @cached_property
     def phases(self) -> Counts:
         """Phases that current was bought on; 0 where none was."""
-        both = np.maximum(once(self.trades["import"].phases), once(self.trades["export"].phases))
-        return repeated(np.asarray(both), len(self.imports))
+        bought, given = self.trades["import"], self.trades["export"]
+        if not given.sold:
+            return bought.phases
+        return repeated(np.asarray(np.maximum(once(bought.phases), once(given.phases))), len(self.imports))
 
     @cached_property
     def _upto(self) -> dict[tuple[Direction, Unit], Floats]:
@@ -164,6 +180,14 @@ class Outcome:
             imports=_alone(self.imports, column),
             exports=_alone(self.exports, column),
         )
+
+    def some(self, evses: Sequence[int] | Ints) -> Some:
+        """Some of its EVSEs, by their numbers."""
+        if isinstance(evses, range):  # of which an array makes objects first
+            evses = np.arange(evses.start, evses.stop, evses.step)
+        numbers = np.asarray(evses, dtype=np.intp)
+        here = looked_up(numbers)
+        return Some(numbers, here, self.tree.evse_node[here])
 
     def tier_of(self, evse: int) -> Tier:
         """The tier that an EVSE is served in."""

@@ -14,9 +14,9 @@ import numpy as np
 
 from actors.energy import timestamps
 from actors.energy.forecasts import packed
-from actors.energy.market.arrays import Bools, Counts, Floats, Ints, looked_up
+from actors.energy.market.arrays import Bools, Counts, Floats, Ints
 from actors.energy.market.naming import names_of, phase_sources_of
-from actors.energy.market.outcome import Outcome
+from actors.energy.market.outcome import Outcome, Some
 from actors.energy.market.texts import Texts
 from actors.energy.types import (
     EnforcedLimits,
@@ -40,14 +40,10 @@ class Results:
     def of(self, evses: Sequence[int]) -> list[EnforcedLimits]:
         """In the given order."""
         outcome, slots = self._outcome, self._outcome.slots
-        numbers: Ints
-        if isinstance(evses, range):  # of which an array makes objects first
-            numbers = np.arange(evses.start, evses.stop, evses.step)
-        else:
-            numbers = np.array(evses, dtype=np.intp)
-        shares = _Shares(outcome, numbers, named=self._named)
+        some = outcome.some(evses)
+        shares = _Shares(outcome, some, named=self._named)
         now = shares.limits(slots.active_column)
-        everyone, here = outcome.tree.uuids, looked_up(numbers)
+        everyone, here = outcome.tree.uuids, some.here
         uuids = everyone[here] if isinstance(here, slice) else [everyone[evse] for evse in evses]
         valid_for = valid_for_s(outcome.config)
         if not self._forecast:
@@ -64,30 +60,29 @@ class Results:
 class _Shares:
     """What some EVSEs get, and why: (columns, EVSEs)."""
 
-    def __init__(self, outcome: Outcome, evses: Ints, *, named: bool) -> None:
-        here = looked_up(evses)
+    def __init__(self, outcome: Outcome, some: Some, *, named: bool) -> None:
+        here = some.here
         self.current_A: Floats = outcome.current_A[:, here]
         self.has_current: Bools = outcome.has_current[:, here]
         self.power_W: Floats = outcome.power_W[:, here]
         self.has_power: Bools = outcome.has_power[:, here]
         self.phases: Counts = outcome.phases[:, here]
-        texts = Texts()
+        self.texts = Texts(compared=len(outcome.slots.columns_us) > 1)
         if named:
-            self.names = names_of(outcome, evses, texts)
-            self.phase_names = phase_sources_of(outcome, evses, texts)
+            self.names = names_of(outcome, some, self.texts)
+            self.phase_names = phase_sources_of(outcome, some, self.texts)
         else:
             self.names = self.phase_names = np.zeros(self.phases.shape, dtype=np.int32)
-        self.texts = texts.all()
 
     def limits(self, column: int) -> list[LimitsRes]:
         """In one column."""
-        names = self.texts[self.names[column]].tolist()
+        names = self.texts.of(self.names[column])
         return list(
             map(
                 LimitsRes,
                 _numbers(self.power_W[column], self.has_power[column], names),
                 _numbers(self.current_A[column], self.has_current[column], names),
-                _counts(self.phases[column].tolist(), self.texts[self.phase_names[column]].tolist()),
+                _counts(self.phases[column].tolist(), self.texts.of(self.phase_names[column])),
             )
         )
 
@@ -99,7 +94,7 @@ class _Shares:
             np.where(self.has_current, self.current_A, np.nan).T[:, every],
             np.where(self.has_power, self.power_W, np.nan).T[:, every],
             self.phases.T[:, every],
-            self.texts,
+            self.texts.all(),
             self.names.T[:, every],
             self.phase_names.T[:, every],
         )

@@ -9,7 +9,7 @@ a limit that is used up sells to each is in filling.py.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,7 +36,8 @@ class Positions:
 
     held: Floats
     caps: Floats
-    steps: Floats
+    steps: Floats | float
+    """One number where all buy as much in a round."""
     grid_W: Floats
     """Grid watts for each unit that the EVSE buys."""
     stopped_by: NDArray[np.int32]
@@ -47,18 +48,16 @@ class Positions:
         for name in ("held", "caps", "grid_W", "stopped_by"):
             setattr(self, name, np.ascontiguousarray(getattr(self, name)))
 
-    def steps_of(self, cells: slice | Ints) -> Floats | float:
-        """Of flat cells; one number where all are one and the same."""
-        if self.steps.strides == (0, 0):
-            return float(self.steps[0, 0])
-        return np.asarray(self.steps.reshape(-1)[cells])
+    def steps_of(self, cells: Ints | slice) -> Floats | float:
+        """Of flat cells."""
+        return self.steps if isinstance(self.steps, float) else self.steps.reshape(-1)[cells]
 
     def of_columns(self, columns: NDArray[np.bool_]) -> Positions:
         """A copy of some columns."""
         return Positions(
             self.held[columns],
             self.caps[columns],
-            self.steps[: np.count_nonzero(columns)] if self.steps.strides == (0, 0) else self.steps[columns],
+            self.steps if isinstance(self.steps, float) else self.steps[columns],
             self.grid_W[columns],
             self.stopped_by[columns],
         )
@@ -110,7 +109,7 @@ def _settle_outermost(
             above = row_sums(caps) - shared[:, outermost.groups[0]]
             if (above > 0.0).any():
                 for stage in inner:  # what these take away in any case
-                    above -= np.maximum(stage.sums(caps) - shared[:, stage.groups], 0.0).sum(axis=1)
+                    above -= row_sums(np.maximum(stage.sums(caps) - shared[:, stage.groups], 0.0))
             may_bind |= above > 0.0
     if not may_bind.any():
         return None
@@ -138,9 +137,7 @@ def _used_up_by_all(limits: Floats, number: int, positions: Positions, unit: Flo
     if not exceeded.any():
         return positions
     some = positions if exceeded.all() else positions.of_columns(exceeded)
-    held, caps, steps = some.held, some.caps, some.steps_of(slice(None))
-    if isinstance(steps, np.ndarray):
-        steps = steps.reshape(held.shape)
+    held, caps, steps = some.held, some.caps, some.steps
     if unit is not None:
         held, caps, steps = held * some.grid_W, caps * some.grid_W, steps * some.grid_W
     new = fill_rows(limits[exceeded], held, caps, steps)
@@ -153,7 +150,7 @@ def _used_up_by_all(limits: Floats, number: int, positions: Positions, unit: Flo
         all_caps, all_stopped_by = positions.caps.copy(), positions.stopped_by.copy()
         all_caps[exceeded], all_stopped_by[exceeded] = new, stopped_by
         new, stopped_by = all_caps, all_stopped_by
-    return replace(positions, caps=new, stopped_by=stopped_by)
+    return Positions(positions.held, new, positions.steps, positions.grid_W, stopped_by)
 
 
 def _narrow(stage: Stage, limits: Floats, positions: Positions, unit: Floats | None) -> None:

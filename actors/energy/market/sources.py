@@ -37,7 +37,7 @@ def limit_sources(outcome: Outcome, column: int, node: int, direction: Direction
     """Who set the smallest limit of a node in one unit."""
     tree, limits = outcome.tree, outcome.trades[direction].limits
     schedules = tree.schedules[direction]
-    holder, entry = schedules.held_by(node, int(limits.rows[column, node]))
+    holder, entry = schedules.holder_of(node, int(limits.rows[column, node]))
     uuid = tree.nodes[node].uuid
     if limits.tight is not None:
         capped = limits.tight.capped_A if unit == "A" else limits.tight.capped_W
@@ -149,6 +149,6 @@ def _count_sources(
     rows = outcome.trades[direction].limits.rows[column]
     sources: list[str] = []
     for node in path:
-        holder, entry = outcome.tree.schedules[direction].held_by(node, int(rows[node]))
+        holder, entry = outcome.tree.schedules[direction].holder_of(node, int(rows[node]))
         sources += count_sources(holder, entry, outcome.tree.nodes[node].uuid, field, count)
     return sources

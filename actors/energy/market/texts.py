@@ -14,9 +14,10 @@ UNKNOWN = -1
 
 
 class Texts:
-    """Each text has one number."""
+    """Each text has one number; where nobody compares numbers, it may have several."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, compared: bool = True) -> None:
+        self._compared = compared
         self._texts: list[str | None] = [""]
         self._number_of: dict[str | None, int] = {"": 0, None: UNKNOWN}
 
@@ -29,13 +30,20 @@ class Texts:
 
     def numbers(self, texts: Sequence[str | None]) -> Numbers:
         """Those of many; UNKNOWN of None."""
-        new = count(len(self._texts))  # one for each; that of a text which has one already stays unused
+        first = len(self._texts)
         self._texts += texts
+        if not self._compared and None not in texts:
+            return np.arange(first, first + len(texts), dtype=np.int32)
+        new = count(first)  # one for each; that of a text which has one already stays unused
         return np.fromiter(map(self._number_of.setdefault, texts, new), dtype=np.int32, count=len(texts))
 
     def all(self) -> NDArray[np.object_]:
         """In the order of their numbers."""
         return np.array(self._texts, dtype=np.object_)
+
+    def of(self, numbers: Numbers) -> list[str]:
+        """Those of some numbers."""
+        return list(map(self._texts.__getitem__, numbers.tolist()))  # type: ignore[arg-type]
 
 
 def unknown(numbers: Numbers) -> list[list[int]]:

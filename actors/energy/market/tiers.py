@@ -52,7 +52,8 @@ class Stage:
     @cached_property
     def alike(self) -> int:
         """The size of its groups; 0 where they differ."""
-        return int(self.length[0]) if (self.length == self.length[0]).all() else 0
+        lengths = set(self.length.tolist())
+        return lengths.pop() if len(lengths) == 1 else 0
 
     def sums(self, values: Floats) -> Floats:
         """Sum over each group: (columns, EVSEs) to (columns, groups)."""

@@ -14,12 +14,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from math import inf
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from actors.energy.market.arrays import Ints, same_row
+from actors.energy.market.arrays import Ints, in_order, looked_up, same_row
 from actors.energy.market.entries import MOST_PHASES, Row
 from actors.energy.packing import LEAVES, layout
 from actors.energy.types import PackedSchedule
@@ -32,6 +32,7 @@ MOST_DEAD = 1000
 """Rows that nobody has any more, beyond as many as there are nodes' rows: then all is read again."""
 
 Column = NDArray[Any] | None
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class Timetables:
 
     # --- who says so ----------------------------------------------------------------------------------
 
-    def held_by(self, node: int, row: int) -> tuple[PackedSchedule | None, int]:
+    def holder_of(self, node: int, row: int) -> tuple[PackedSchedule | None, int]:
         """Of a row of a node: whose entry it is, and which; None of a node without a schedule."""
         return self.holders[node], row - int(self.first[node])
 
@@ -69,7 +70,7 @@ class Timetables:
         """Who set a limit of some nodes, in their own words, of all rows or of each; None where nobody, both
         sides or somebody without a name may have: then entries are to be asked. `field` is one of packing's,
         of a side."""
-        holders = [self.holders[node] for node in nodes.tolist()]
+        holders = in_order(self.holders, nodes)
         fields = self.fields[nodes]
         if not self.differing and (fields == fields[0]).all() and all(holders):
             place = _source_at(field, int(fields[0]), 0, 1)
@@ -78,9 +79,10 @@ class Timetables:
             return [each.sources[place] or None for each in holders]
         return [None if each is None else sources_in(each, field) for each in holders]
 
-    def says(self, field: int, nodes: Ints) -> bool:
-        """Whether any of some nodes may have a limit of a kind, on either side."""
-        return bool((self.fields[nodes] & (1 << field | 1 << field + LEAVES)).any())
+    def is_said_above(self, inner: Ints, field: int) -> bool:
+        """Whether any of a tree's inner nodes may have a limit of a kind, on either side."""
+        said = self.lasting("above", "fields", lambda: int(np.bitwise_or.reduce(self.fields[inner])))
+        return bool(said & (1 << field | 1 << field + LEAVES))
 
     # --- what holds when ------------------------------------------------------------------------------
 
@@ -108,17 +110,26 @@ class Timetables:
         column = self[field]
         if column is None:
             return said_by_nobody(field, len(self.first))
-        return self.lasting("node", field, lambda: np.take(column, self.first[np.newaxis]))
+        return self.lasting("node", field, lambda: column.take(self.first)[np.newaxis])
 
-    def lasting(self, what: str, field: str, work_out: Callable[[], NDArray[Any]]) -> NDArray[Any]:
+    def held_by(self, evses: Ints, field: str) -> NDArray[Any]:
+        """The same of a tree's EVSEs alone: (1, EVSEs)."""
+        column = self[field]
+        if column is None:
+            return said_by_nobody(field, len(evses))
+        rows = self.lasting("EVSEs", "first", lambda: looked_up(self.first[evses]))
+        return self.lasting("EVSEs", field, lambda: column[rows][np.newaxis])
+
+    def lasting(self, what: str, field: str, work_out: Callable[[], T]) -> T:
         """What is worked out of a steady column alone: once, and again only when that column changes."""
         if (what, field) not in self._lasting:
-            values = self._lasting[what, field] = work_out()
-            values.flags.writeable = False
-        return self._lasting[what, field]
+            found = self._lasting[what, field] = work_out()
+            if isinstance(found, np.ndarray):
+                found.flags.writeable = False
+        return self._lasting[what, field]  # type: ignore[no-any-return]
 
     @cached_property
-    def _lasting(self) -> dict[tuple[str, str], NDArray[Any]]:
+    def _lasting(self) -> dict[tuple[str, str], Any]:
         return {}
 
     def held(self, field: str, rows: Ints) -> NDArray[Any]:
@@ -190,6 +201,8 @@ class Timetables:
                 column = columns[number] = _filled(self, number).copy()
                 column[here] = values
                 changed.add(Row._fields[number])
+        if not np.array_equal(self.fields[places], new.fields):
+            changed.add("fields")
         renewed = replace(renewed, times_us=times_us, columns=columns, starts=starts)
         renewed._lasting.update({key: each for key, each in self._lasting.items() if key[1] not in changed})
         return renewed

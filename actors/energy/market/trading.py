@@ -228,10 +228,9 @@ def _positions(counter: Counter, first: FirstPurchases) -> Positions:
     caps = np.maximum(own, held)
     if not held.all():
         caps = np.where(held > 0.0, caps, 0.0)
+    steps: Floats | float = counter.slice_A
     if once(counter.watt).any():
         steps = np.where(counter.ampere, counter.slice_A, counter.slice_W)
-    else:
-        steps = np.broadcast_to(counter.slice_A, caps.shape)
     return Positions(first.held, caps, steps, grid_W, np.full(caps.shape, OWN, dtype=np.int32))
 
 

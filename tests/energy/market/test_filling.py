@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -26,22 +25,10 @@ def turns(draw: st.DrawFn) -> tuple[list[list[float]], list[float]]:
     return wanted, left
 
 
-def sold_to_rows(wanted: list[list[float]], left: list[float]) -> Any:
+def sells_in_turn(case: tuple[list[list[float]], list[float]]) -> None:
+    wanted, left = case
     sold = np.array(wanted)
     filling._Rows().sell_in_turn(sold, np.array(left))
-    return sold
-
-
-def sold_one_by_one(wanted: list[list[float]], left: list[float]) -> Any:
-    sold = np.array(wanted)
-    for row, limit in zip(sold, left, strict=True):
-        filling._sell_in_turn(row, limit)
-    return sold
-
-
-def sells_in_turn(case: tuple[list[list[float]], list[float]], sell: Callable[..., Any]) -> None:
-    wanted, left = case
-    sold = sell(wanted, left)
     for row, own, limit in zip(sold.tolist(), wanted, left, strict=True):
         assert math.fsum(row) <= limit + 1e-9
         assert all(0.0 <= got <= want for got, want in zip(row, own, strict=True))
@@ -58,67 +45,63 @@ def test_who_buys_last_gets_what_is_left_after_those_before_it(
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(filling, "LONG", long)
-        sells_in_turn(case, sold_to_rows)
+        sells_in_turn(case)
 
 
-@given(turns())
-def test_under_a_limit_that_is_used_up_alone_it_is_the_same(
-    case: tuple[list[list[float]], list[float]],
-) -> None:
-    sells_in_turn(case, sold_one_by_one)
-
-
-ROWS = [
-    ("<= self.each(left)).sum(axis=1)", "< self.each(left + 1.0)).sum(axis=1)"),
-    ("left - upto[rows, block]", "left"),
-    ("wanted *= np.arange(length) < self.each(first)", "pass"),
-]
-ONE = [
-    ("np.searchsorted(upto, left,", "np.searchsorted(upto, left + 1.0,"),
-    ("left -= float(upto[block - 1])", "pass"),
-    ("wanted[begin + size :] = 0.0", "pass"),
-]
-MUTANTS = ["a block too late", "blocks before it cost nothing", "all after it get theirs"]
-
-
-@pytest.mark.parametrize(("before", "after"), ROWS, ids=MUTANTS)
-def test_each_broken_rule_of_rows_is_seen(before: str, after: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("<= self.each(left)).sum(axis=1)", "< self.each(left + 1.0)).sum(axis=1)"),
+        ("left - upto[rows, block]", "left"),
+        ("wanted *= np.arange(length) < self.each(first)", "pass"),
+    ],
+    ids=["a block too late", "blocks before it cost nothing", "all after it get theirs"],
+)
+def test_each_broken_rule_of_blocks_is_seen(before: str, after: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(filling, "LONG", 1)
     method: Any = mutated(filling._Rows.sell_in_turn, before, after)
     monkeypatch.setattr(filling._Rows, "sell_in_turn", method)
-    assert_caught(lambda case: sells_in_turn(case, sold_to_rows), turns())
-
-
-@pytest.mark.parametrize(("before", "after"), ONE, ids=MUTANTS)
-def test_each_broken_rule_of_one_limit_is_seen(
-    before: str, after: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(filling, "_sell_in_turn", mutated(filling._sell_in_turn, before, after))
-    assert_caught(lambda case: sells_in_turn(case, sold_one_by_one), turns())
+    assert_caught(sells_in_turn, turns())
 
 
 @st.composite
 def limits(draw: st.DrawFn) -> tuple[Any, Any, Any, Any]:
-    """Limits that caps exceed, as rows, with steps of each or one of all."""
+    """Limits that caps exceed, as rows: what is held, caps, and steps of each or one of all."""
     length, count = draw(st.integers(2, 40)), draw(st.integers(1, 4))
-    shape, numbers = (count, length), st.floats(0.0, 30.0)
-    held = np.array(draw(st.lists(numbers, min_size=count * length, max_size=count * length)))
-    more = np.array(draw(st.lists(numbers, min_size=count * length, max_size=count * length)))
+    amounts = st.lists(st.floats(0.0, 30.0), min_size=count * length, max_size=count * length)
+    held, more = (np.array(draw(amounts)).reshape(count, length) for _ in range(2))
     steps: Any = draw(st.sampled_from((0.1, 0.5, 1e-6, 7.0)))
     if draw(st.booleans()):
-        steps = steps * (1.0 + np.arange(count * length) % 3).reshape(shape)
-    held, caps = held.reshape(shape), (held + more).reshape(shape)
-    share = draw(st.floats(0.0, 0.999))
-    return held.sum(axis=1) + share * more.reshape(shape).sum(axis=1), held, caps, steps
+        steps = steps * (1.0 + np.arange(count * length) % 3).reshape(count, length)
+    return held.sum(axis=1) + draw(st.floats(0.0, 0.999)) * more.sum(axis=1), held, held + more, steps
+
+
+def is_used_up_alone(case: tuple[Any, Any, Any, Any]) -> None:
+    """As it is together with others."""
+    together = filling._fill(filling._Rows(), *case)
+    for row, (limit, held, caps, amounts) in enumerate(zip(*case[:3], together, strict=True)):
+        steps = case[3] if isinstance(case[3], float) else case[3][row]
+        alone = filling.fill_one(float(limit), held, caps, steps).amounts
+        assert abs(math.fsum(alone) - limit) <= 1e-9
+        assert np.abs(alone - amounts).max() <= 1e-9
 
 
 @given(limits())
-def test_limits_are_used_up_alike_together_and_alone(case: tuple[Any, Any, Any, Any]) -> None:
-    together = filling._fill(filling._Rows(), *case)
-    limit, held, caps, steps = case
-    for row, amounts in enumerate(together):
-        of_row = steps if isinstance(steps, float) else steps[row]
-        alone = filling.fill_one(float(limit[row]), held[row], caps[row], of_row).amounts
-        assert math.fsum(alone) <= limit[row] + 1e-9
-        assert abs(math.fsum(alone) - math.fsum(amounts)) <= 1e-9
-        assert np.abs(np.sort(alone - amounts)).max() <= 1e-9
+def test_a_limit_alone_sells_what_it_sells_beside_others(case: tuple[Any, Any, Any, Any]) -> None:
+    is_used_up_alone(case)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("rounds // 1.0", "rounds // 1.0 + 2.0"),
+        ("max(limit - sold, 0.0)", "limit"),
+        ("to_cap > reach, speed", "to_cap >= 0.0, speed"),
+    ],
+    ids=["two rounds too many", "what was sold costs nothing", "who is at its cap goes on buying"],
+)
+def test_each_broken_rule_of_a_limit_alone_is_seen(
+    before: str, after: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(filling, "fill_one", mutated(filling.fill_one, before, after))
+    assert_caught(is_used_up_alone, limits())

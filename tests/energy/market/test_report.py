@@ -43,14 +43,14 @@ def test_the_same_holds_for_sites_whose_limits_many_share(site: EnergyFlowReques
 def test_where_nodes_that_stand_for_the_same_evses_stop_them_all_are_named() -> None:
     panel = node("panel", evse("a"), evse("b"), imports={"A": 17.0})
     outcome = run(node("root", panel, imports={"A": 17.0}))._outcome
-    names = names_of(outcome, np.arange(2), texts := Texts())
+    names = names_of(outcome, outcome.some(range(2)), texts := Texts())
     assert texts.all()[names].tolist() == [["root/A,panel/A"] * 2]
     _assert_named_as_alone(outcome)
 
 
 def _assert_named_as_alone(outcome: Outcome) -> None:
-    evses = np.arange(len(outcome.tree.uuids))
-    numbers = names_of(outcome, evses, texts := Texts()), phase_sources_of(outcome, evses, texts)
+    some = outcome.some(range(len(outcome.tree.uuids)))
+    numbers = names_of(outcome, some, texts := Texts()), phase_sources_of(outcome, some, texts)
     names, phase_sources = (texts.all()[each] for each in numbers)
     for cell in np.ndindex(*names.shape):
         assert names[cell] == joined(bound.source for bound in bounds_of(outcome, *cell))
