@@ -69,7 +69,7 @@ def _other_for_sale(trades: Trades, old: Trades, nodes: Ints) -> bool:
         (trades.limits.to_grid, old.limits.to_grid),
     )
     return trades.limits.in_watts != old.limits.in_watts or any(
-        one is not other and bool((once(one)[:, nodes] != once(other)[:, nodes]).any())
+        one is not other and bool((once(one).take(nodes, axis=1) != once(other).take(nodes, axis=1)).any())
         for one, other in pairs
     )
 

@@ -15,14 +15,17 @@ import numpy as np
 from actors.energy.market.arrays import Bools, Ints, in_order
 from actors.energy.market.entries import Direction, fallback_of, instant
 from actors.energy.market.errors import RequestError, joined
+from actors.energy.market.patched import Patched
 from actors.energy.market.reading import check_length, look_carefully, read
 from actors.energy.market.setpoints import frequency_of, target_of
 from actors.energy.market.timetables import Timetables
 from actors.energy.market.tree import Changed, CompiledTree, NodeTargets, Shape
 from actors.energy.market.walking import (
+    Change,
     Nodes,
     changed_nodes,
     check_names,
+    differ,
     path_of,
     same_but_for_schedules,
     walk,
@@ -46,7 +49,7 @@ def compile_tree(
     `before` is a tree compiled earlier: its parts serve again where they are the same objects. `walked` is
     what the walk over the request found, where that is known.
     """
-    changed = None if before is None else changed_nodes(request, before.nodes, before.shape)
+    changed = None if before is None else changed_nodes(request, before.request, before.shape)
     tree = None
     if before is not None and changed is not None:
         tree = _renewed(request, before, changed)
@@ -60,7 +63,7 @@ def _compiled(request: EnergyFlowRequest, nodes: list[EnergyFlowRequest], shape:
     _check_efficiencies(schedules, shape)
     return CompiledTree(
         request=request,
-        nodes=nodes,
+        nodes=Patched(nodes),
         shape=shape,
         schedules=schedules,
         targets=targets,
@@ -71,19 +74,16 @@ def _compiled(request: EnergyFlowRequest, nodes: list[EnergyFlowRequest], shape:
 
 
 def _renewed(
-    request: EnergyFlowRequest, before: CompiledTree, changed: dict[int, EnergyFlowRequest]
+    request: EnergyFlowRequest, before: CompiledTree, changed: dict[int, Change]
 ) -> CompiledTree | None:
     """The tree before, with some nodes changed; None when it is time to read all of it again."""
     shape = before.shape
-    nodes = before.nodes.copy()
-    for i, node in changed.items():
-        nodes[i] = node
+    nodes = before.nodes.patched({i: node for i, (node, _) in changed.items()})
     places: list[int] = []
     others: dict[Direction, list[int]] = {"import": [], "export": []}
-    for i, node in changed.items():
-        old = before.nodes[i]
-        imports = node.schedule_import != old.schedule_import
-        exports = node.schedule_export != old.schedule_export
+    for i, (node, old) in changed.items():
+        imports = differ(node.schedule_import, old.schedule_import)
+        exports = differ(node.schedule_export, old.schedule_export)
         if imports:
             others["import"].append(i)
         if exports:
@@ -92,9 +92,9 @@ def _renewed(
             places.append(i)
     if not places:
         return replace(before, request=request, nodes=nodes, changed=Changed(before.nodes, ()))
-    fresh = [nodes[i] for i in places]
+    fresh = [changed[i][0] for i in places]
     check_names(fresh, places, shape.parent)
-    saying = {direction: [nodes[i] for i in at] for direction, at in others.items() if at}
+    saying = {direction: [changed[i][0] for i in at] for direction, at in others.items() if at}
     read_now, targets, fallbacks = _read(fresh, places, shape.parent, saying)
     schedules = dict(before.schedules)
     for direction, at in others.items():

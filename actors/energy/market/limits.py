@@ -163,10 +163,10 @@ class PathLimits:
         if self.extras:
             return (self.path_A > 0.0) & (self.path_grid_W > 0.0)
         node_A, node_grid_W = once(self.node_A), once(self.node_grid_W)
+        if np.minimum(node_A[:, 0], node_grid_W[:, 0]).max() <= 0.0:  # of the root, so of all
+            return self._everywhere(False)
         if _least(node_A) > 0.0 and _least(node_grid_W) > 0.0:
             return self._everywhere(True)
-        if (np.minimum(node_A[:, 0], node_grid_W[:, 0]) <= 0.0).all():  # of the root, so of all
-            return self._everywhere(False)
         closed = self._on_any_path((node_A <= 0.0) | (node_grid_W <= 0.0))
         return repeated(~once(closed), len(self.node_A))
 

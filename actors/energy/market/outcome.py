@@ -28,6 +28,9 @@ USED_UP_W = 1e-3
 """A limit with no more than this left is what stopped those below it."""
 
 
+FEW = 4
+"""Nodes: what was sold below no more than so many is summed up for each."""
+
 T = TypeVar("T")
 
 
@@ -120,24 +123,39 @@ class Outcome:
     def _upto(self) -> dict[tuple[Direction, Unit], Floats]:
         return {}
 
-    def _sold_upto(self, direction: Direction, unit: Unit) -> Floats | None:
-        """What was sold to all EVSEs before each, (columns, EVSEs + 1); None where nothing was."""
+    def _sold(self, direction: Direction, unit: Unit) -> Floats | None:
+        """What was sold to each EVSE; None where nothing was."""
         trades = self.trades[direction]
         if not trades.sold or (unit == "W" and not trades.limits.in_watts):
             return None
+        return trades.current_A if unit == "A" else trades.grid_W
+
+    def _sold_upto(self, direction: Direction, unit: Unit) -> Floats | None:
+        """What was sold to all EVSEs before each, (columns, EVSEs + 1); None where nothing was."""
+        sold = self._sold(direction, unit)
+        if sold is None:
+            return None
         if (direction, unit) not in self._upto:
-            sold = trades.current_A if unit == "A" else trades.grid_W
             upto = np.zeros((sold.shape[0], sold.shape[1] + 1))
             np.cumsum(sold, axis=1, out=upto[:, 1:])
             self._upto[direction, unit] = upto
         return self._upto[direction, unit]
 
+    def _sold_below(self, direction: Direction, unit: Unit, nodes: Ints) -> Floats | None:
+        """What was sold below some nodes: (columns, nodes); None where nothing was."""
+        first, end = self.tree.first_evse[nodes], self.tree.end_evse[nodes]
+        if 0 < len(nodes) <= FEW and (sold := self._sold(direction, unit)) is not None:
+            ranges = zip(first.tolist(), end.tolist(), strict=True)
+            return np.stack([sold[:, begin:until].sum(axis=1) for begin, until in ranges], axis=1)
+        upto = self._sold_upto(direction, unit)
+        return None if upto is None else upto[:, end] - upto[:, first]
+
     def left(self, direction: Direction, unit: Unit, nodes: Ints) -> Floats:
         """What some nodes have left, at their root side: (columns, nodes)."""
-        trades, tree, upto = self.trades[direction], self.tree, self._sold_upto(direction, unit)
+        trades, sold = self.trades[direction], self._sold_below(direction, unit, nodes)
         left = once(trades.sale.node_A if unit == "A" else trades.sale.node_grid_W)[:, nodes]
-        if upto is not None:
-            left = np.maximum(left - (upto[:, tree.end_evse[nodes]] - upto[:, tree.first_evse[nodes]]), 0.0)
+        if sold is not None:
+            left = np.maximum(left - sold, 0.0)
         if unit == "W":
             left = left / once(trades.limits.to_grid)[:, nodes]
         return repeated(left, len(self.imports))

@@ -100,11 +100,11 @@ def _read(request: EnergyFlowRequest) -> AnyTree:
 
 def _renewed(request: EnergyFlowRequest, before: PlainTree) -> PlainTree | None:
     """The tree before, with some nodes changed; None where its shape has, or setpoints came."""
-    changed = changed_nodes(request, before.nodes, before.shape)
-    if changed is None or any(node.schedule_setpoints for node in changed.values()):
+    changed = changed_nodes(request, before.request, before.shape)
+    if changed is None or any(node.schedule_setpoints for node, _ in changed.values()):
         return None
     nodes = before.nodes.copy()
-    for i, node in changed.items():
+    for i, (node, _) in changed.items():
         nodes[i] = node
     said = {direction: each.copy() for direction, each in before.said.items()}
     tree = replace(
@@ -115,7 +115,7 @@ def _renewed(request: EnergyFlowRequest, before: PlainTree) -> PlainTree | None:
         fallbacks=before.fallbacks.copy(),
         session_over=before.session_over.copy(),
     )
-    places = [i for i, node in changed.items() if not same_limits(node, before.nodes[i])]
+    places = [i for i, (node, old) in changed.items() if not same_limits(node, old)]
     if places:
         check_names([nodes[i] for i in places], places, before.shape.parent)
         _read_into(tree, places, before.nodes)

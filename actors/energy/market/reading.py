@@ -32,6 +32,7 @@ from actors.energy.market.entries import (
     instant,
 )
 from actors.energy.market.errors import DoubtError, RequestError
+from actors.energy.market.patched import Patched
 from actors.energy.market.timetables import ABSENT, KINDS, Column, Timetables
 from actors.energy.types import EnergyFlowRequest, PackedSchedule, Schedule
 
@@ -117,7 +118,7 @@ def _read(
         count=counts,
         times_us=times_us,
         columns=columns,
-        holders=holders,
+        holders=Patched(holders),
         fields=fields,
         starts=_starts(stamps),
         steady=frozenset(field for number, field in enumerate(Row._fields) if number not in varied),

@@ -19,8 +19,9 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from actors.energy.market.arrays import Ints, in_order, looked_up, same_row
+from actors.energy.market.arrays import Ints, looked_up, same_row
 from actors.energy.market.entries import MOST_PHASES, Row
+from actors.energy.market.patched import Patched
 from actors.energy.packing import LEAVES, layout
 from actors.energy.types import PackedSchedule
 
@@ -43,7 +44,7 @@ class Timetables:
     count: Ints
     times_us: Ints
     columns: list[Column]
-    holders: list[PackedSchedule | None]
+    holders: Patched[PackedSchedule | None]
     """What each node said; None of one without a schedule."""
     fields: NDArray[np.int64]
     """Bits of each node: what any of its entries says (packing.FIELDS)."""
@@ -70,13 +71,13 @@ class Timetables:
         """Who set a limit of some nodes, in their own words, of all rows or of each; None where nobody, both
         sides or somebody without a name may have: then entries are to be asked. `field` is one of packing's,
         of a side."""
-        holders = in_order(self.holders, nodes)
+        holders = self.holders.some(nodes)
         fields = self.fields[nodes]
         if not self.differing and (fields == fields[0]).all() and all(holders):
             place = _source_at(field, int(fields[0]), 0, 1)
             if place is None:
                 return [None] * len(holders)
-            return [each.sources[place] or None for each in holders]
+            return [each.sources[place] or None for each in holders]  # type: ignore[union-attr]  # all are there
         return [None if each is None else sources_in(each, field) for each in holders]
 
     def is_said_above(self, inner: Ints, field: int) -> bool:
@@ -150,14 +151,11 @@ class Timetables:
 
     def renewed(self, places: Ints, new: Timetables) -> Timetables | None:
         """With other rows of the nodes at some places; None when it is time to read all again."""
-        holders, fields = self.holders.copy(), self.fields.copy()
-        before = [holders[place] for place in places.tolist()]
-        for place, holder in zip(places.tolist(), new.holders, strict=True):
-            holders[place] = holder
+        before, fields = self.holders.some(places), self.fields.copy()
         fields[places] = new.fields
         renewed = replace(
             self,
-            holders=holders,
+            holders=self.holders.patched(dict(zip(places.tolist(), new.holders, strict=True))),
             fields=fields,
             steady=self.steady & new.steady,
             differing=self.differing or new.differing,

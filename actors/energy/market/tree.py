@@ -18,6 +18,7 @@ import numpy as np
 
 from actors.energy.market.arrays import Bools, Ints, first_of_each, whole_numbers
 from actors.energy.market.entries import Direction
+from actors.energy.market.patched import Patched
 from actors.energy.market.setpoints import Target
 from actors.energy.market.tiers import Tier, tiers_of
 from actors.energy.market.timetables import Timetables
@@ -231,7 +232,7 @@ class Shape:
 class Changed:
     """Since the tree with the nodes `since`: the nodes that say something else of themselves."""
 
-    since: list[EnergyFlowRequest]
+    since: Patched[EnergyFlowRequest]
     nodes: tuple[int, ...]
 
 
@@ -240,7 +241,7 @@ class CompiledTree:
     """A request as numbers; see the module's docstring."""
 
     request: EnergyFlowRequest
-    nodes: list[EnergyFlowRequest]
+    nodes: Patched[EnergyFlowRequest]
     shape: Shape
     schedules: dict[Direction, Timetables]
     targets: list[NodeTargets]

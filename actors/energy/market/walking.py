@@ -151,41 +151,51 @@ def path_of(node: int, parent: list[int]) -> str:
     return ".".join(reversed(steps))
 
 
-def changed_nodes(
-    request: EnergyFlowRequest, nodes: list[EnergyFlowRequest], shape: Shape
-) -> dict[int, EnergyFlowRequest] | None:
-    """By their numbers, the nodes that are other objects than before (`nodes`); None where the shape is
-    another."""
-    size = shape.size
-    changed: dict[int, EnergyFlowRequest] = {}
+Change = tuple[EnergyFlowRequest, EnergyFlowRequest]
+"""A node, and what it was before."""
 
-    def visit(node: EnergyFlowRequest, here: int) -> bool:
-        old = nodes[here]
-        changed[here] = node
-        children, before = node.children, old.children
-        child_at = here + 1
+
+def changed_nodes(
+    request: EnergyFlowRequest, before: EnergyFlowRequest, shape: Shape
+) -> dict[int, Change] | None:
+    """By their numbers, the nodes that are other objects than in the request `before`, which has that shape;
+    None where the shape is another."""
+    size = shape.size
+    changed: dict[int, Change] = {}
+
+    def visit(node: EnergyFlowRequest, old: EnergyFlowRequest, here: int) -> bool:
+        changed[here] = node, old
+        children, were = node.children, old.children
         if not (
             type(node) is EnergyFlowRequest
             and node.uuid == old.uuid
             and node.node_type is old.node_type
             and type(node.priority) is type(old.priority)
             and node.priority == old.priority
-            and len(children) == len(before)
+            and len(children) == len(were)
         ):
             return False
-        if size[here] == len(before) + 1:  # leaves
-            others = compress(range(len(before)), map(is_not, children, before))
-            return all(visit(children[k], child_at + k) for k in others)
-        for child in children:
-            if child is not nodes[child_at] and not visit(child, child_at):
+        if not were:
+            return True
+        child_at = here + 1
+        if size[here] == len(were) + 1:  # leaves
+            others: Iterable[int] = compress(range(len(were)), map(is_not, children, were))
+            return all(visit(children[k], were[k], child_at + k) for k in others)
+        for child, was in zip(children, were, strict=True):
+            if child is not was and not visit(child, was, child_at):
                 return False
             child_at += size[child_at]
         return True
 
     try:
-        return changed if request is nodes[0] or visit(request, 0) else None
+        return changed if request is before or visit(request, before, 0) else None
     except (AttributeError, TypeError):  # built in Python, of other types: the walk tells where
         return None
+
+
+def differ(one: object, other: object) -> bool:
+    """Whether two values do, of which most are one and the same object."""
+    return one is not other and one != other
 
 
 def same_limits(one: EnergyFlowRequest, other: EnergyFlowRequest) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from unittest import mock
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -12,7 +13,9 @@ from msgspec.structs import replace
 from actors.energy import timestamps
 from actors.energy.market import Memory, allocate, plain_tree
 from actors.energy.market.changes import changed_evses
+from actors.energy.market.timetables import Timetables
 from actors.energy.types import EnergyFlowRequest, EnergyManagerConfig
+from tests.energy.builders import mutated
 from tests.energy.market.building import NOW_US, SECOND_US, entry, evse, node, results
 from tests.energy.market.worlds import Features, Story, stories, story_of
 
@@ -84,6 +87,30 @@ def test_who_changes_its_mind_at_another_time_changes_the_forecasts_of_others() 
         request = site(*hours)
         now, _ = allocate(request, config, NOW_US, memory)
         assert results(now.renewed(before, list(before))) == results(allocate(request, config, NOW_US)[0])
+
+
+def hears_what_a_panel_begins_to_say() -> None:
+    cars = [evse(f"evse_{i}", imports={"A": 32.0, "phases": 3}) for i in range(50)]
+
+    def site(**more: float) -> EnergyFlowRequest:
+        return node("root", node("panel", *cars, imports={"A": 700.0, **more}), imports={"A": 5000.0})
+
+    _, memory = allocate(site(), EnergyManagerConfig(), NOW_US)
+    for more in ({"phases": 1}, {"min_A": 8.0}, {"phases": 2, "min_A": 20.0}):
+        request = site(**more)
+        again, memory = allocate(request, EnergyManagerConfig(), NOW_US, Memory(tree=memory.tree))
+        assert results(again) == results(allocate(request, EnergyManagerConfig(), NOW_US)[0])
+
+
+def test_what_a_panel_begins_to_say_is_heard_below_it() -> None:
+    hears_what_a_panel_begins_to_say()
+
+
+def test_the_check_notices_a_panel_that_is_not_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    deaf = mutated(Timetables._with_rows, 'changed.add("fields")', "pass")
+    monkeypatch.setattr(Timetables, "_with_rows", deaf)
+    with pytest.raises(AssertionError):
+        hears_what_a_panel_begins_to_say()
 
 
 def _after(hours: int) -> str:

@@ -54,7 +54,7 @@ def _told(of: Timetables) -> list[object]:
         [(int(of.times_us[row]), *(None if c is None else c[row] for c in columns.values())) for row in own]
         for own in rows
     ]
-    return [values, of.holders, of.fields.tolist(), of.starts]
+    return [values, of.holders.whole(), of.fields.tolist(), of.starts]
 
 
 BEFORE = (_says(32.0), _says(16.0, 10.0), (), _says(20.0), ())
