@@ -63,7 +63,7 @@ def fill_rows(limits: Floats, held: Floats, caps: Floats, steps: Floats | float)
     rows, length = held.shape
     if rows > 1 and length < VERY_LONG:
         return _fill(_Rows(), limits, held, caps, steps)
-    amounts, room = np.empty(held.shape), np.empty((3, length))
+    amounts, room = np.empty(held.shape), np.empty((2, length))
     for row, limit in enumerate(limits.tolist()):
         step = steps[row] if isinstance(steps, np.ndarray) else steps
         amounts[row] = fill_one(limit, held[row], caps[row], step, room).amounts
@@ -73,8 +73,8 @@ def fill_rows(limits: Floats, held: Floats, caps: Floats, steps: Floats | float)
 def fill_one(
     limit: float, held: Floats, caps: Floats, steps: Floats | float, room: Floats | None = None
 ) -> Filled:
-    """Use up one limit. `room` are three rows to work in, where the answer stands, too."""
-    to_cap, reached, upto = np.empty((3, len(held))) if room is None else room
+    """Use up one limit. `room` are two rows to work in, where the answer stands, too."""
+    to_cap, reached = np.empty((2, len(held))) if room is None else room
     for_rounds = limit - float(np.add.reduce(held))
     np.subtract(caps, held, out=to_cap)
     each_buys = steps if isinstance(steps, float) else float(np.maximum.reduce(steps))
@@ -103,8 +103,7 @@ def fill_one(
         sold = _reach(full * steps, held, caps, reached)
     wanted = np.subtract(caps, reached, out=to_cap)
     np.minimum(wanted, steps, out=wanted)
-    np.subtract(wanted.cumsum(out=upto), max(limit - sold, 0.0), out=upto)
-    _clip(wanted, upto)
+    _sell_in_turn(wanted, max(limit - sold, 0.0))
     reached += wanted
     return Filled(reached, full, wanted)
 
@@ -113,6 +112,23 @@ def _reach(bought: Floats | float, held: Floats, caps: Floats, reached: Floats) 
     """Write down what everybody holds who bought so much, and sum it up."""
     np.minimum(caps, np.add(held, bought, out=reached), out=reached)
     return float(np.add.reduce(reached))
+
+
+def _sell_in_turn(wanted: Floats, left: float) -> None:
+    """Who buys last gets what is left after those before it; in place."""
+    begin, end = 0, len(wanted)
+    if (
+        end >= VERY_LONG
+    ):  # only where the limit is used up sums up to each are needed, before it those of blocks
+        size = isqrt(end)
+        upto = np.add.reduceat(wanted, np.arange(0, end, size)).cumsum()
+        block = int(upto.searchsorted(left, side="right"))
+        if block:
+            left -= float(upto[block - 1])
+        begin, end = block * size, (block + 1) * size
+    some = wanted[begin:end]
+    _clip(some, some.cumsum() - left)
+    wanted[end:] = 0.0
 
 
 class _Rows:

@@ -120,7 +120,7 @@ class Outcome:
         return repeated(np.asarray(np.maximum(once(bought.phases), once(given.phases))), len(self.imports))
 
     @cached_property
-    def _upto(self) -> dict[tuple[Direction, Unit], Floats]:
+    def _upto(self) -> dict[tuple[Direction, Unit], Floats | None]:
         return {}
 
     def _sold(self, direction: Direction, unit: Unit) -> Floats | None:
@@ -132,14 +132,14 @@ class Outcome:
 
     def _sold_upto(self, direction: Direction, unit: Unit) -> Floats | None:
         """What was sold to all EVSEs before each, (columns, EVSEs + 1); None where nothing was."""
-        sold = self._sold(direction, unit)
-        if sold is None:
-            return None
-        if (direction, unit) not in self._upto:
-            upto = np.zeros((sold.shape[0], sold.shape[1] + 1))
-            np.cumsum(sold, axis=1, out=upto[:, 1:])
-            self._upto[direction, unit] = upto
-        return self._upto[direction, unit]
+        key = direction, unit
+        if key not in self._upto:
+            upto, sold = None, self._sold(direction, unit)
+            if sold is not None:
+                upto = np.zeros((sold.shape[0], sold.shape[1] + 1))
+                np.cumsum(sold, axis=1, out=upto[:, 1:])
+            self._upto[key] = upto
+        return self._upto[key]
 
     def _sold_below(self, direction: Direction, unit: Unit, nodes: Ints) -> Floats | None:
         """What was sold below some nodes: (columns, nodes); None where nothing was."""

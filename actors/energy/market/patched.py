@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Generic, TypeVar
 
+import numpy as np
+
 from actors.energy.market.arrays import Ints, in_order
 
 T = TypeVar("T")
@@ -43,9 +45,14 @@ class Patched(Generic[T]):
 
     def some(self, places: Ints) -> Sequence[T]:
         """The elements at some places."""
-        if len(places) * FEW > len(self):
-            return in_order(self.whole(), places)
-        return [self[place] for place in places.tolist()]
+        found = in_order(self._below, places)
+        if self._others:
+            is_other = np.zeros(len(self), dtype=np.bool_)
+            is_other[list(self._others)] = True
+            found = list(found)
+            for i in np.flatnonzero(is_other[places]).tolist():
+                found[i] = self._others[int(places[i])]
+        return found
 
     def patched(self, others: Mapping[int, T]) -> Patched[T]:
         """With some elements others."""

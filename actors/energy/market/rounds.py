@@ -144,7 +144,9 @@ def _used_up_by_all(limits: Floats, number: int, positions: Positions, unit: Flo
     if unit is not None:
         new /= some.grid_W
     stops = new < some.caps - SLACK
-    stopped_by = some.stopped_by + stops * (np.int32(number) - some.stopped_by)
+    stopped_by = np.int32(number) - some.stopped_by
+    stopped_by *= stops
+    stopped_by += some.stopped_by
     np.minimum(some.caps, new, out=new)
     if some is not positions:
         all_caps, all_stopped_by = positions.caps.copy(), positions.stopped_by.copy()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -25,10 +26,21 @@ def turns(draw: st.DrawFn) -> tuple[list[list[float]], list[float]]:
     return wanted, left
 
 
-def sells_in_turn(case: tuple[list[list[float]], list[float]]) -> None:
+def sell_together(sold: Any, left: list[float]) -> None:
+    filling._Rows().sell_in_turn(sold, np.array(left))
+
+
+def sell_alone(sold: Any, left: list[float]) -> None:
+    for row, limit in zip(sold, left, strict=True):
+        filling._sell_in_turn(row, limit)
+
+
+def sells_in_turn(
+    case: tuple[list[list[float]], list[float]], sell: Callable[[Any, list[float]], None] = sell_together
+) -> None:
     wanted, left = case
     sold = np.array(wanted)
-    filling._Rows().sell_in_turn(sold, np.array(left))
+    sell(sold, left)
     for row, own, limit in zip(sold.tolist(), wanted, left, strict=True):
         assert math.fsum(row) <= limit + 1e-9
         assert all(0.0 <= got <= want for got, want in zip(row, own, strict=True))
@@ -84,6 +96,33 @@ def is_used_up_alone(case: tuple[Any, Any, Any, Any]) -> None:
         alone = filling.fill_one(float(limit), held, caps, steps).amounts
         assert abs(math.fsum(alone) - limit) <= 1e-9
         assert np.abs(alone - amounts).max() <= 1e-9
+
+
+@pytest.mark.parametrize("very_long", [1, 10**9], ids=["in blocks", "one by one"])
+@given(turns())
+def test_of_a_limit_alone_who_buys_last_gets_what_is_left(
+    very_long: int, case: tuple[list[list[float]], list[float]]
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(filling, "VERY_LONG", very_long)
+        sells_in_turn(case, sell_alone)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("searchsorted(left,", "searchsorted(left + 1.0,"),
+        ("left -= float(upto[block - 1])", "pass"),
+        ("wanted[end:] = 0.0", "pass"),
+    ],
+    ids=["a block too late", "blocks before it cost nothing", "all after it get theirs"],
+)
+def test_each_broken_rule_of_a_long_limit_alone_is_seen(
+    before: str, after: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(filling, "VERY_LONG", 1)
+    monkeypatch.setattr(filling, "_sell_in_turn", mutated(filling._sell_in_turn, before, after))
+    assert_caught(lambda case: sells_in_turn(case, sell_alone), turns())
 
 
 @given(limits())
