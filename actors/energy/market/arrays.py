@@ -52,9 +52,10 @@ def once(values: NDArray[T]) -> NDArray[T]:
     return values[:1] if values.strides[0] == 0 else values
 
 
-def in_order(values: Sequence[Any], order: Ints) -> Sequence[Any]:
+def in_order(values: Sequence[Any], order: Ints | list[int]) -> Sequence[Any]:
     """Values by their places; as a list comprehension, in half of its time."""
-    return itemgetter(*order.tolist())(values) if len(order) > 1 else [values[place] for place in order]
+    places = order if isinstance(order, list) else order.tolist()
+    return itemgetter(*places)(values) if len(places) > 1 else [values[place] for place in places]
 
 
 def looked_up(numbers: Ints) -> slice | Ints:

@@ -168,7 +168,8 @@ class _Rows:
         cells = self.each(rows), self.each(first) + np.arange(size)
         some = wanted[cells]
         _clip(some, np.cumsum(some, axis=1) - self.each(left - upto[rows, block]))
-        wanted *= np.arange(length) < self.each(first)
+        for row, begin in enumerate(first.tolist()):
+            wanted[row, begin:] = 0.0
         wanted[cells] = some
 
 
@@ -215,7 +216,8 @@ def _fill(
     total, each = segments.total, segments.each
     to_cap, for_rounds, reached = caps - held, limits - total(held), np.empty(held.shape)
     # Where nobody's cap mattered, there would be no fewer.
-    rounds = np.maximum(for_rounds, 0.0) / (segments.length_of(held) * np.max(steps))
+    each_buys = steps if isinstance(steps, float) else np.maximum.reduce(steps, axis=None)
+    rounds = np.maximum(for_rounds, 0.0) / (segments.length_of(held) * each_buys)
     speed = np.full_like(rounds, -1.0)
     for _ in range(held.size + 2):
         reach = each(rounds) * steps

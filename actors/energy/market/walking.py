@@ -7,6 +7,7 @@ from itertools import compress
 from operator import is_not
 from typing import Any
 
+from actors.energy.market.arrays import in_order
 from actors.energy.market.errors import DoubtError, RequestError, joined
 from actors.energy.market.tree import Shape
 from actors.energy.types import EnergyFlowRequest, NodeType
@@ -95,7 +96,7 @@ def walk(request: EnergyFlowRequest) -> tuple[list[EnergyFlowRequest], Shape]:
     names, kinds = check_names(nodes, range(len(nodes)), parent)
     evse = NodeType.Evse  # a call, each time that it is asked for
     evses = [i for i, kind in enumerate(kinds) if kind is evse]
-    uuids = [names[i] for i in evses]
+    uuids = list(in_order(names, evses))
     priorities = _priorities(nodes, evses, parent)
     if len(set(uuids)) < len(uuids):
         seen: set[str] = set()

@@ -65,7 +65,7 @@ def test_who_buys_last_gets_what_is_left_after_those_before_it(
     [
         ("<= self.each(left)).sum(axis=1)", "< self.each(left + 1.0)).sum(axis=1)"),
         ("left - upto[rows, block]", "left"),
-        ("wanted *= np.arange(length) < self.each(first)", "pass"),
+        ("wanted[row, begin:] = 0.0", "pass"),
     ],
     ids=["a block too late", "blocks before it cost nothing", "all after it get theirs"],
 )
