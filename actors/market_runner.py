@@ -46,6 +46,8 @@ class MarketRunner:
         self._kept: Sessions = kept or {}
         self._keep = keep
         self._keep_due_s = time.monotonic()
+        self._kept_of: object = None
+        """The contexts that what is kept is of."""
         self.last: tuple[RunMarket, Allocation] | None = None
         self._limits: tuple[EnforcedLimits, ...] = ()
 
@@ -84,17 +86,22 @@ class MarketRunner:
 
     def keep_sessions(self) -> None:
         """Keep what has changed; once limits are on their way, which a slow disk shall not hold up."""
-        if self._keep is None or self._memory is None or time.monotonic() < self._keep_due_s:
+        if self._keep is None or self._memory is None:
+            return
+        contexts = self._memory.contexts
+        if contexts is self._kept_of or time.monotonic() < self._keep_due_s:
             return
         sessions = {
             uuid: KeptSession(switches=context.switches, phases=context.phases)
-            for uuid, context in self._memory.contexts.items()
+            for uuid, context in contexts.items()
             if context.phases is not None or context.switches
         }
         if sessions != self._kept:
             self._keep_due_s = time.monotonic() + KEEP_EVERY_S
-            if self._keep(sessions):
-                self._kept = sessions
+            if not self._keep(sessions):
+                return
+            self._kept = sessions
+        self._kept_of = contexts
 
 
 def _remembered(kept: Sessions, start_us: int) -> Memory:

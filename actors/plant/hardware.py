@@ -113,7 +113,7 @@ class Evse:
             self.wake_s = min(self.wake_s, self.watchdog.limit.ends_s)
         else:
             self._permit(now_s)
-            self._touch()
+            self._wake()
         return None
 
     def supply(self, supplied: bool) -> None:
@@ -126,8 +126,11 @@ class Evse:
             self._touch()
 
     def _touch(self) -> None:
-        self.wake_s = -math.inf
-        self.moved = self._changed = True
+        self._changed = True
+        self._wake()
+
+    def _wake(self) -> None:
+        self.wake_s, self.moved = -math.inf, True
         self._note_change()
 
     # --- time -------------------------------------------------------------------------------------
@@ -138,7 +141,7 @@ class Evse:
         limit, wanted = self.watchdog.limit, self.car is not None and self.car.wants
         self.watchdog.expire(now_s)
         changed, self._changed = self._changed or self.watchdog.limit is not limit, False
-        if changed:  # else all that it follows from is as it was
+        if changed:  # else all that it follows from is as it was, or it was found out when it changed
             self._permit(now_s)
         if self.car is not None:
             self._offer(now_s)
@@ -152,18 +155,16 @@ class Evse:
 
     def _permit(self, now_s: float) -> None:
         """What may flow per phase from now on."""
-        limit = self.watchdog.limit
-        bounds_A = [limit.limit_A]
-        per_phase = self._voltage_V * self.closed_phases
+        limit, config = self.watchdog.limit, self.config
+        permitted_A = limit.limit_A
         if limit.limit_W is not None:
-            bounds_A.append(limit.limit_W / per_phase)
-        if self.config.max_power_W is not None:
-            bounds_A.append(self.config.max_power_W / per_phase)
-        if self.config.charge_mode == "AC":
-            bounds_A.append(self.config.max_current_A)
+            permitted_A = min(permitted_A, limit.limit_W / (self._voltage_V * self.closed_phases))
+        if config.max_power_W is not None:
+            permitted_A = min(permitted_A, config.max_power_W / (self._voltage_V * self.closed_phases))
+        if config.charge_mode == "AC":
+            permitted_A = min(permitted_A, config.max_current_A)
             if self.car is not None:
-                bounds_A.append(self.car.car.cable_A)
-        permitted_A = min(bounds_A)
+                permitted_A = min(permitted_A, self.car.car.cable_A)
         if permitted_A < self._floor_A or not self._is_open_to_charge():
             permitted_A = 0.0
         if permitted_A < self._permitted_A:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -22,7 +23,7 @@ from actors.energy.types import (
     NumberWithSource,
     ScheduleReqEntry,
 )
-from actors.market_runner import MarketRunner, Sessions
+from actors.market_runner import KeptSession, MarketRunner, Sessions
 from actors.state import StateFolder
 
 ALLOWED = 2
@@ -145,6 +146,24 @@ def test_only_what_changed_is_written(tmp_path: Path) -> None:
     for _ in range(20):
         root.run(FEW_W)
     assert root.writes == 2
+
+
+def test_sessions_in_which_nothing_is_new_are_not_looked_through(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[str] = []
+
+    def kept(**values: Any) -> KeptSession:
+        looked.append("")
+        return KeptSession(**values)
+
+    monkeypatch.setattr(market_runner, "KeptSession", kept)
+    root = Root(tmp_path)
+    for _ in range(5):
+        root.run(MANY_W)
+    assert len(looked) == 1
+    root.run(FEW_W)
+    assert len(looked) == 2
 
 
 def test_writes_have_a_bounded_rate_and_none_is_forgotten(
