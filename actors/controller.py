@@ -9,6 +9,7 @@ import logging
 import secrets
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 from msgspec import Struct
@@ -29,7 +30,7 @@ from actors.gateways.gathering import Below
 from actors.gateways.hosting import HostedGateway
 from actors.handle import Handle
 from actors.injection import Injection
-from actors.loop import Loop
+from actors.loop import Loop, let_go
 from actors.manager import EnergyManager
 from actors.node import EnergyNode
 from actors.rundir import RunDir
@@ -149,7 +150,7 @@ class Controller:
             wire = Wire(name=self.name, registry=tree_registry(), keys=self._keys, faults=faults)
             stack.callback(wire.stop, drain_s=FAREWELL_S)
             self._open(wire)
-            self._switchboard.let_go = wire.let_go
+            self._switchboard.let_go = partial(let_go_of_all, wire)
             wire.start()
             for loop in dict.fromkeys(self._loops.values()):
                 loop.start(wire.hold, wire.let_go)
@@ -287,3 +288,9 @@ class Controller:
                 LOG.error("%s did not end within %g s", handle.name, END_S)
         for wait in gateways_end:
             wait(deadline_s - clock.steady_s())
+
+
+def let_go_of_all(wire: Wire) -> None:
+    """What this thread said until now goes out, to actors of this process and of others."""
+    let_go()
+    wire.let_go()

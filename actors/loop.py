@@ -7,6 +7,10 @@ What holds for Pykka's threads holds here: an actor handles one message at a tim
 life and no other, and whoever stops it is told when that is done. What differs: an actor that blocks
 holds up all on its loop. And a message that waits in a handle needs no envelope in an inbox: it is a `wake`,
 which gives the actor its turn at a third of the cost.
+
+What the actors of a loop give other loops to do is told these together, whenever the loop lets out what it
+has said: a thread that is woken for the first of a hundred messages takes the interpreter from who says the
+others.
 """
 
 from __future__ import annotations
@@ -24,12 +28,29 @@ import pykka
 
 STOP_TIMEOUT_S = 5.0
 """For the loop to end; a turn that hangs may hold it up."""
-TURNS_MAX = 32
+TURNS_MAX = 128
 """Until a loop that has more to do lets out what it has said meanwhile."""
 
 
 def _nothing() -> None:
     pass
+
+
+class _Owed(threading.local):
+    """Turns that this thread gave other loops, and has not told them of; None: it tells them at once."""
+
+    turns: dict[Loop, int] | None = None
+
+
+_OWED = _Owed()
+
+
+def let_go() -> None:
+    """Tell other loops of all turns that this thread gave them."""
+    if _OWED.turns:
+        owed, _OWED.turns = _OWED.turns, {}
+        for loop, turns in owed.items():
+            loop.wake(turns)
 
 
 class Loop:
@@ -47,14 +68,24 @@ class Loop:
 
     def start(self, begin: Callable[[], None] = _nothing, rest: Callable[[], None] = _nothing) -> None:
         """Start the thread. It calls `begin` first, and `rest` whenever there is nothing to do for now, and
-        after `turns_max` turns: what actors say in a burst may be sent together then."""
+        after `turns_max` turns: what actors say in a burst may be sent together then, and is told other loops
+        together."""
         self._begin, self._rest = begin, rest
         self._thread.start()
 
     def do(self, turn: Callable[[], None], *, urgent: bool = False) -> None:
         """Let the loop call this, after all before it that is as urgent; from any thread."""
         (self._urgent if urgent else self._others).append(turn)
-        self._tokens.put(True)
+        owed = _OWED.turns
+        if owed is None or threading.get_ident() == self._thread.ident:
+            self._tokens.put(True)
+        else:
+            owed[self] = owed.get(self, 0) + 1
+
+    def wake(self, turns: int) -> None:
+        """So many turns that were given are due."""
+        for _ in range(turns):
+            self._tokens.put(True)
 
     def running(self) -> bool:
         """Whether the thread runs."""
@@ -68,6 +99,7 @@ class Loop:
 
     def _run(self) -> None:
         self._begin()
+        _OWED.turns = {}
         turns = 0
         while self._tokens.get():
             turn = self._urgent.popleft() if self._urgent else self._others.popleft()
@@ -75,7 +107,10 @@ class Loop:
             turns += 1
             if turns == self._turns_max or self._tokens.empty():
                 turns = 0
+                let_go()
                 self._rest()
+        let_go()
+        _OWED.turns = None
 
 
 class _TurnIsOverError(Exception):

@@ -10,7 +10,8 @@ from typing import Any
 import pykka
 import pytest
 
-from actors.loop import TURNS_MAX, Inbox, Loop, LoopActor
+from actors.controller import let_go_of_all
+from actors.loop import TURNS_MAX, Inbox, Loop, LoopActor, let_go
 
 WAIT_S = 10.0
 
@@ -189,3 +190,74 @@ def test_a_loop_may_rest_after_each_turn() -> None:
     loop.start(rest=lambda: notes.append("rest"))
     loop.stop()
     assert notes[:4] == [0, "rest", 1, "rest"]
+
+
+def test_what_is_given_other_loops_in_one_turn_is_told_them_together_after_it(loop: Loop) -> None:
+    speaker, notes = Loop("speaker", turns_max=1), list[Any]()
+    heard = threading.Event()
+
+    def speak() -> None:
+        loop.do(lambda: notes.append("first"))
+        assert not heard.wait(0.05)
+        loop.do(heard.set)
+        notes.append("spoken")
+
+    speaker.start()
+    speaker.do(speak)
+    assert heard.wait(WAIT_S)
+    assert notes == ["spoken", "first"]
+    speaker.stop()
+
+
+def test_a_loop_that_goes_on_tells_others_what_it_gave_them_after_some_turns(loop: Loop) -> None:
+    speaker, heard = Loop("speaker", turns_max=2), threading.Event()
+    found: list[bool] = []
+    speaker.do(lambda: loop.do(heard.set))
+    speaker.do(lambda: found.append(heard.wait(0.05)))
+    speaker.do(lambda: found.append(heard.wait(WAIT_S)))
+    speaker.start()
+    speaker.stop()
+    assert found == [False, True]
+
+
+def test_who_goes_on_for_long_in_one_turn_lets_go_before(loop: Loop) -> None:
+    speaker, heard = Loop("speaker"), threading.Event()
+    found: list[bool] = []
+
+    def speak() -> None:
+        loop.do(heard.set)
+        let_go()
+        found.append(heard.wait(WAIT_S))
+
+    speaker.do(speak)
+    speaker.start()
+    speaker.stop()
+    assert found == [True]
+
+
+def test_an_actor_that_gives_its_own_loop_a_turn_gets_it(loop: Loop) -> None:
+    heard = threading.Event()
+    loop.do(lambda: loop.do(heard.set))
+    assert heard.wait(WAIT_S)
+
+
+def test_what_an_actor_said_before_a_market_or_a_disk_is_asked_is_out(loop: Loop) -> None:
+    rung: list[str] = []
+
+    class Wire:
+        def let_go(self) -> None:
+            rung.append("wire")
+
+    wire: Any = Wire()
+    speaker, heard = Loop("speaker"), threading.Event()
+    found: list[bool] = []
+
+    def speak() -> None:
+        loop.do(heard.set)
+        let_go_of_all(wire)
+        found.append(heard.wait(WAIT_S))
+
+    speaker.do(speak)
+    speaker.start()
+    speaker.stop()
+    assert (found, rung) == ([True], ["wire"])
