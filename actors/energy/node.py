@@ -1,7 +1,8 @@
 """EnergyNode: a sub-panel. It gathers what its children ask for and hands down what it is granted.
 
     granted all that the market gives below it ──► hands that down, at once with each new grant
-    granted less, or its own limits are lower  ──► runs the market over its own subtree, within that
+    granted less, or its own limits are lower  ──► runs the market over its own subtree, within that, and
+                                                   gives nobody more than it was to get of all
     its grant ends soon, or is over            ──► an island: the same, within its fallback
 
 What is handed down under a grant is over when the grant is (lease.py), so an island needs no pause:
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import TypeVar
 
 from msgspec.structs import replace
 
@@ -37,7 +39,14 @@ from actors.energy.messages import (
 from actors.energy.schedules import FOREVER_US
 from actors.energy.telling import NOTHING_NEW, Telling
 from actors.energy.trunk import SHORTEST_GAP_S, Trunk, TrunkSettings, tightened
-from actors.energy.types import EnergyFlowRequest, EnforcedLimits, IntegerWithSource, valid_for_s
+from actors.energy.types import (
+    EnergyFlowRequest,
+    EnforcedLimits,
+    IntegerWithSource,
+    LimitsRes,
+    NumberWithSource,
+    valid_for_s,
+)
 
 LEAD_INTERVALS = 2
 """Before its grant ends a node is an island already; one more for each level below, up to the most."""
@@ -47,6 +56,7 @@ LATE_INTERVALS = 0.5
 FIRST_GRANT_INTERVALS = 2
 """A new life waits so long for its first grant."""
 
+Limit = TypeVar("Limit", NumberWithSource, IntegerWithSource)
 Event = Report | Grant | MarketAnswer | EpochKept | Command | Outcome | MeterReading | MeterTrouble | None
 
 
@@ -202,18 +212,23 @@ class NodeCore(Trunk):
     def _hand_down_own(self, now: Instant, answer: MarketAnswer) -> list[Effect]:
         if answer.error is not None:
             return [Say("error", f"no allocation: {answer.error}")]
-        limits = {entry.uuid: self._with_phases(entry) for entry in answer.limits}
+        island = self._is_island(now.mono_s)
+        limits = {entry.uuid: self._as_wished(entry, island) for entry in answer.limits}
         return self._grant(now, limits, self._capacity(now))
 
-    def _with_phases(self, entry: EnforcedLimits) -> EnforcedLimits:
-        """On as many phases as the root last wanted: only it counts switches and waiting times."""
+    def _as_wished(self, entry: EnforcedLimits, island: bool) -> EnforcedLimits:
+        """On no more phases than the root last wished: only it counts switches and waiting times. And with no
+        more than it wished, unless it is not heard: what one EVSE gets because there is not enough for others
+        yet would have to be taken back before they can have theirs."""
         wished = self._limits.get(entry.uuid)
-        phases = None if wished is None else wished.limits_root_side.ac_max_phase_count
-        own = entry.limits_root_side.ac_max_phase_count
-        if phases is None or own is None or phases.value >= own.value:
+        if wished is None:
             return entry
-        count = IntegerWithSource(phases.value, phases.source)
-        return replace(entry, limits_root_side=replace(entry.limits_root_side, ac_max_phase_count=count))
+        own, wish = entry.limits_root_side, wished.limits_root_side
+        power, current = own.total_power_W, own.ac_max_current_A
+        if not island:
+            power, current = _no_more(power, wish.total_power_W), _no_more(current, wish.ac_max_current_A)
+        limits = LimitsRes(power, current, _no_more(own.ac_max_phase_count, wish.ac_max_phase_count))
+        return entry if limits == own else replace(entry, limits_root_side=limits)
 
     def _grant(self, now: Instant, limits: Limits, capacity: Amount) -> list[Effect]:
         return self.hand_down(now, limits, capacity, self._duration_s(now.mono_s))
@@ -331,3 +346,10 @@ class NodeCore(Trunk):
             never = self._lease.expires_s() is None
             note = "no limit received yet" if never else "limit has run out: fallback"
         return self.status(now, None if grant is None else grant.amount, note)
+
+
+def _no_more(own: Limit | None, wish: Limit | None) -> Limit | None:
+    """The lower of two, but nothing below 0."""
+    if own is None or wish is None or own.value <= max(wish.value, 0):
+        return own
+    return wish if wish.value >= 0 else replace(wish, value=0)

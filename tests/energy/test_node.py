@@ -181,6 +181,33 @@ def test_what_the_market_answers_too_late_is_held_within_what_is_granted_by_then
     assert sum(g.amount.import_A for g in passed.values()) == 8.0
 
 
+def test_while_it_waits_for_room_nobody_gets_more_than_of_all() -> None:
+    core = node()
+    heard(core, 1.0)
+    wishes = (enforced("a", A=7.0), enforced("b", A=9.0))
+    core.step(at(1.0), grant(1.0, 1, *wishes, amount=Amount(12.8, 12.8 * 3 * VOLT)))
+    answer = MarketAnswer(
+        limits=(enforced("a", A=12.8), enforced("b", A=0.0))
+    )  # b's minimum does not fit yet
+    passed = grants(core.step(at(1.0), answer))
+    assert {name: g.amount.import_A for name, g in passed.items()} == {"a": 7.0, "b": 0.0}
+    later = grants(core.step(at(1.5), grant(1.0, 2, *wishes)))
+    assert {name: g.amount.import_A for name, g in later.items()} == {"a": 7.0, "b": 9.0}, (
+        "a need not come down first"
+    )
+
+
+def test_an_island_gives_what_its_fallback_allows_whatever_was_wished() -> None:
+    core = node(fallback=Amount(10.0, 10.0 * 3 * VOLT))
+    heard(core, 1.0)
+    core.step(at(1.0), grant(1.0, 1, enforced("a", A=0.0), enforced("b", A=0.0), duration_s=10.0))
+    for second in range(2, 12):
+        heard(core, float(second))
+        core.step(at(float(second)), None)
+    effects = core.step(at(12.0), MarketAnswer(limits=(enforced("a", A=10.0), enforced("b", A=0.0))))
+    assert grants(effects)["a"].amount.import_A == 10.0
+
+
 def test_the_root_alone_switches_phases() -> None:
     core = node()
     heard(core, 1.0)

@@ -42,6 +42,21 @@ FOUND = {
 """By the break of a rule that was no rule yet; with the kinds of tight spots that there were then."""
 
 
+LATE = {
+    # A node that waited for room for two gave it all to one, who had to come down again for the other.
+    9_951_516: {"actors.energy.node.NodeCore._as_wished": lambda self, entry, island: entry},
+}
+"""With a rule that was no rule yet taken away."""
+
+
+@pytest.mark.parametrize("seed", LATE)
+def test_seeds_that_came_back_late_do_not_any_more(seed: int) -> None:
+    knobs = Knobs(evses=4)
+    assert [(v.kind, v.text) for v in run(seed, knobs=knobs).violations] == []
+    with mutated(LATE[seed]):
+        assert {v.kind for v in run(seed, knobs=knobs).violations} == {"slow"}
+
+
 @pytest.mark.parametrize(("broken", "seed", "knobs"), [(broken, *run) for broken, run in FOUND.items()])
 def test_seeds_that_found_something_hold_and_would_find_it_again(
     broken: str, seed: int, knobs: Knobs
