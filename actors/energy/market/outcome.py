@@ -29,7 +29,7 @@ USED_UP_W = 1e-3
 
 
 FEW = 4
-"""Nodes: what was sold below no more than so many is summed up for each."""
+"""Nodes: in a single column what was sold below no more than so many is summed up for each."""
 
 T = TypeVar("T")
 
@@ -144,9 +144,11 @@ class Outcome:
     def _sold_below(self, direction: Direction, unit: Unit, nodes: Ints) -> Floats | None:
         """What was sold below some nodes: (columns, nodes); None where nothing was."""
         first, end = self.tree.first_evse[nodes], self.tree.end_evse[nodes]
-        if 0 < len(nodes) <= FEW and (sold := self._sold(direction, unit)) is not None:
-            ranges = zip(first.tolist(), end.tolist(), strict=True)
-            return np.stack([sold[:, begin:until].sum(axis=1) for begin, until in ranges], axis=1)
+        sold = self._sold(direction, unit)
+        if sold is None:
+            return None
+        if len(sold) == 1 and len(nodes) <= FEW:
+            return np.array([[sold[0, begin:until].sum() for begin, until in zip(first, end, strict=True)]])
         upto = self._sold_upto(direction, unit)
         return None if upto is None else upto[:, end] - upto[:, first]
 
