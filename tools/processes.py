@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import ctypes
 import gc
 import os
 import resource
@@ -26,6 +27,12 @@ GARBAGE_OBJECTS = 5_000
 """That are new until garbage is looked for."""
 SWITCH_S = 0.0001
 """From when another thread wants the interpreter to when it has it; Python's own is ten times that."""
+
+KEPT_B = 64 << 20
+"""Memory that was freed and is kept to be used again, at most at the end of the heap."""
+KEPT_PIECE_B = 32 << 20
+"""Smaller pieces come out of the heap: the most that glibc takes."""
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
 
 def load(path: str) -> Site:
@@ -71,12 +78,24 @@ def run_smoothly() -> None:
 
     What is loaded lives as long as the process, and need not be looked through for garbage; and what a
     message of many EVSEs is made of is no sign of any. The I/O thread gives up the interpreter with each
-    call into libzmq, and shall have it back soon where others compute.
+    call into libzmq, and shall have it back soon where others compute. The market of a large site frees some ten
+    million bytes with each run, and needs them again in the next: given back meanwhile, each page of them costs
+    more to get than to fill.
     """
     gc.collect()
     gc.freeze()
     gc.set_threshold(GARBAGE_OBJECTS)
     sys.setswitchinterval(SWITCH_S)
+    keep_freed_memory()
+
+
+def keep_freed_memory() -> bool:
+    """Whether this C library can do so; only glibc can."""
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):
+        return False
+    return bool(mallopt(_M_TRIM_THRESHOLD, KEPT_B) and mallopt(_M_MMAP_THRESHOLD, KEPT_PIECE_B))
 
 
 @contextmanager

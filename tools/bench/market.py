@@ -22,6 +22,7 @@ from actors.energy.packing import all_packed, unpacked
 from actors.energy.types import EnergyFlowRequest
 from tools.bench.families import FAMILIES, START_US, Family
 from tools.bench.rows import Row
+from tools.processes import run_smoothly
 from tools.workers import worker_pool
 
 __all__ = ["FAMILIES", "measure_market"]
@@ -50,7 +51,8 @@ def measure_market(names: Sequence[str] = tuple(FAMILIES), *, quick: bool = Fals
 
 
 def measure(name: str, quick: bool = False) -> Row:
-    """One family, in this process."""
+    """One family, in this process, which is tuned as a controller's is."""
+    run_smoothly()
     family = FAMILIES[name]
     figures = medians(family, QUICK_RUNS if quick else family.runs)
     return Row(bench="market", name=name, what=family.what, figures=figures, reach=family.reach)
