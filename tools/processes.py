@@ -78,9 +78,9 @@ def run_smoothly() -> None:
 
     What is loaded lives as long as the process, and need not be looked through for garbage; and what a
     message of many EVSEs is made of is no sign of any. The I/O thread gives up the interpreter with each
-    call into libzmq, and shall have it back soon where others compute. The market of a large site frees some ten
-    million bytes with each run, and needs them again in the next: given back meanwhile, each page of them costs
-    more to get than to fill.
+    call into libzmq, and shall have it back soon where others compute. The market of a large site frees some
+    ten million bytes with each run, and needs them again in the next: given back meanwhile, each page of them
+    costs more to get than to fill.
     """
     gc.collect()
     gc.freeze()
