@@ -76,8 +76,11 @@ class _Child:
         self.report: Report | None = None
         self.alive_until_s = -math.inf
         self.wants: EnergyFlowRequest | None = None
+        self.life = ""
         self.asked = Asked()
-        """As told, refused or not."""
+        """As told by that life of it, refused or not."""
+        self.asked_before: tuple[str, Asked] = ("", self.asked)
+        """As told by the life before."""
         self.refused = ""
         """Why the request that it told last does not count."""
         self.status: tuple[ModuleStatus, ...] = ()
@@ -88,6 +91,13 @@ class _Child:
         self.share = _Share()
         self.load: tuple[Amount, str, EnergyFlowRequest] | None = None
         """The fixed load that stood for it last."""
+
+    def begin_life(self, boot: str) -> None:
+        """It speaks as another than before. One that is back, after a late report of a former life was
+        believed, does not tell again what it knows to be known."""
+        life, asked = self.asked_before
+        self.asked_before = self.life, self.asked
+        self.life, self.asked = boot, asked if life == boot else Asked()
 
 
 class Branch:
@@ -134,7 +144,7 @@ class Branch:
                 self._desired = None
             child.report = report
             if heard.first or heard.restarted:
-                child.asked = Asked()
+                child.begin_life(report.boot)
             child.alive_until_s = -math.inf if report.leaving else now_s + self._silent_s
             # The first row is the child's own, whatever it is called (_with_account).
             if report.status:

@@ -301,11 +301,10 @@ class Ledger:
         told_s = account.former.get(report.boot)
         if told_s is not None and report.t_child_s <= told_s:
             return False
-        if present and report.t_child_s <= account.told_s:
-            # Lives on one machine share its clock: this one came before, unless the machine restarted.
-            persists = told_s is None and self._persists(now_s, account, report.boot)
-            if not persists:
-                return False
+        earlier = report.t_child_s <= account.told_s
+        # Lives on one machine share its clock: this one came before, unless the machine restarted.
+        if present and earlier and not self._persists(now_s, account, report.boot):
+            return False
         if told_s is not None:
             account.former[report.boot] = report.t_child_s
             if now_s - account.turned_s > self._silent_s:  # late reports may come in one burst

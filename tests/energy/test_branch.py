@@ -251,6 +251,19 @@ def test_only_what_the_market_would_answer_differently_is_news() -> None:
     assert news == [True, False, True, True]
 
 
+def test_what_a_life_of_a_child_told_still_counts_when_it_is_back_and_nothing_else_does() -> None:
+    parent = branch(child("a"))
+    parent.hear(0.0, report("a", 1.0))
+    assert give(parent, 0.0)[0][1].knows_s == 1.0
+    parent.hear(0.1, report("a", 9.0, boot="former", wants=None))
+    assert parent.gone(30.0) == ["a"]
+    parent.hear(30.0, report("a", 31.0, wants=None))  # it knows that its wishes were known
+    [(_, given_)] = give(parent, 30.0)
+    assert (given_.boot, given_.knows_s, given_.amount.import_A) == ("boot", 1.0, 16.0)
+    parent.hear(60.0, report("a", 61.0, boot="next", wants=None))
+    assert give(parent, 60.0)[0][1].knows_s is None, "a new life is told that nothing is known of it"
+
+
 def test_after_a_restart_a_child_is_fenced_until_it_has_told_what_may_flow() -> None:
     parent = branch(kept_epoch=1)
     parent.hear(0.0, report("a", 1.0, acked=Order(1, 9), holds=Amount(16.0), committed=Amount(16.0)))

@@ -259,6 +259,16 @@ def test_who_goes_on_speaking_is_followed_after_a_late_report_of_a_former_life_w
     assert family.tell("a", 10.1, boot="y").restarted, "it alone has spoken for a while"
 
 
+def test_a_life_whose_clock_is_behind_is_followed_too_after_a_late_report_of_a_former_one_was() -> None:
+    family = Family()  # it begins anew itself, and knows of no former lives
+    family.tell("a", 1.0, boot="y")
+    assert family.tell("a", 1000.0, boot="x").restarted, "from before the child's machine began anew"
+    family.now_s = 0.3
+    assert family.tell("a", 1.3, boot="y").stale
+    family.now_s = 1.1
+    assert family.tell("a", 2.1, boot="y").restarted
+
+
 def test_two_lives_in_turn_are_no_late_reports() -> None:
     family = Family()
     family.tell("a", 0.0, boot="x")

@@ -262,7 +262,7 @@ BREAKS = (
             ),
             Edit(
                 f"{LEDGER}.Ledger._follow_life",
-                "if present and report.t_child_s <= account.told_s:",
+                "if present and earlier and not self._persists(now_s, account, report.boot):",
                 "if False:",
             ),
             Edit(
