@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import sys
 import threading
 import time
+from collections.abc import Iterator
 
 import pytest
 
 import transport.wire
 from tests.transport.conftest import MakeWire
 from tests.transport.helpers import Inbox, Ping, dropped, keys, make_registry, open_fds, wait_until
+from tools.processes import SWITCH_S
 from transport import Delivery, Port, Wire
 
 
@@ -95,6 +98,17 @@ def test_an_on_message_that_hangs_makes_stop_give_up_in_time(
     assert parent.stop()
 
 
+@pytest.fixture
+def threads_change_soon() -> Iterator[None]:
+    """As in a controller (tools/processes.py): with Python's own time between two threads, each call into libzmq
+    costs the I/O thread as much as all others take in turn."""
+    before_s = sys.getswitchinterval()
+    sys.setswitchinterval(SWITCH_S)
+    yield
+    sys.setswitchinterval(before_s)
+
+
+@pytest.mark.usefixtures("threads_change_soon")
 def test_stopping_while_many_threads_send(make_wire: MakeWire) -> None:
     for _ in range(5):
         parent, child, inbox = make_wire("root"), make_wire("level_1"), Inbox()
