@@ -24,6 +24,7 @@ from actors.simulation.run import run as run_seed
 from actors.simulation.shrink import shrink
 from actors.simulation.sites import MOST_EVSES, configured
 from actors.simulation.tight_spots import KINDS
+from actors.site import Site
 from tools.errors import UserError
 from tools.processes import load
 from tools.workers import worker_pool
@@ -100,7 +101,7 @@ def run(options: argparse.Namespace) -> int:
         raise UserError("--cpu-minutes must be above 0")
     spots = options.tight or []
     knobs = Knobs(
-        site=None if options.site is None else configured(load(options.site)),
+        site=None if options.site is None else _site(options.site),
         evses=options.evses,
         panels=options.panels,
         tight=bool(spots),
@@ -135,6 +136,13 @@ def run(options: argparse.Namespace) -> int:
     if stopped:
         return 130
     return _exit_code(failed)
+
+
+def _site(path: str) -> Site:
+    site = load(path)
+    if not any(module.kind == "EvseManager" for module in site.modules.values()):
+        raise UserError(f"{path}: there is no EvseManager in it, so nothing can flow")
+    return configured(site)
 
 
 def _exit_code(failed: list[Result]) -> int:

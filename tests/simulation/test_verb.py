@@ -96,6 +96,9 @@ def test_a_site_of_a_file_takes_the_place_of_drawn_ones(
     assert "twice the same" in capsys.readouterr().out
     assert main(("simulate-faults", str(path), "--panels", "3")) == 1
     assert "are for drawn sites" in capsys.readouterr().err
+    (tmp_path / "empty.yaml").write_text("active_modules: {root: {module: EnergyManager}}")
+    assert main(("simulate-faults", str(tmp_path / "empty.yaml"))) == 1
+    assert "empty.yaml: there is no EvseManager" in capsys.readouterr().err
     assert main(("simulate-faults", str(tmp_path / "none.yaml"))) == 1
     assert "none.yaml: cannot be read" in capsys.readouterr().err
 
