@@ -44,16 +44,8 @@ def ac_draw(
     granted: LimitsRes | LimitsReq, local: LimitsReq, phases: int, voltage_V: float, minimum_A: float
 ) -> Draw:
     """For an AC EVSE whose contactor connects `phases`."""
-    current = NOTHING
-    if granted.ac_max_current_A is not None or granted.total_power_W is not None:
-        current = most_restrictive(
-            (
-                granted.ac_max_current_A,
-                _as_current(granted.total_power_W, phases, voltage_V),
-                local.ac_max_current_A,
-                _as_current(local.total_power_W, phases, voltage_V),
-            )
-        )
+    candidates = (*_currents(granted, phases, voltage_V), *_currents(local, phases, voltage_V))
+    current = most_restrictive(candidates) if _says_anything(granted) else NOTHING
     enough = current.value >= minimum_A - CRUMB_A and current.value > 0
     current_A = max(current.value, minimum_A) if enough else 0.0
     return Draw(current_A=current_A, power_W=None, source=current.source)
@@ -66,22 +58,29 @@ def no_draw(source: str, *, dc: bool) -> Draw:
 
 def dc_draw(granted: LimitsRes | LimitsReq, local: LimitsReq, phases: int, voltage_V: float) -> Draw:
     """For a DC EVSE on a feeder with `phases`; its current is the feeder's, per phase."""
-    power = NOTHING
-    if granted.ac_max_current_A is not None or granted.total_power_W is not None:
-        power = most_restrictive(
-            (
-                granted.total_power_W,
-                _as_power(granted.ac_max_current_A, phases, voltage_V),
-                local.total_power_W,
-                _as_power(local.ac_max_current_A, phases, voltage_V),
-            )
-        )
+    candidates = (*_powers(granted, phases, voltage_V), *_powers(local, phases, voltage_V))
+    power = most_restrictive(candidates) if _says_anything(granted) else NOTHING
     return Draw(current_A=power.value / (phases * voltage_V), power_W=power.value, source=power.source)
 
 
-def _as_current(power: NumberWithSource | None, phases: int, voltage_V: float) -> NumberWithSource | None:
-    return None if power is None else NumberWithSource(power.value / (phases * voltage_V), power.source)
+def _says_anything(granted: LimitsRes | LimitsReq) -> bool:
+    """Whether it sets any limit; else nothing is granted."""
+    return granted.ac_max_current_A is not None or granted.total_power_W is not None
 
 
-def _as_power(current: NumberWithSource | None, phases: int, voltage_V: float) -> NumberWithSource | None:
-    return None if current is None else NumberWithSource(current.value * phases * voltage_V, current.source)
+def _currents(
+    limits: LimitsRes | LimitsReq, phases: int, voltage_V: float
+) -> tuple[NumberWithSource | None, ...]:
+    current, power = limits.ac_max_current_A, limits.total_power_W
+    if power is None:
+        return (current,)
+    return current, NumberWithSource(power.value / (phases * voltage_V), power.source)
+
+
+def _powers(
+    limits: LimitsRes | LimitsReq, phases: int, voltage_V: float
+) -> tuple[NumberWithSource | None, ...]:
+    current, power = limits.ac_max_current_A, limits.total_power_W
+    if current is None:
+        return (power,)
+    return power, NumberWithSource(current.value * phases * voltage_V, current.source)
