@@ -15,6 +15,11 @@ _RFC3339 = re.compile(
     re.ASCII,
 )
 MICROSECONDS = 1_000_000
+EARLIEST_US, LATEST_US = (
+    (moment.replace(tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1)
+    for moment in (datetime.min, datetime.max)
+)
+"""What a text can say."""
 
 
 @lru_cache(maxsize=1024)

@@ -52,6 +52,16 @@ def once(values: NDArray[T]) -> NDArray[T]:
     return values[:1] if values.strides[0] == 0 else values
 
 
+def any_of(holds: Bools) -> bool:
+    """As holds.any(), in a tenth of its time: each is a byte."""
+    return b"\1" in holds.tobytes()
+
+
+def all_of(holds: Bools) -> bool:
+    """As holds.all(), likewise."""
+    return b"\0" not in holds.tobytes()
+
+
 def in_order(values: Sequence[Any], order: Ints | list[int]) -> Sequence[Any]:
     """Values by their places; as a list comprehension, in half of its time."""
     places = order if isinstance(order, list) else order.tolist()
@@ -62,7 +72,7 @@ def looked_up(numbers: Ints) -> slice | Ints:
     """Numbers as they are best looked up: a slice where each follows the one before."""
     if len(numbers) and int(numbers[-1]) - int(numbers[0]) + 1 == len(numbers):
         first = int(numbers[0])
-        if (numbers == np.arange(first, first + len(numbers))).all():
+        if all_of(numbers == np.arange(first, first + len(numbers))):
             return slice(first, first + len(numbers))
     return numbers
 
@@ -90,11 +100,14 @@ def joined_columns(parts: list[NDArray[T]]) -> NDArray[T]:
 
 
 SHORT = 100
-"""Elements of a row: below it, adding them up one after the other is exact enough, and sooner done."""
+"""Elements of a row: below it, adding them up one after the other is exact enough, and of many rows sooner
+done."""
+MANY = 5000
+"""Elements of many rows."""
 
 
 def row_sums(values: Floats) -> Floats:
     """Sums over the last axis."""
-    if values.shape[-1] < SHORT:
-        return np.asarray(np.einsum("...i->...", values))
-    return np.asarray(np.add.reduce(values, axis=-1))
+    if values.shape[-1] < SHORT and values.size > MANY:
+        return np.einsum("...i->...", values)  # type: ignore[no-any-return]  # an array, of arrays
+    return np.add.reduce(values, axis=-1)  # type: ignore[no-any-return]  # likewise

@@ -30,15 +30,15 @@ def changed_evses(now: Outcome, before: Outcome) -> Ints:
         or any(
             each.sale.ahead is not None or each.limits.extras
             for run in (now, before)
-            for each in run.trades.values()
+            for each in (run.trades[direction] for direction in run.directions)
         )
     ):
         return everyone
     nodes = _other_limits(now, before)
     inner = now.tree.shape.inner
     differs = np.zeros(len(everyone), dtype=np.bool_)
-    for direction, trades in now.trades.items():
-        old = before.trades[direction]
+    for direction in max(now.directions, before.directions, key=len):
+        trades, old = now.trades[direction], before.trades[direction]
         shares_differ = np.zeros(len(everyone), dtype=np.bool_)
         if trades.sold or old.sold:
             shares_differ = _differ(trades.current_A, old.current_A) | _differ(trades.grid_W, old.grid_W)

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from actors.energy.market.arrays import Bools, Floats, Ints, row_sums
+from actors.energy.market.arrays import Bools, Floats, Ints, all_of, row_sums
 
 NEARLY = 1e-13
 """Of the rounds: nearer than this the search does not come, as sums are rounded."""
@@ -63,7 +63,10 @@ def fill_rows(limits: Floats, held: Floats, caps: Floats, steps: Floats | float)
     rows, length = held.shape
     if rows > 1 and length < VERY_LONG:
         return _fill(_Rows(), limits, held, caps, steps)
-    amounts, room = np.empty(held.shape), np.empty((2, length))
+    if rows == 1:
+        steps = steps[0] if isinstance(steps, np.ndarray) else steps
+        return fill_one(float(limits[0]), held[0], caps[0], steps).amounts[np.newaxis]
+    amounts, room = np.empty(held.shape), (np.empty(length), np.empty(length))
     for row, limit in enumerate(limits.tolist()):
         step = steps[row] if isinstance(steps, np.ndarray) else steps
         amounts[row] = fill_one(limit, held[row], caps[row], step, room).amounts
@@ -71,12 +74,21 @@ def fill_rows(limits: Floats, held: Floats, caps: Floats, steps: Floats | float)
 
 
 def fill_one(
-    limit: float, held: Floats, caps: Floats, steps: Floats | float, room: Floats | None = None
+    limit: float, held: Floats, caps: Floats, steps: Floats | float, room: tuple[Floats, Floats] | None = None
 ) -> Filled:
     """Use up one limit. `room` are two rows to work in, where the answer stands, too."""
-    to_cap, reached = np.empty((2, len(held))) if room is None else room
+    to_cap, reached = (np.empty(len(held)), np.empty(len(held))) if room is None else room
     for_rounds = limit - float(np.add.reduce(held))
     np.subtract(caps, held, out=to_cap)
+    if isinstance(steps, float):
+        full, left = divmod(max(for_rounds, 0.0), len(held) * steps)
+        if all_of(to_cap >= (full + 1.0) * steps):  # nobody's cap is near
+            last, rest = divmod(left, steps)
+            to_cap.fill(steps)
+            _end_turn(to_cap, int(last), rest)
+            np.add(held, full * steps, out=reached)
+            reached += to_cap
+            return Filled(reached, full, to_cap)
     each_buys = steps if isinstance(steps, float) else float(np.maximum.reduce(steps))
     # Where nobody's cap mattered, there would be no fewer.
     rounds, speed = max(for_rounds, 0.0) / (len(held) * each_buys), -1.0
@@ -103,7 +115,7 @@ def fill_one(
         sold = _reach(full * steps, held, caps, reached)
     wanted = np.subtract(caps, reached, out=to_cap)
     np.minimum(wanted, steps, out=wanted)
-    _sell_in_turn(wanted, max(limit - sold, 0.0))
+    _end_turn(wanted, *_last_in_turn(wanted, max(limit - sold, 0.0)))
     reached += wanted
     return Filled(reached, full, wanted)
 
@@ -114,21 +126,28 @@ def _reach(bought: Floats | float, held: Floats, caps: Floats, reached: Floats) 
     return float(np.add.reduce(reached))
 
 
-def _sell_in_turn(wanted: Floats, left: float) -> None:
+def _end_turn(wanted: Floats, last: int, rest: float) -> None:
     """Who buys last gets what is left after those before it; in place."""
+    if last < len(wanted):
+        wanted[last] = rest
+        wanted[last + 1 :] = 0.0
+
+
+def _last_in_turn(wanted: Floats, left: float) -> tuple[int, float]:
+    """Who buys last, and what that one gets."""
     begin, end = 0, len(wanted)
-    if (
-        end >= VERY_LONG
-    ):  # only where the limit is used up sums up to each are needed, before it those of blocks
+    if end >= VERY_LONG:  # sums up to each are needed only where the limit is used up, before that of blocks
         size = isqrt(end)
         upto = np.add.reduceat(wanted, np.arange(0, end, size)).cumsum()
         block = int(upto.searchsorted(left, side="right"))
         if block:
             left -= float(upto[block - 1])
-        begin, end = block * size, (block + 1) * size
-    some = wanted[begin:end]
-    _clip(some, some.cumsum() - left)
-    wanted[end:] = 0.0
+        begin, end = block * size, min((block + 1) * size, end)
+    upto = wanted[begin:end].cumsum()
+    last = begin + int(upto.searchsorted(left, side="right"))
+    if last >= end:
+        return end, 0.0
+    return last, max(float(wanted[last] - (upto[last - begin] - left)), 0.0)
 
 
 class _Rows:

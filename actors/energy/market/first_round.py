@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from actors.energy.market.arrays import Bools, Counts, Floats, Ints, once, repeated, same_row
+from actors.energy.market.arrays import Bools, Counts, Floats, Ints, once, repeated, same_rows
 from actors.energy.market.lanes import before_in_order, buy_side_by_side, left_after
 from actors.energy.market.limits import Extra
 from actors.energy.market.phases import BELOW, PhaseChoices, PhaseReason
@@ -88,7 +88,7 @@ def buy_first(counter: Counter) -> FirstPurchases:
 
 def _minimums_of_all(counter: Counter) -> FirstPurchases | None:
     """What everyone buys where only minimum currents are bought, and all of them fit; else None."""
-    ampere, min_A, columns = once(counter.ampere), once(counter.min_A), len(counter.own_A)
+    ampere, min_A = once(counter.ampere), once(counter.min_A)
     everybody = bool(ampere.all())
     held = min_A if everybody else min_A * ampere
     if (once(counter.own_A) < held - CRUMB).any():
@@ -96,15 +96,21 @@ def _minimums_of_all(counter: Counter) -> FirstPurchases | None:
     for stage in counter.tier.stages:
         if (stage.sums(held) > once(counter.shared_A)[:, stage.groups]).any():
             return None
+    return minimums_bought(counter, held, None if everybody else ampere)
+
+
+def minimums_bought(counter: Counter, held: Floats, buys: Bools | None) -> FirstPurchases:
+    """Everyone who buys (None: all do) has bought its minimum: `held`, as `buys` one row where it is the same
+    in all columns."""
+    columns, evses = len(counter.own_A), held.shape[1]
     counts, reasons = once(counter.choices.counts[BELOW]), once(counter.choices.reasons[BELOW])
-    evses = min_A.shape[1]
     return FirstPurchases(
         held=repeated(held, columns),
-        phases=repeated(counts if everybody else counts * ampere, columns),
+        phases=repeated(counts if buys is None else counts * buys, columns),
         tried=repeated(counts, columns),
-        reasons=repeated(reasons if everybody else reasons * ampere, columns),
-        refused=repeated(same_row(False, evses, np.bool_), columns),
-        classes=repeated(same_row(BELOW, evses, np.int8), columns),
+        reasons=repeated(reasons if buys is None else reasons * buys, columns),
+        refused=same_rows(False, (columns, evses), np.bool_),
+        classes=same_rows(BELOW, (columns, evses), np.int8),
     )
 
 

@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from actors.energy.market.arrays import Bools, Counts, Floats, Ints, once, repeated, same_rows
+from actors.energy.market.arrays import Bools, Counts, Floats, Ints, all_of, any_of, once, repeated, same_rows
 from actors.energy.market.entries import Direction
 from actors.energy.market.heeding import Heeded
 from actors.energy.market.timetables import said_by_nobody
@@ -86,6 +86,8 @@ class PathLimits:
     """What schedules say otherwise of paths: the properties below."""
     tight: TightNodes | None = None
     """None where no node is."""
+    maybe_in_watts: bool = True
+    """False where surely no limit is in watts."""
 
     @property
     def evse_to_grid(self) -> Floats:
@@ -155,6 +157,8 @@ class PathLimits:
     @cached_property
     def in_W(self) -> Bools:
         """Where one in watts is, likewise."""
+        if not self.maybe_in_watts:
+            return self._everywhere(False)
         return np.isfinite(self.path_grid_W) if self.extras else self._limited(self.node_grid_W)
 
     @cached_property
@@ -163,17 +167,20 @@ class PathLimits:
         if self.extras:
             return (self.path_A > 0.0) & (self.path_grid_W > 0.0)
         node_A, node_grid_W = once(self.node_A), once(self.node_grid_W)
-        if np.minimum(node_A[:, 0], node_grid_W[:, 0]).max() <= 0.0:  # of the root, so of all
+        if _greatest(node_A[:, 0]) <= 0.0 or _greatest(node_grid_W[:, 0]) <= 0.0:  # of the root, so of all
             return self._everywhere(False)
-        if _least(node_A) > 0.0 and _least(node_grid_W) > 0.0:
+        closed = node_A <= 0.0
+        if self.maybe_in_watts:
+            closed = closed | (node_grid_W <= 0.0)
+        if not any_of(closed):
             return self._everywhere(True)
-        closed = self._on_any_path((node_A <= 0.0) | (node_grid_W <= 0.0))
+        closed = self._on_any_path(closed)
         return repeated(~once(closed), len(self.node_A))
 
     def _limited(self, node_limits: Floats) -> Bools:
         """Where any node on the path has a limit."""
         node_limits = once(node_limits)
-        if node_limits[:, 0].max() < np.inf:  # the root, so all
+        if _greatest(node_limits[:, 0]) < np.inf:  # the root, so all
             return self._everywhere(True)
         if _least(node_limits) == np.inf:
             return self._everywhere(False)
@@ -185,7 +192,12 @@ class PathLimits:
     def _on_any_path(self, holds: Bools) -> Bools:
         """Where something holds of any node on the path."""
         found = along_paths(self.shape, holds, np.maximum)
-        return self._everywhere(True) if found.all() else repeated(found, len(self.node_A))
+        return self._everywhere(True) if all_of(found) else repeated(found, len(self.node_A))
+
+    @cached_property
+    def in_watts(self) -> bool:
+        """Whether any limit is in watts."""
+        return self.maybe_in_watts and any_of(once(self.in_W))
 
     def part(self, columns: slice) -> PathLimits:
         """Of some columns."""
@@ -204,11 +216,6 @@ class PathLimits:
             on_paths=self.on_paths.part(columns),
             tight=tight and TightNodes(*(getattr(tight, each.name)[columns] for each in fields(tight))),
         )
-
-    @cached_property
-    def in_watts(self) -> bool:
-        """Whether any limit is in watts."""
-        return bool(once(self.in_W).any())
 
 
 def path_limits(
@@ -236,6 +243,7 @@ def path_limits(
         to_grid=repeated(to_grid, count),
         extras=extras,
         on_paths=OnPaths(said.on_paths, {"evse_to_grid": repeated(evse_to_grid, count)}),
+        maybe_in_watts=bool(heeded) or not said.nobody("max_W"),
     )
 
 
@@ -295,7 +303,7 @@ class _Said:
     def to_grid(self, tree: CompiledTree) -> tuple[Floats, Floats]:
         """Of nodes and of EVSEs: see PathLimits."""
         if self.nobody("efficiency"):
-            counts = len(tree.nodes), len(tree.uuids)
+            counts = len(self._shape.parent), len(self._shape.evses)
             return said_by_nobody("efficiency", counts[0]), said_by_nobody("efficiency", counts[1])
         of_nodes = self._worked_out("grid", "efficiency", lambda said: _to_grid(tree, said, self._direction))
         evses = self._shape.evse_array
@@ -320,6 +328,11 @@ def _to_grid(tree: CompiledTree, efficiency: Floats, direction: Direction) -> Fl
             else:
                 factor[:, level] = factor[:, above] * efficiency[:, above]
     return factor
+
+
+def _greatest(values: Floats) -> float:
+    """Of a few, not one for each node."""
+    return float(max(values.tolist()))
 
 
 def _least(values: Floats) -> float:

@@ -5,10 +5,10 @@
     limits <── when read ── arrays <── trade imports, trade exports <── phase counts
 
 Where the rules are: what a node allows is in limits.py, setpoints in setpoints.py and heeding.py,
-phase counts in phases.py, trading in trading.py, first_round.py, rounds.py and filling.py, what is kept for
-fallbacks in fallbacks.py, limits that cannot keep them in tight.py. How requests become arrays is in
-walking.py and reading.py, how arrays become results in naming.py, texts.py and results.py, and what
-of them stays in changes.py. Small trees take the same way in plain numbers: plain_tree.py, plain.py,
+phase counts in phases.py, trading in trading.py, together.py, first_round.py, rounds.py and filling.py,
+what is kept for fallbacks in fallbacks.py, limits that cannot keep them in tight.py. How requests become
+arrays is in walking.py and reading.py, how arrays become results in naming.py, texts.py and results.py, and
+what of them stays in changes.py. Small trees take the same way in plain numbers: plain_tree.py, plain.py,
 plain_phases.py, plain_fallbacks.py, plain_run.py, plain_names.py.
 """
 
@@ -16,9 +16,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
+
 from actors.energy.market import configuration
 from actors.energy.market.allocation import Allocation
-from actors.energy.market.arrays import once, repeated
+from actors.energy.market.arrays import once, repeated, same_rows
 from actors.energy.market.errors import RequestError, TooMuchError
 from actors.energy.market.fallbacks import trade_imports
 from actors.energy.market.heeding import heeded_targets
@@ -38,7 +40,7 @@ from actors.energy.market.plain_run import PlainRun, run_plainly
 from actors.energy.market.plain_tree import PlainTree, read_tree
 from actors.energy.market.slots import Slots, active_slot_of, slots_of
 from actors.energy.market.tight import cap_at_fallbacks
-from actors.energy.market.trading import nothing_traded, trade
+from actors.energy.market.trading import trade
 from actors.energy.market.tree import CompiledTree
 from actors.energy.types import EnergyFlowRequest, EnergyManagerConfig
 
@@ -72,8 +74,9 @@ def allocate(
     memory = memory or Memory()
     tree = read_tree(request, memory.tree)
     slots = (slots_of if forecast else active_slot_of)(tree.times_us, config, start_time_us)
-    if len(slots.times_us) * len(tree.nodes) > MOST_CELLS:
-        raise TooMuchError("", f"{len(slots.times_us)} slots of {len(tree.nodes)} nodes are too many")
+    nodes = len(tree.shape.parent)
+    if len(slots.times_us) * nodes > MOST_CELLS:
+        raise TooMuchError("", f"{len(slots.times_us)} slots of {nodes} nodes are too many")
     made: Outcome | PlainRun
     contexts: Mapping[str, Context]
     if isinstance(tree, CompiledTree):
@@ -109,22 +112,23 @@ def _run(
     tiers = tree.shape.tiers
     heeded = heeded_targets(tree, slots.columns_us)
     imports = cap_at_fallbacks(tree, path_limits(tree, slots.columns_us, "import", heeded))
-    exports = path_limits(tree, slots.columns_us, "export", heeded)
     active = slots.active_column
     contexts = observe(before, tree, imports.active_phases[active], start_us)
     imports_at = imports.open
-    exports_at = repeated(once(exports.open) & ~once(imports_at), len(imports_at))
     choices = import_choices(imports, config, contexts, active, start_us)
     bought = trade_imports(tree, tiers, imports, imports_at, choices, config)
-    given = nothing_traded(exports)
-    if once(exports_at).any():
+    given, exports_at = None, same_rows(False, imports_at.shape, np.bool_)
+    if not tree.schedules["export"].always_closed():
+        exports = path_limits(tree, slots.columns_us, "export", heeded)
+        exports_at = repeated(once(exports.open) & ~once(imports_at), len(imports_at))
         given = trade(tree, tiers, exports, exports_at, export_choices(exports), config)
     outcome = Outcome(
         tree=tree,
         slots=slots,
         config=config,
         heeded=heeded,
-        trades={"import": bought, "export": given},
+        bought=bought,
+        given=given,
         imports=imports_at,
         exports=exports_at,
     )

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from actors.energy.market.arrays import Bools, Counts, Floats, Ints
+from actors.energy.market.arrays import Bools, Counts, Floats, Ints, any_of
 from actors.energy.market.plain_tree import AnyTree
 from actors.energy.market.tree import CompiledTree, Shape
 from actors.energy.timestamps import MICROSECONDS
@@ -70,7 +70,7 @@ class Contexts(Mapping[str, Context]):
 
     def wanting_single(self, wanted: Bools, start_us: int) -> Contexts:
         """Note now for EVSEs whose minimum phase count is what is wanted."""
-        if not wanted.any():
+        if not any_of(wanted):
             return self
         return replace(self, single_wanted_us=np.where(wanted, start_us, self.single_wanted_us))
 
@@ -90,9 +90,11 @@ def observe(
     over = tree.session_over
     now = np.asarray(reported, dtype=np.int8)
     held = _held(before, tree.shape, now, start_us)
+    if not before and not any_of(over):
+        return held
     changed = now != held.phases
     changed &= now > 0
-    if not (changed.any() or over.any() or held.single_wanted_us.max(initial=start_us) > start_us):
+    if not (any_of(changed) or any_of(over) or any_of(held.single_wanted_us > start_us)):
         return held
     # If the wall clock was set back: wait anew, not until it has caught up.
     single_wanted_us = np.minimum(held.single_wanted_us, start_us)
@@ -152,16 +154,15 @@ def wanting_single_plainly(
 
 def _held(before: Mapping[str, Context], shape: Shape, now: Counts, start_us: int) -> Contexts:
     """What is held of the tree's EVSEs; those that were never seen begin now, with the phases of now."""
-    if isinstance(before, Contexts) and before.shape is shape:
+    if type(before) is Contexts and before.shape is shape:
         return before
-    count = len(shape.uuids)
-    held = Contexts(
-        shape,
-        np.full(count, start_us, dtype=np.intp),
-        np.zeros(count, dtype=np.intp),
-        now.copy(),
-        {uuid: context for uuid, context in before.items() if uuid not in shape.number_of},
-    )
+    count = len(shape.evses)
+    missing = {uuid: context for uuid, context in before.items() if uuid not in shape.number_of}
+    if len(missing) > count + _EXTRA_CONTEXTS:
+        missing = {}
+    wanted_us = np.empty(count, dtype=np.intp)
+    wanted_us.fill(start_us)
+    held = Contexts(shape, wanted_us, np.zeros(count, dtype=np.intp), now.copy(), missing)
     for uuid, context in before.items():
         number = shape.number_of.get(uuid)
         if number is not None:
@@ -169,4 +170,4 @@ def _held(before: Mapping[str, Context], shape: Shape, now: Counts, start_us: in
             held.single_wanted_us[number] = _WAITED_OUT if noted_us is None else noted_us
             held.switches[number] = context.switches
             held.phases[number] = context.phases or 0
-    return held if len(held.missing) <= count + _EXTRA_CONTEXTS else replace(held, missing={})
+    return held

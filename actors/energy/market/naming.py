@@ -32,7 +32,7 @@ _FIELDS: dict[Unit, int] = {"A": AMPERE, "W": WATT}
 def names_of(outcome: Outcome, some: Some, texts: Texts) -> Numbers:
     """Who stopped each of some EVSEs: (columns, EVSEs) of texts' numbers, that of '' where nothing did."""
     naming = _Naming(outcome, some, texts)
-    for direction in outcome.trades:
+    for direction in outcome.directions:
         naming.name_traders(direction)
     naming.name_closed()
     for column, i in unknown(naming.names):
@@ -244,7 +244,7 @@ def phase_sources_of(outcome: Outcome, some: Some, texts: Texts) -> Numbers:
     has_count = counts > 0
     found = np.where(has_count, np.int32(UNKNOWN), np.int32(0))
     above: Above = {}
-    for direction in outcome.trades:
+    for direction in outcome.directions:
         cells = outcome.taking_part(direction)[:, some.here] & has_count
         if cells.any():
             _own_counts(outcome, some, texts, direction, cells, found)

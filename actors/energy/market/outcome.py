@@ -15,11 +15,11 @@ import numpy as np
 from actors.energy.market.arrays import Bools, Counts, Floats, Ints, looked_up, once, repeated
 from actors.energy.market.entries import Direction, Unit
 from actors.energy.market.heeding import Heeded
-from actors.energy.market.limits import PathLimits
+from actors.energy.market.limits import PathLimits, path_limits
 from actors.energy.market.rounds import OWN
 from actors.energy.market.slots import Slots
 from actors.energy.market.tiers import Tier
-from actors.energy.market.trading import Trades
+from actors.energy.market.trading import Trades, nothing_traded
 from actors.energy.market.tree import CompiledTree
 from actors.energy.types import EnergyManagerConfig
 
@@ -69,7 +69,9 @@ class Outcome:
     slots: Slots
     config: EnergyManagerConfig
     heeded: list[Heeded]
-    trades: dict[Direction, Trades]
+    bought: Trades
+    given: Trades | None
+    """None where the root never lets anybody export: then the limits of exports are seldom asked for."""
     imports: Bools
     exports: Bools
 
@@ -79,43 +81,57 @@ class Outcome:
         return self
 
     @property
+    def directions(self) -> tuple[Direction, ...]:
+        """Those in which anybody may trade."""
+        return ("import",) if self.given is None else ("import", "export")
+
+    @cached_property
+    def trades(self) -> dict[Direction, Trades]:
+        """Of each direction."""
+        given = self.given
+        if given is None:
+            given = nothing_traded(path_limits(self.tree, self.slots.columns_us, "export", self.heeded))
+        return {"import": self.bought, "export": given}
+
+    @property
     def sales(self) -> int:
         """EVSEs that got something, counted in every column."""
-        return int(sum(((each.current_A + each.grid_W) > 0.0).sum() for each in self.trades.values()))
+        trades = (self.trades[direction] for direction in self.directions)
+        return int(sum(((each.current_A + each.grid_W) > 0.0).sum() for each in trades))
 
     @cached_property
     def current_A(self) -> Floats:
         """Import positive, export negative."""
-        bought, given = self.trades["import"], self.trades["export"]
-        return bought.current_A - given.current_A if given.sold else bought.current_A
+        bought, given = self.bought, self.given
+        return bought.current_A - given.current_A if given and given.sold else bought.current_A
 
     @cached_property
     def power_W(self) -> Floats:
         """At the EVSE's root side, where power takes part."""
-        bought, given = self.trades["import"], self.trades["export"]
-        return bought.power_W - given.power_W if given.sold else bought.power_W
+        bought, given = self.bought, self.given
+        return bought.power_W - given.power_W if given and given.sold else bought.power_W
 
     @cached_property
     def has_current(self) -> Bools:
         """Where a result has a current: the import offer has one, or current was traded."""
-        limited, given = self.trades["import"].limits.in_A, self.trades["export"]
-        if not given.sold:
+        limited, given = self.bought.limits.in_A, self.given
+        if given is None or not given.sold:
             return limited
         return repeated(once(limited) | (once(given.phases) > 0), len(self.imports))
 
     @cached_property
     def has_power(self) -> Bools:
         """Where a result has a power, likewise."""
-        limited, given = self.trades["import"].limits.in_W, self.trades["export"]
-        if not given.sold:
+        limited, given = self.bought.limits.in_W, self.given
+        if given is None or not given.sold:
             return limited
         return repeated(once(limited) | (once(given.power_W) > 0.0), len(self.imports))
 
     @cached_property
     def phases(self) -> Counts:
         """Phases that current was bought on; 0 where none was."""
-        bought, given = self.trades["import"], self.trades["export"]
-        if not given.sold:
+        bought, given = self.bought, self.given
+        if given is None or not given.sold:
             return bought.phases
         return repeated(np.asarray(np.maximum(once(bought.phases), once(given.phases))), len(self.imports))
 
@@ -196,7 +212,8 @@ class Outcome:
             slots=Slots(times_us=alone, active=0, column_of=np.zeros(1, dtype=np.intp), columns_us=alone),
             config=self.config,
             heeded=_alone(self.heeded, column),
-            trades=_alone(self.trades, column),
+            bought=_alone(self.bought, column),
+            given=_alone(self.given, column),
             imports=_alone(self.imports, column),
             exports=_alone(self.exports, column),
         )

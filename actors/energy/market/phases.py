@@ -24,7 +24,17 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from actors.energy.market.arrays import Bools, Counts, Floats, once, repeated, same_row
+from actors.energy.market.arrays import (
+    Bools,
+    Counts,
+    Floats,
+    all_of,
+    any_of,
+    once,
+    repeated,
+    same_row,
+    same_rows,
+)
 from actors.energy.market.limits import PathLimits
 from actors.energy.market.memory import Contexts
 from actors.energy.market.tiers import Tier
@@ -116,7 +126,7 @@ class PhaseChoices:
     @cached_property
     def any_depends(self) -> bool:
         """Whether the power plays a part anywhere."""
-        return bool(once(self.depends).any())
+        return any_of(once(self.depends))
 
     def pick(self, of_class: list[Counts], classes: Counts) -> Counts:
         """The values of the given classes."""
@@ -140,10 +150,9 @@ def export_choices(limits: PathLimits) -> PhaseChoices:
 
 
 def _settled(counts: Counts, reasons: Counts, columns: int) -> PhaseChoices:
-    nowhere, never, none = (
-        repeated(same_row(value, counts.shape[1], kind), columns)
-        for value, kind in ((False, np.bool_), (-np.inf, np.float64), (0, np.int8))
-    )
+    shape = columns, counts.shape[1]
+    nowhere, none = same_rows(False, shape, np.bool_), same_rows(0, shape, np.int8)
+    never = same_rows(-np.inf, shape, np.float64)
     counts, reasons = repeated(counts, columns), repeated(reasons, columns)
     return PhaseChoices([counts] * 3, [reasons] * 3, [nowhere] * 3, none, never, never, nowhere)
 
@@ -158,7 +167,7 @@ def import_choices(
     """The choices of imports."""
     most, reported, columns = once(limits.max_phases), once(limits.active_phases), len(limits.node_A)
     has_minimum = once(limits.min_A) > 0.0
-    if config.switch_3ph1ph_while_charging_mode == "Never" and has_minimum.all():
+    if config.switch_3ph1ph_while_charging_mode == "Never" and all_of(has_minimum):
         return _settled(most, same_row(PhaseReason.MAXIMUM, most.shape[1], np.int8), columns)
     charging = np.minimum(np.where(reported > 0, reported, np.int8(3)), most)
     plain = np.where(has_minimum, most, charging)
@@ -171,7 +180,7 @@ def import_choices(
     depends, fixed = decides & may_switch, decides & ~may_switch
     plain = np.where(fixed, charging, plain)
     plain_reason = np.where(fixed, np.int8(PhaseReason.CANNOT_SWITCH), plain_reason)
-    if not depends.any():
+    if not any_of(depends):
         return _settled(plain, plain_reason, columns)
     given = once(limits.min_phases).astype(np.int8)
     floor = np.minimum(np.maximum(given, 1), most).astype(np.int8)
@@ -227,7 +236,7 @@ class _Switching:
         count, no_switch_left = self._within_switch_limit(wanted)
         reasons = np.where(count == wanted, np.int8(reason), np.int8(PhaseReason.SWITCH_LIMIT))
         held = self._held_back(count, wants_minimum)
-        if held.any():
+        if any_of(held):
             count, reasons = repeated(count, self.columns).copy(), repeated(reasons, self.columns).copy()
             count[self.active_column, held] = self._active(self.least)[held]
             reasons[self.active_column, held] = PhaseReason.TIME_HYSTERESIS

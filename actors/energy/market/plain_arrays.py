@@ -28,7 +28,8 @@ def as_outcome(run: PlainRun) -> Outcome:
         slots=run.slots,
         config=run.config,
         heeded=[],
-        trades={"import": _trades(tree, run.bought), "export": _trades(tree, run.given)},
+        bought=_trades(tree, run.bought),
+        given=_trades(tree, run.given),
         imports=_row(run.imports, np.bool_),
         exports=_row(run.exports, np.bool_),
     )

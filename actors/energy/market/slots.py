@@ -84,9 +84,6 @@ def _grid(config: EnergyManagerConfig, start_us: int) -> range:
             f"make {count} slots, more than {MOST_SLOTS}",
         )
     first = start_us // interval_us * interval_us
-    try:
-        timestamps.format_utc(first)
-        timestamps.format_utc(first + total_us)
-    except OverflowError:
-        raise RequestError("start_time", "is beyond what a timestamp can say") from None
+    if first < timestamps.EARLIEST_US or first + total_us > timestamps.LATEST_US:
+        raise RequestError("start_time", "is beyond what a timestamp can say")
     return range(first, first + count * interval_us, interval_us)

@@ -36,6 +36,10 @@ class Stage:
     starts: Ints
     """Where in `cells` the EVSEs of each group begin."""
 
+    def prepare(self) -> None:
+        """As Shape.prepare."""
+        _ = self.cells, self.alike
+
     @cached_property
     def size(self) -> int:
         """How many EVSEs are in its groups."""
@@ -113,13 +117,13 @@ class Tier:
         """Values of its members: (columns, EVSEs) to (columns, members)."""
         if self.whole:
             return values
-        return repeated(np.take(once(values), self.members, axis=1), len(values))
+        return repeated(once(values).take(self.members, axis=1), len(values))
 
     def own(self, node_limits: Floats) -> Floats:
         """The smallest limit of the nodes that an EVSE has for itself: (columns, members)."""
         count, node_limits = len(node_limits), once(node_limits)
         if len(self.own_nodes) == len(self.members) == len(self.own_members):
-            return repeated(np.take(node_limits, self.own_nodes, axis=1), count)
+            return repeated(node_limits.take(self.own_nodes, axis=1), count)
         limits = np.full((node_limits.shape[0], len(self.members)), np.inf)
         if len(self.own_nodes):
             limits[:, self.own_members] = np.minimum.reduceat(
@@ -132,7 +136,7 @@ class Tier:
         if not len(self.group_nodes):
             return np.empty((node_limits.shape[0], 0))
         if len(self.group_starts) == len(self.group_nodes):
-            return np.take(node_limits, self.group_nodes, axis=1)
+            return node_limits.take(self.group_nodes, axis=1)
         return np.minimum.reduceat(node_limits[:, self.group_nodes], self.group_starts, axis=1)
 
     def offers(self, own: Floats, shared: Floats) -> Floats:

@@ -38,6 +38,7 @@ def cap_at_fallbacks(tree: CompiledTree, limits: PathLimits) -> PathLimits:
         limits,
         node_A=node_A,
         node_grid_W=node_grid_W,
+        maybe_in_watts=True,
         tight=TightNodes(tight_A, tight_W, capped_A, capped_W),
     )
 

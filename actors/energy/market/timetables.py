@@ -11,9 +11,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from dataclasses import dataclass, field, replace
+from functools import lru_cache, reduce
 from math import inf
+from operator import or_
 from typing import Any, TypeVar
 
 import numpy as np
@@ -27,6 +28,7 @@ from actors.energy.types import PackedSchedule
 
 ABSENT = Row(inf, inf, 0.0, MOST_PHASES, 0, 1.0, 0, True)
 """An entry without any limit."""
+_NUMBER_OF = {field: number for number, field in enumerate(Row._fields)}
 KINDS = (np.float64, np.float64, np.float64, np.int8, np.int8, np.float64, np.int8, np.bool_)
 """Of the columns."""
 MOST_DEAD = 1000
@@ -56,10 +58,12 @@ class Timetables:
     """Whether the sources of any node may differ between its rows."""
     hours: Ints | None
     """When the rows of all nodes start that have several; None where these are not the same for all."""
+    _lasting: dict[tuple[str, str], Any] = field(default_factory=dict, init=False)
+    """See `lasting`; of these arrays alone, so that other ones begin with none (`replace`)."""
 
     def __getitem__(self, field: str) -> Column:
         """A column by its name."""
-        return self.columns[Row._fields.index(field)]
+        return self.columns[_NUMBER_OF[field]]
 
     # --- who says so ----------------------------------------------------------------------------------
 
@@ -82,7 +86,7 @@ class Timetables:
 
     def is_said_above(self, inner: Ints, field: int) -> bool:
         """Whether any of a tree's inner nodes may have a limit of a kind, on either side."""
-        said = self.lasting("above", "fields", lambda: int(np.bitwise_or.reduce(self.fields[inner])))
+        said = self.lasting("above", "fields", lambda: reduce(or_, set(self.fields[inner].tolist()), 0))
         return bool(said & (1 << field | 1 << field + LEAVES))
 
     # --- what holds when ------------------------------------------------------------------------------
@@ -101,6 +105,12 @@ class Timetables:
             rows = np.repeat(self.first[np.newaxis], len(slots_us), axis=0)
             rows[:, several] += self._passed(slots_us, self.first[several], self.count[several])
         return rows
+
+    def always_closed(self) -> bool:
+        """Whether the root allows nothing, ever."""
+        rows = slice(int(self.first[0]), int(self.first[0] + self.count[0]))
+        limits = (self["max_A"], self["max_W"])
+        return any(limit is not None and max(limit[rows].tolist()) <= 0.0 for limit in limits)
 
     def is_steady(self, field: str) -> bool:
         """Whether a column is the same in all slots, as far as that is easily seen."""
@@ -123,15 +133,13 @@ class Timetables:
 
     def lasting(self, what: str, field: str, work_out: Callable[[], T]) -> T:
         """What is worked out of a steady column alone: once, and again only when that column changes."""
-        if (what, field) not in self._lasting:
-            found = self._lasting[what, field] = work_out()
+        key = what, field
+        found = self._lasting.get(key)
+        if found is None:
+            found = self._lasting[key] = work_out()
             if isinstance(found, np.ndarray):
                 found.flags.writeable = False
-        return self._lasting[what, field]  # type: ignore[no-any-return]
-
-    @cached_property
-    def _lasting(self) -> dict[tuple[str, str], Any]:
-        return {}
+        return found
 
     def held(self, field: str, rows: Ints) -> NDArray[Any]:
         """The values of any other column in `rows_at`: (slots, nodes)."""
@@ -249,7 +257,7 @@ def _exchanged(starts: Counter[int], gone_us: Ints, more: Counter[int]) -> Count
 
 def said_by_nobody(field: str, count: int) -> NDArray[Any]:
     """The values of a column that is not there: (1, count), not to be written to."""
-    number = Row._fields.index(field)
+    number = _NUMBER_OF[field]
     return same_row(ABSENT[number], count, KINDS[number])
 
 

@@ -1,7 +1,8 @@
 """Trading: who gets what, in one direction, tier after tier.
 
-Each tier trades with what the tiers before it left. Within a tier the first round settles who
-takes part and on how many phases (first_round.py), and the other rounds are a formula (rounds.py).
+Each tier trades with what the tiers before it left. Mostly it is sold to all together (together.py). Else
+the first round settles who takes part and on how many phases (first_round.py), and the other rounds are a
+formula (rounds.py).
 Import and export are sold apart: neither makes room for the other. What is not for sale, and who
 buys ahead of the others, is said by a Sale (sale.py).
 """
@@ -9,11 +10,23 @@ buys ahead of the others, is said by a Sale (sale.py).
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from actors.energy.market.arrays import Bools, Counts, Floats, Ints, joined_columns, once, repeated, same_rows
+from actors.energy.market.arrays import (
+    Bools,
+    Counts,
+    Floats,
+    Ints,
+    any_of,
+    joined_columns,
+    once,
+    repeated,
+    same_rows,
+)
 from actors.energy.market.crossing import SharedLimit, sell_rounds_crossing
 from actors.energy.market.first_round import Counter, FirstPurchases, buy_first
 from actors.energy.market.limits import Extra, PathLimits
@@ -21,6 +34,7 @@ from actors.energy.market.phases import PhaseChoices
 from actors.energy.market.rounds import OWN, Positions, limit_number, sell_rounds
 from actors.energy.market.sale import Sale, Turn, turns
 from actors.energy.market.tiers import Tier
+from actors.energy.market.together import Sold, sell_together
 from actors.energy.market.tree import CompiledTree
 from actors.energy.market.turns import CRUMB
 from actors.energy.types import EnergyManagerConfig
@@ -78,7 +92,7 @@ def trade(
     Some columns at a time, so that what is worked out on the way stays in the processor's cache."""
     columns, evses = takes_part.shape
     at_once = max(CELLS_AT_ONCE // max(evses, 1), 1)
-    if not once(takes_part).any():
+    if not any_of(once(takes_part)):
         return nothing_traded(limits, sale)
     if columns <= at_once or sale is not None or limits.extras:
         return _trade(tree, tiers, limits, takes_part, choices, config, sale)
@@ -112,7 +126,7 @@ def _trade(
     if limits.in_watts:
         trades.watt = repeated(takes & ~ampere & once(limits.in_W), len(takes_part))
     for turn in turns(tiers, trades.sale):
-        if once(turn.buys(trades.ampere)).any() or once(turn.buys(trades.watt)).any():
+        if any_of(once(turn.buys(trades.ampere))) or any_of(once(turn.buys(trades.watt))):
             _trade_tier(tree, turn, trades, choices, config)
             trades.sold = True
     return trades
@@ -120,58 +134,68 @@ def _trade(
 
 def nothing_traded(limits: PathLimits, sale: Sale | None = None) -> Trades:
     """As it is before anybody has bought: one row stands for all columns, not to be written to."""
-    shape = len(limits.node_A), len(limits.shape.evses)
+    sale = sale or Sale(limits.node_A, limits.node_grid_W)
+    return Trades(limits=limits, sale=sale, **_nothing(len(limits.node_A), len(limits.shape.evses)))
+
+
+@lru_cache(maxsize=16)
+def _nothing(columns: int, evses: int) -> dict[str, Any]:
+    shape = columns, evses
     nobody, none = same_rows(False, shape, np.bool_), same_rows(0, shape, np.int8)
     nothing = same_rows(0.0, shape, np.float64)
-    return Trades(
-        limits=limits,
-        sale=sale or Sale(limits.node_A, limits.node_grid_W),
-        ampere=nobody,
-        watt=nobody,
-        current_A=nothing,
-        grid_W=nothing,
-        phases=none,
-        tried=same_rows(1, shape, np.int8),
-        reasons=none,  # PhaseReason.NOTHING
-        refused=nobody,
-        stopped_by=same_rows(OWN, shape, np.int32),
-        wants_minimum=nobody,
-    )
+    return {
+        "ampere": nobody,
+        "watt": nobody,
+        "current_A": nothing,
+        "grid_W": nothing,
+        "phases": none,
+        "tried": same_rows(1, shape, np.int8),
+        "reasons": none,  # PhaseReason.NOTHING
+        "refused": nobody,
+        "stopped_by": same_rows(OWN, shape, np.int32),
+        "wants_minimum": nobody,
+    }
 
 
 def _trade_tier(
     tree: CompiledTree, turn: Turn, trades: Trades, choices: PhaseChoices, config: EnergyManagerConfig
 ) -> None:
-    tier = turn.tier
-    counter = _counter(tree, turn, trades, choices.of(tier), config)
+    counter = _counter(tree, turn, trades, choices.of(turn.tier), config)
+    sold = sell_together(counter) or _sell_in_rounds(counter)
+    first = sold.first
+    trades.current_A = turn.put(trades.current_A, sold.current_A)
+    if sold.grid_W is not None:
+        trades.grid_W = turn.put(trades.grid_W, sold.grid_W)
+    trades.phases = turn.put(trades.phases, first.phases)
+    trades.tried = turn.put(trades.tried, first.tried)
+    trades.reasons = turn.put(trades.reasons, first.reasons)
+    trades.refused = turn.put(trades.refused, first.refused)
+    trades.stopped_by = turn.put(trades.stopped_by, sold.stopped_by)
+    if counter.choices.any_depends:
+        wanted = _wanted_minimum(tree, turn, trades, counter, first)
+        trades.wants_minimum = turn.put(trades.wants_minimum, wanted)
+
+
+def _sell_in_rounds(counter: Counter) -> Sold:
     first = buy_first(counter)
     positions = _positions(counter, first)
     if not counter.extras:
-        sell_rounds(tier, counter.shared_A, counter.shared_grid_W if counter.in_watts else None, positions)
+        in_watts = counter.shared_grid_W if counter.in_watts else None
+        sell_rounds(counter.tier, counter.shared_A, in_watts, positions)
     else:
         plain = np.ones(len(first.held), dtype=np.bool_)
         plain[list(counter.extras)] = False
         some = positions.of_columns(plain)
-        sell_rounds(tier, counter.shared_A[plain], counter.shared_grid_W[plain], some)
+        sell_rounds(counter.tier, counter.shared_A[plain], counter.shared_grid_W[plain], some)
         positions.caps[plain] = some.caps
         positions.stopped_by[plain] = some.stopped_by
         for column in counter.extras:
             sell_rounds_crossing(_crossing_limits(counter, column), positions, column)
     sold = positions.caps
     sold[sold < CRUMB] = 0.0
-    some_watt = bool(once(counter.watt).any())
-    bought_A = np.where(counter.ampere, sold, 0.0) if some_watt else sold
-    trades.current_A = turn.put(trades.current_A, bought_A)
-    if counter.in_watts:
-        trades.grid_W = turn.put(trades.grid_W, sold * positions.grid_W)
-    trades.phases = turn.put(trades.phases, first.phases)
-    trades.tried = turn.put(trades.tried, first.tried)
-    trades.reasons = turn.put(trades.reasons, first.reasons)
-    trades.refused = turn.put(trades.refused, first.refused)
-    trades.stopped_by = turn.put(trades.stopped_by, positions.stopped_by)
-    if counter.choices.any_depends:
-        wanted = _wanted_minimum(tree, turn, trades, counter, first)
-        trades.wants_minimum = turn.put(trades.wants_minimum, wanted)
+    current_A = np.where(counter.ampere, sold, 0.0) if any_of(once(counter.watt)) else sold
+    grid_W = sold * positions.grid_W if counter.in_watts else None
+    return Sold(first, current_A, grid_W, positions.stopped_by)
 
 
 def left_of(tree: CompiledTree, limits: Floats, sold: Floats) -> Floats:
@@ -229,7 +253,7 @@ def _positions(counter: Counter, first: FirstPurchases) -> Positions:
     if not held.all():
         caps = np.where(held > 0.0, caps, 0.0)
     steps: Floats | float = counter.slice_A
-    if once(counter.watt).any():
+    if any_of(once(counter.watt)):
         steps = np.where(counter.ampere, counter.slice_A, counter.slice_W)
     return Positions(first.held, caps, steps, grid_W, np.full(caps.shape, OWN, dtype=np.int32))
 
@@ -266,7 +290,7 @@ def _wanted_minimum(
     """At the first turn, or, where that was refused, at the last: each round it is tried again."""
     choices = counter.choices
     wanted = choices.wanting_minimum(first.classes)
-    if first.refused.any():
+    if any_of(first.refused):
         after = _counter_offers_W(tree, turn, trades, counter)
         wanted |= first.refused & choices.wanting_minimum(choices.classes(after))
     return wanted & counter.ampere

@@ -61,6 +61,9 @@ class Shape:
         """Work out now what arrays of a large tree will be asked about."""
         for name in ("ranges", "tiers", "inner_levels", "above_evse", "evses_last"):
             getattr(self, name)
+        for tier in self.tiers:
+            for stage in tier.stages:
+                stage.prepare()
 
     @cached_property
     def number_of(self) -> dict[str, int]:

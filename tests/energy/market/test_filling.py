@@ -32,7 +32,7 @@ def sell_together(sold: Any, left: list[float]) -> None:
 
 def sell_alone(sold: Any, left: list[float]) -> None:
     for row, limit in zip(sold, left, strict=True):
-        filling._sell_in_turn(row, limit)
+        filling._end_turn(row, *filling._last_in_turn(row, limit))
 
 
 def sells_in_turn(
@@ -113,16 +113,57 @@ def test_of_a_limit_alone_who_buys_last_gets_what_is_left(
     [
         ("searchsorted(left,", "searchsorted(left + 1.0,"),
         ("left -= float(upto[block - 1])", "pass"),
-        ("wanted[end:] = 0.0", "pass"),
+        ("- (upto[last - begin] - left)", ""),
     ],
-    ids=["a block too late", "blocks before it cost nothing", "all after it get theirs"],
+    ids=["a block too late", "blocks before it cost nothing", "who buys last gets all"],
 )
 def test_each_broken_rule_of_a_long_limit_alone_is_seen(
     before: str, after: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(filling, "VERY_LONG", 1)
-    monkeypatch.setattr(filling, "_sell_in_turn", mutated(filling._sell_in_turn, before, after))
+    monkeypatch.setattr(filling, "_last_in_turn", mutated(filling._last_in_turn, before, after))
     assert_caught(lambda case: sells_in_turn(case, sell_alone), turns())
+
+
+def test_it_is_seen_when_those_after_the_last_get_theirs(monkeypatch: pytest.MonkeyPatch) -> None:
+    end_turn = mutated(filling._end_turn, "wanted[last + 1 :] = 0.0", "pass")
+    monkeypatch.setattr(filling, "_end_turn", end_turn)
+    assert_caught(lambda case: sells_in_turn(case, sell_alone), turns())
+
+
+@st.composite
+def roomy_limits(draw: st.DrawFn) -> tuple[Any, Any, Any, float]:
+    """One limit that is used up before anybody's cap is near, or just about then."""
+    length, steps = draw(st.integers(2, 40)), draw(st.sampled_from((0.1, 0.5, 1e-6, 7.0)))
+    held = np.array(draw(st.lists(st.floats(0.0, 30.0), min_size=length, max_size=length)))
+    each = draw(st.floats(0.0, 20.0))
+    more = np.array(draw(st.lists(st.floats(0.0, 3.0), min_size=length, max_size=length)))
+    caps = held + each + steps * more
+    limit = min(float(held.sum() + each * length), float(np.nextafter(caps.sum(), 0.0)))
+    return np.array([limit]), held[np.newaxis], caps[np.newaxis], steps
+
+
+@given(roomy_limits())
+def test_a_limit_that_nobodys_cap_is_near_sells_what_it_sells_beside_others(
+    case: tuple[Any, Any, Any, float],
+) -> None:
+    is_used_up_alone(case)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("(full + 1.0) * steps", "full * steps - 1.0"),
+        ("divmod(left, steps)", "divmod(left + steps, steps)"),
+        ("_end_turn(to_cap, int(last), rest)", "pass"),
+    ],
+    ids=["caps are passed", "one slice more", "all get a slice more"],
+)
+def test_each_broken_rule_of_a_roomy_limit_is_seen(
+    before: str, after: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(filling, "fill_one", mutated(filling.fill_one, before, after))
+    assert_caught(is_used_up_alone, roomy_limits())
 
 
 @given(limits())
