@@ -8,7 +8,8 @@ if what they told has not changed meanwhile: that is a *sample*. What cannot wai
 a meter above the sum of all exposures. So a reading above the fuse counts at once, since exposures and the
 load that is counted with are together never more than the fuse, but for the moment after a load has risen.
 
-    counted = the highest sample of the last `hold_s`, and the last one of all, + `margin_A`
+    counted = the highest sample of the last `hold_s`, or the last one of all, or what no car can explain
+              since then, + `margin_A`
     no reading for `timeout_s`, the same one for `frozen_s`, less than the cars draw,
     no sample for `UNSTEADY_S`, none yet: the declared load counts
 
@@ -108,6 +109,8 @@ class FixedLoad:
         """With the highest first, as those that are older and lower count no more."""
         self._sample_A = 0.0
         self._sampled_s = -math.inf
+        self._least_s, self._least_A = -math.inf, 0.0
+        """What the load was at least, and when, since the last sample; no older one takes it back."""
         self._shows_less = False
 
     def hear(self, now_s: float, reading: MeterReading, most_A: float) -> None:
@@ -128,7 +131,10 @@ class FixedLoad:
         else:
             self._readings.append((now_s, reading.currents_A))
         if now_s < self._changed_s + self.meter.frozen_s:  # else cars that come down would look like load
-            self._note(now_s, max(reading.currents_A) - most_A)
+            at_least_A = max(reading.currents_A) - most_A
+            self._note(now_s, at_least_A)
+            if at_least_A > self._least_A:
+                self._least_s, self._least_A = now_s, at_least_A
 
     def hear_trouble(self, trouble: MeterTrouble) -> None:
         """Take why there is no reading."""
@@ -153,7 +159,7 @@ class FixedLoad:
         if self._is_mute(now_s):
             self._readings.clear()
             self._sampled_s = -math.inf  # what was measured before says nothing of what is after
-        measured_A = max(self._sample_A, self._samples[0][1] if self._samples else 0.0)
+        measured_A = max(self._sample_A, self._least_A, self._samples[0][1] if self._samples else 0.0)
         self.counted_A = math.ceil((measured_A + self.meter.margin_A) / STEP_A - 1e-9) * STEP_A
         if self.fault:
             self.counted_A = max(self._declared_A, self.counted_A if self._samples else 0.0)
@@ -179,6 +185,8 @@ class FixedLoad:
             return
         self._shows_less = sum(shown_A) < sum(low) * (1.0 - LESS_PART) - LESS_A
         self._sampled_s = at_s
+        if at_s >= self._least_s:
+            self._least_A = 0.0
         self._sample_A = max(0.0, *(shown - cars for shown, cars in zip(shown_A, low, strict=True)))
         self._note(at_s, self._sample_A)
 

@@ -111,6 +111,18 @@ def test_what_no_car_can_explain_counts_at_once() -> None:
     assert load.counted_A == 13.0
 
 
+def test_what_no_car_explained_counts_until_a_later_reading_is_judged() -> None:
+    load = metered()
+    run(load, 0.0, 10.0, 3.0, most_A=28.0)
+    show(load, 10.0, 40.0, most_A=28.0)
+    for s in range(11, 60):  # the cars come down and never stand still
+        cars(load, s, 10.0 + s % 2 * 3.0)
+        show(load, s, 22.0 + s % 2 * 3.0, most_A=28.0)
+    assert (load.counted_A, load.fault) == (13.0, "")
+    run(load, 60.0, 60.0 + LAG_S + METER.hold_s, 16.0, most_A=28.0)
+    assert load.counted_A == 4.0
+
+
 @pytest.mark.parametrize(
     ("how", "fault"),
     [("silent", "silent for 10 s or more"), ("frozen", "the same for 60 s or more")],
@@ -186,9 +198,10 @@ CHANGES = st.lists(
 Changes = list[tuple[str, float, float, float]]
 
 
-def counts_enough(changes: Changes) -> None:
-    """While the meter is believed, the load of the last reading that is judged counts, and the margin."""
-    load = metered(declared_A=0.0)
+def counts_enough(changes: Changes, spare_A: float = math.inf, meter: MeterConfig = METER) -> None:
+    """While the meter is believed, the load of the last reading that is judged counts, whatever of a later one
+    no car can explain, which may draw `spare_A` more than it does, and the margin."""
+    load = metered(0.0, meter)
     moments: list[tuple[float, str, float, int]] = []
     at_s = 0.0
     for number, (what, amount_A, gap_s, late_s) in enumerate(changes):
@@ -210,9 +223,10 @@ def counts_enough(changes: Changes) -> None:
             cars(load, now_s, amount_A)
         elif what == "meter":
             shown.append((now_s, load_A))
-            show(load, now_s, car_A + load_A)
+            show(load, now_s, car_A + load_A, most_A=car_A + spare_A)
             judged = [true_A for s, true_A in shown if s == load._sampled_s]
-            assert load.fault or load.counted_A >= judged[-1] + METER.margin_A - 1e-6
+            known = [true_A - spare_A for s, true_A in shown if s > load._sampled_s]
+            assert load.fault or load.counted_A >= max(judged[-1:] + known) + METER.margin_A - 1e-6
             assert load.counted_A % STEP_A == 0.0
 
 
@@ -222,6 +236,29 @@ def test_it_never_counts_less_than_what_a_reading_that_was_judged_showed_of_the_
     changes: Changes,
 ) -> None:
     counts_enough(changes)
+
+
+def counts_what_no_car_explained(changes: Changes) -> None:
+    """Also where the highest of the last while is soon forgotten."""
+    counts_enough(changes, spare_A=2.0, meter=MeterConfig(hold_s=0.5))
+
+
+@settings(max_examples=200, deadline=None)
+@given(CHANGES)
+def test_it_never_counts_less_than_what_no_car_has_explained_since(changes: Changes) -> None:
+    counts_what_no_car_explained(changes)
+
+
+@pytest.mark.parametrize(
+    ("method", "before", "after"),
+    [("update", "self._least_A,", "0.0,"), ("_judge", "at_s >= self._least_s", "True")],
+    ids=["it is forgotten after a while", "an older reading takes it back"],
+)
+def test_it_is_found_when_what_no_car_explained_is_forgotten(
+    method: str, before: str, after: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FixedLoad, method, mutated(getattr(FixedLoad, method), before, after))
+    assert_caught(counts_what_no_car_explained, CHANGES)
 
 
 MUTANTS: dict[str, tuple[str, str, str]] = {
