@@ -51,7 +51,8 @@ def _assert_same(one: together.Sold, other: together.Sold) -> None:
 @st.composite
 def garages(draw: st.DrawFn) -> EnergyFlowRequest:
     """Panels and a main fuse of which any may stop somebody; some EVSEs may have nothing."""
-    amounts, share = st.sampled_from((0.0, 7.0, 13.5, 20.0, 32.0)), st.floats(0.2, 1.1)
+    amounts = st.sampled_from((0.0, 7.0, 7.5, 13.5, 20.0, 32.0))
+    share = st.one_of(st.floats(0.2, 1.1), st.just(1.1))
     panels, most_A = [], 0.0
     for p in range(draw(st.integers(1, 4))):
         caps = draw(st.lists(amounts, min_size=1, max_size=6))
@@ -93,7 +94,7 @@ def test_what_is_sold_together_equals_the_reference(story: Story) -> None:
     ("before", "after"),
     [
         ("stage.sums(bought_A) < most_A", "stage.sums(bought_A) < most_A + 100.0"),
-        ("row_sums(held_A) > common_A", "row_sums(held_A) > common_A + 1.0"),
+        ("any_of(row_sums(held_A) > common_A)", "False"),
         ("all_of(held_A <= caps_A)", "True"),
         ("held_A * buys, caps_A * buys", "held_A * buys, caps_A"),
     ],
