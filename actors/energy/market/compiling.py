@@ -12,25 +12,24 @@ from dataclasses import replace
 
 import numpy as np
 
-from actors.energy.market.arrays import Bools, Ints, in_order
+from actors.energy.market.arrays import Bools, Ints, in_order, whole_numbers
 from actors.energy.market.entries import Direction, fallback_of, instant
 from actors.energy.market.errors import RequestError, joined
 from actors.energy.market.patched import Patched
-from actors.energy.market.reading import check_length, look_carefully, read
+from actors.energy.market.reading import check_length, look_carefully, read, read_again
 from actors.energy.market.setpoints import frequency_of, target_of
 from actors.energy.market.timetables import Timetables
 from actors.energy.market.tree import Changed, CompiledTree, NodeTargets, Shape
 from actors.energy.market.walking import (
-    Change,
     Nodes,
+    Replaced,
     changed_nodes,
-    check_names,
-    differ,
+    differing,
     path_of,
     same_but_for_schedules,
     walk,
 )
-from actors.energy.types import EnergyFlowRequest, EvseState
+from actors.energy.types import EnergyFlowRequest, EvseState, Schedule
 
 LEAST_EFFICIENCY = 1e-9
 """Of a whole path; below it a watt at the end of the path is no longer told from none."""
@@ -49,10 +48,10 @@ def compile_tree(
     `before` is a tree compiled earlier: its parts serve again where they are the same objects. `walked` is
     what the walk over the request found, where that is known.
     """
-    changed = None if before is None else changed_nodes(request, before.request, before.shape)
+    replaced = None if before is None else changed_nodes(request, before.request, before.shape)
     tree = None
-    if before is not None and changed is not None:
-        tree = _renewed(request, before, changed)
+    if before is not None and replaced is not None:
+        tree = _renewed(request, before, replaced)
     return tree or _compiled(request, *(walked or walk(request)))
 
 
@@ -73,45 +72,50 @@ def _compiled(request: EnergyFlowRequest, nodes: list[EnergyFlowRequest], shape:
     )
 
 
-def _renewed(
-    request: EnergyFlowRequest, before: CompiledTree, changed: dict[int, Change]
-) -> CompiledTree | None:
-    """The tree before, with some nodes changed; None when it is time to read all of it again."""
-    shape = before.shape
-    nodes = before.nodes.patched({i: node for i, (node, _) in changed.items()})
-    places: list[int] = []
-    others: dict[Direction, list[int]] = {"import": [], "export": []}
-    for i, (node, old) in changed.items():
-        imports = differ(node.schedule_import, old.schedule_import)
-        exports = differ(node.schedule_export, old.schedule_export)
-        if imports:
-            others["import"].append(i)
-        if exports:
-            others["export"].append(i)
-        if imports or exports or not same_but_for_schedules(node, old):
-            places.append(i)
-    if not places:
-        return replace(before, request=request, nodes=nodes, changed=Changed(before.nodes, ()))
-    fresh = [changed[i][0] for i in places]
-    check_names(fresh, places, shape.parent)
-    saying = {direction: [changed[i][0] for i in at] for direction, at in others.items() if at}
-    read_now, targets, fallbacks = _read(fresh, places, shape.parent, saying)
+def _renewed(request: EnergyFlowRequest, before: CompiledTree, replaced: Replaced) -> CompiledTree | None:
+    """The tree before, with some nodes replaced; None when it is time to read all of it again."""
+    shape, (at, now, old) = before.shape, replaced
+    nodes = before.nodes.patched(dict(zip(at, now, strict=True)))
     schedules = dict(before.schedules)
-    for direction, at in others.items():
-        if at:
-            renewed = before.schedules[direction].renewed(np.array(at, dtype=np.intp), read_now[direction])
-            if renewed is None:
-                return None
-            schedules[direction] = renewed
+    anew: dict[Direction, list[int]] = {}
+    changed: set[int] = set()
+    for direction in DIRECTIONS:
+        say, said = _schedules(now, direction), _schedules(old, direction)
+        if others := differing(say, said):
+            changed.update(others)
+            here = whole_numbers([at[i] for i in others])
+            both = [say[i] for i in others], [said[i] for i in others]
+            again = read_again(schedules[direction], here, *both, direction)
+            if again is None:
+                anew[direction] = others
+            else:
+                schedules[direction] = again
+    same = (i for i in range(len(at)) if i not in changed)
+    changed.update([i for i in same if not same_but_for_schedules(now[i], old[i])])
+    if not changed:
+        return replace(before, request=request, nodes=nodes, changed=Changed(before.nodes, ()))
+    some = sorted(changed)
+    places, fresh = [at[i] for i in some], [now[i] for i in some]
+    saying = {direction: [now[i] for i in others] for direction, others in anew.items()}
+    read_now, targets, fallbacks = _read(fresh, places, shape.parent, saying)
+    for direction, new in read_now.items():
+        here = whole_numbers([at[i] for i in anew[direction]])
+        renewed = schedules[direction].renewed(here, new)
+        if renewed is None:
+            return None
+        schedules[direction] = renewed
     told = set(places)
     if before.targets:
         targets += [each for each in before.targets if each.node not in told]
         targets.sort(key=lambda each: each.node)
     if before.fallbacks:
         fallbacks.update((i, both) for i, both in before.fallbacks.items() if i not in told)
-    session_over = before.session_over.copy()
-    evse = shape.number_at[places]
-    session_over[evse[evse >= 0]] = _session_over([n for n, i in zip(fresh, evse, strict=True) if i >= 0])
+    session_over = before.session_over
+    if states := [i for i in some if now[i].evse_state is not old[i].evse_state]:
+        session_over = session_over.copy()
+        for i in states:
+            if (evse := shape.number_at[at[i]]) >= 0:
+                session_over[evse] = is_session_over(now[i])
     _check_efficiencies(schedules, shape)
     return CompiledTree(
         request=request,
@@ -124,6 +128,12 @@ def _renewed(
         session_over=session_over,
         changed=Changed(before.nodes, tuple(places)),
     )
+
+
+def _schedules(nodes: Nodes, direction: Direction) -> list[Schedule]:
+    if direction == "import":
+        return [node.schedule_import for node in nodes]
+    return [node.schedule_export for node in nodes]
 
 
 def _read(

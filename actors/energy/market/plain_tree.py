@@ -15,7 +15,7 @@ from actors.energy.market.entries import NO_FALLBACK, SILENT, Direction, Steps, 
 from actors.energy.market.errors import RequestError
 from actors.energy.market.reading import look_carefully
 from actors.energy.market.tree import CompiledTree, Shape
-from actors.energy.market.walking import changed_nodes, check_names, path_of, same_limits, walk
+from actors.energy.market.walking import changed_nodes, path_of, same_limits, walk
 from actors.energy.packing import packed
 from actors.energy.types import EnergyFlowRequest, PackedSchedule, Schedule
 
@@ -100,11 +100,11 @@ def _read(request: EnergyFlowRequest) -> AnyTree:
 
 def _renewed(request: EnergyFlowRequest, before: PlainTree) -> PlainTree | None:
     """The tree before, with some nodes changed; None where its shape has, or setpoints came."""
-    changed = changed_nodes(request, before.request, before.shape)
-    if changed is None or any(node.schedule_setpoints for node, _ in changed.values()):
+    replaced = changed_nodes(request, before.request, before.shape)
+    if replaced is None or any(node.schedule_setpoints for node in replaced.nodes):
         return None
     nodes = before.nodes.copy()
-    for i, (node, _) in changed.items():
+    for i, node, _ in zip(*replaced, strict=True):
         nodes[i] = node
     said = {direction: each.copy() for direction, each in before.said.items()}
     tree = replace(
@@ -115,9 +115,8 @@ def _renewed(request: EnergyFlowRequest, before: PlainTree) -> PlainTree | None:
         fallbacks=before.fallbacks.copy(),
         session_over=before.session_over.copy(),
     )
-    places = [i for i, (node, old) in changed.items() if not same_limits(node, old)]
+    places = [i for i, node, old in zip(*replaced, strict=True) if not same_limits(node, old)]
     if places:
-        check_names([nodes[i] for i in places], places, before.shape.parent)
         _read_into(tree, places, before.nodes)
     return tree
 

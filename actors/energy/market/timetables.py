@@ -10,7 +10,7 @@ is ABSENT everywhere.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, reduce
 from math import inf
@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from actors.energy.market.arrays import Ints, looked_up, same_row
+from actors.energy.market.arrays import Ints, all_of, looked_up, same_row
 from actors.energy.market.entries import MOST_PHASES, Row
 from actors.energy.market.patched import Patched
 from actors.energy.packing import LEAVES, layout
@@ -77,7 +77,7 @@ class Timetables:
         of a side."""
         holders = self.holders.some(nodes)
         fields = self.fields[nodes]
-        if not self.differing and (fields == fields[0]).all() and all(holders):
+        if not self.differing and all_of(fields == fields[0]) and all(holders):
             place = _source_at(field, int(fields[0]), 0, 1)
             if place is None:
                 return [None] * len(holders)
@@ -189,6 +189,31 @@ class Timetables:
             ],
             starts=_exchanged(self.starts, self.times_us[_rows_of(self, spoken)], new.starts),
         )
+
+    def with_numbers(self, places: Ints, told: Sequence[PackedSchedule], numbers: list[Column]) -> Timetables:
+        """With other numbers in the rows of the nodes at some places: of the columns that these say, (nodes,
+        entries), or 1 for all of either. Which fields they say, and when, is as before."""
+        rows = self.first[places][:, np.newaxis] + np.arange(self.count[places[0]])
+        columns, steady, changed = self.columns.copy(), set(self.steady), set()
+        for number, (name, column, values) in enumerate(zip(Row._fields, columns, numbers, strict=True)):
+            if values is None:
+                continue
+            assert column is not None, "they said so before"
+            if values.shape[1] > 1 and name in steady:
+                steady.remove(name)
+                changed.add(name)
+            if np.count_nonzero(column.take(rows) != values):
+                other = columns[number] = column.copy()
+                other[rows] = values
+                changed.add(name)
+        renewed = replace(
+            self,
+            columns=columns,
+            steady=frozenset(steady),
+            holders=self.holders.patched(dict(zip(places.tolist(), told, strict=True))),
+        )
+        renewed._lasting.update({key: each for key, each in self._lasting.items() if key[1] not in changed})
+        return renewed
 
     def _with_rows(self, renewed: Timetables, places: Ints, new: Timetables) -> Timetables:
         """With as many rows as before of the nodes at some places, at the same places."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import compress
-from operator import is_not
-from typing import Any
+from operator import is_, is_not
+from typing import Any, NamedTuple
 
 from actors.energy.market.arrays import in_order
 from actors.energy.market.errors import DoubtError, RequestError, joined
@@ -152,51 +152,66 @@ def path_of(node: int, parent: list[int]) -> str:
     return ".".join(reversed(steps))
 
 
-Change = tuple[EnergyFlowRequest, EnergyFlowRequest]
-"""A node, and what it was before."""
+class Replaced(NamedTuple):
+    """Nodes that are other objects than before, in depth-first order: their numbers, and both objects."""
+
+    places: Sequence[int] = ()
+    nodes: Nodes = ()
+    before: Nodes = ()
 
 
-def changed_nodes(
-    request: EnergyFlowRequest, before: EnergyFlowRequest, shape: Shape
-) -> dict[int, Change] | None:
-    """By their numbers, the nodes that are other objects than in the request `before`, which has that shape;
-    None where the shape is another."""
+def changed_nodes(request: EnergyFlowRequest, before: EnergyFlowRequest, shape: Shape) -> Replaced | None:
+    """The nodes that are other objects than in the request `before`, which has that shape; None where the
+    shape is another, or is told in values of other types: then the walk finds out."""
+    if request is before:
+        return Replaced()
     size = shape.size
-    changed: dict[int, Change] = {}
+    found: list[tuple[int, EnergyFlowRequest, EnergyFlowRequest]] = []
 
-    def visit(node: EnergyFlowRequest, old: EnergyFlowRequest, here: int) -> bool:
-        changed[here] = node, old
+    def visit(here: int, node: EnergyFlowRequest, old: EnergyFlowRequest) -> None:
+        found.append((here, node, old))
         children, were = node.children, old.children
-        if not (
-            type(node) is EnergyFlowRequest
-            and node.uuid == old.uuid
-            and node.node_type is old.node_type
-            and type(node.priority) is type(old.priority)
-            and node.priority == old.priority
-            and len(children) == len(were)
-        ):
-            return False
-        if not were:
-            return True
+        if children is were:
+            return
+        if len(children) != len(were):
+            raise DoubtError
         child_at = here + 1
         if size[here] == len(were) + 1:  # leaves
-            others: Iterable[int] = compress(range(len(were)), map(is_not, children, were))
-            return all(visit(children[k], were[k], child_at + k) for k in others)
+            for k in compress(range(len(were)), map(is_not, children, were)):
+                visit(child_at + k, children[k], were[k])
+            return
         for child, was in zip(children, were, strict=True):
-            if child is not was and not visit(child, was, child_at):
-                return False
+            if child is not was:
+                visit(child_at, child, was)
             child_at += size[child_at]
-        return True
 
     try:
-        return changed if request is before or visit(request, before, 0) else None
-    except (AttributeError, TypeError):  # built in Python, of other types: the walk tells where
+        visit(0, request, before)
+        replaced = Replaced(*zip(*found, strict=True))
+        return replaced if _are_called_alike(replaced) else None
+    except (DoubtError, AttributeError, TypeError):
         return None
 
 
-def differ(one: object, other: object) -> bool:
-    """Whether two values do, of which most are one and the same object."""
-    return one is not other and one != other
+def _are_called_alike(replaced: Replaced) -> bool:
+    """Whether nodes that took the places of others have their names, types and priorities; all at once."""
+    _, nodes, before = replaced
+    uuids, kinds = [node.uuid for node in nodes], [node.node_type for node in nodes]
+    given, gave = [node.priority for node in nodes], [node.priority for node in before]
+    return (
+        set(map(type, nodes)) == {EnergyFlowRequest}
+        and set(map(type, uuids)) == {str}
+        and uuids == [node.uuid for node in before]
+        and all(map(is_, kinds, [node.node_type for node in before]))
+        and given == gave
+        and all(map(is_, map(type, given), map(type, gave)))
+    )
+
+
+def differing(one: Sequence[object], other: Sequence[object]) -> list[int]:
+    """Where two sequences differ, of which much is one and the same object."""
+    pairs = enumerate(zip(one, other, strict=True))
+    return [i for i, (this, that) in pairs if this is not that and this != that]
 
 
 def same_limits(one: EnergyFlowRequest, other: EnergyFlowRequest) -> bool:

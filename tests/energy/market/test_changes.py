@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import random
+from types import SimpleNamespace
+from typing import Any
 from unittest import mock
 
+import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
 from actors.energy import timestamps
-from actors.energy.market import Memory, allocate, plain_tree
+from actors.energy.market import Memory, RequestError, allocate, plain_tree
 from actors.energy.market.changes import changed_evses
+from actors.energy.market.plain_tree import read_tree
 from actors.energy.market.timetables import Timetables
-from actors.energy.types import EnergyFlowRequest, EnergyManagerConfig
+from actors.energy.market.walking import changed_nodes, walk
+from actors.energy.types import EnergyFlowRequest, EnergyManagerConfig, EvseState, NodeType
 from tests.energy.builders import mutated
 from tests.energy.market.building import NOW_US, SECOND_US, entry, evse, node, results
 from tests.energy.market.worlds import Features, Story, stories, story_of
@@ -87,6 +92,113 @@ def test_who_changes_its_mind_at_another_time_changes_the_forecasts_of_others() 
         request = site(*hours)
         now, _ = allocate(request, config, NOW_US, memory)
         assert results(now.renewed(before, list(before))) == results(allocate(request, config, NOW_US)[0])
+
+
+def test_who_begins_to_export_and_who_ceases_to_is_told_anew() -> None:
+    def site(*exports_A: float) -> EnergyFlowRequest:
+        cars = [
+            evse(f"evse_{i}", imports={"A": 0.0 if A else 32.0, "phases": 3}, exports={"A": A, "phases": 3})
+            for i, A in enumerate(exports_A)
+        ]
+        return node("root", *cars, imports={"A": 5000.0}, exports={"A": 20.0})
+
+    quiet = [0.0] * 50
+    config = EnergyManagerConfig()
+    before, memory = allocate(site(*quiet), config, NOW_US)
+    for exports_A in ([9.0, *quiet[1:]], [16.0, 16.0, *quiet[2:]], quiet):
+        request = site(*exports_A)
+        now, memory = allocate(request, config, NOW_US, memory)
+        assert results(now.renewed(before, list(before))) == results(allocate(request, config, NOW_US)[0])
+        before = now
+
+
+@pytest.mark.parametrize("at", [0, 7])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"schedule_import": (entry("evse", A=-1.0),)},
+        {"schedule_export": (entry("evse", A=1.0, phases=7),)},
+        {"fallback_A": -1.0},
+        {"schedule_import": 7},
+        {"priority": True},
+        {"uuid": 7},
+        {"node_type": "Evse"},
+        {"children": None},
+    ],
+)
+def test_a_fault_is_found_in_what_changed_as_in_a_new_tree(at: int, change: dict[str, object]) -> None:
+    cars = [evse(f"evse_{i}", priority=1) for i in range(50)]
+    _, memory = allocate(node("root", *cars, imports={"A": 700.0}), EnergyManagerConfig(), NOW_US)
+    cars[at] = replace(cars[at], **change)
+    request = node("root", *cars, imports={"A": 700.0})
+    with pytest.raises(RequestError) as fresh:
+        allocate(request, EnergyManagerConfig(), NOW_US)
+    with pytest.raises(RequestError) as again:
+        allocate(request, EnergyManagerConfig(), NOW_US, memory)
+    assert str(again.value) == str(fresh.value)
+
+
+class _Name(str):
+    """Not quite a text."""
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"uuid": "another"},
+        {"uuid": _Name("evse_7")},
+        {"node_type": NodeType.Generic},
+        {"priority": 2},
+        {"priority": None},
+        {"priority": True},
+        {"children": (evse("below"),)},
+        {"children": 7},
+    ],
+)
+def test_a_node_that_is_called_otherwise_is_found_by_a_walk_alone(change: dict[str, object]) -> None:
+    cars = [evse(f"evse_{i}", priority=1) for i in range(50)]
+    first = node("root", *cars)
+    _, shape = walk(first)
+    same = node("root", *cars[:7], replace(cars[7]), *cars[8:])
+    found = changed_nodes(same, first, shape)
+    assert found is not None
+    assert found.places == (0, 8)
+    other = node("root", *cars[:7], replace(cars[7], **change), *cars[8:])
+    assert changed_nodes(other, first, shape) is None
+    assert changed_nodes(node("root", *cars[:-1]), first, shape) is None
+
+
+def test_what_only_looks_like_a_node_is_found_by_a_walk_alone() -> None:
+    cars: list[Any] = [evse(f"evse_{i}") for i in range(50)]
+    first = node("root", *cars)
+    cars[7] = SimpleNamespace(**asdict(cars[7]))
+    assert changed_nodes(node("root", *cars), first, walk(first)[1]) is None
+
+
+def test_a_limit_that_is_used_up_now_is_named_by_those_who_got_the_same_before() -> None:
+    def site(wanted_A: float) -> EnergyFlowRequest:
+        panel = node("panel", *cars, imports={"A": 500.0})
+        return node("root", panel, evse("last", imports={"A": wanted_A, "phases": 3}), imports={"A": 510.0})
+
+    cars = [evse(f"evse_{i}", imports={"A": 32.0, "phases": 3}) for i in range(50)]
+    config = EnergyManagerConfig()
+    before, memory = allocate(site(9.0), config, NOW_US)
+    for wanted_A in (32.0, 10.0, 9.0):
+        now, memory = allocate(site(wanted_A), config, NOW_US, memory)
+        assert results(now.renewed(before, list(before))) == results(
+            allocate(site(wanted_A), config, NOW_US)[0]
+        )
+        before = now
+
+
+def test_whose_session_is_over_is_told_anew() -> None:
+    cars = [evse(f"evse_{i}") for i in range(50)]
+    before = read_tree(node("root", *cars))
+    cars[7] = replace(cars[7], evse_state=EvseState.Finished)
+    once = read_tree(node("root", *cars), before)
+    cars[7] = replace(cars[7], evse_state=EvseState.Charging)
+    again = read_tree(node("root", *cars), once)
+    assert [np.flatnonzero(tree.session_over).tolist() for tree in (before, once, again)] == [[], [7], []]
 
 
 def hears_what_a_panel_begins_to_say() -> None:
