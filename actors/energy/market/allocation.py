@@ -80,11 +80,12 @@ class Allocation(Sequence[EnforcedLimits]):
     def _renewed(
         self, now: Outcome, before: Outcome, results: Sequence[EnforcedLimits], *, forecast: bool
     ) -> list[EnforcedLimits]:
-        changed = changed_evses(now, before).tolist()
+        changed = changed_evses(now, before)
         found = list(results)
         if len(found) != len(self):
             return Results(now, forecast=forecast).of(range(len(self)))
-        for evse, limits in zip(changed, Results(now, forecast=forecast).of(changed), strict=True):
+        renewed = Results(now, forecast=forecast).of(changed)
+        for evse, limits in zip(changed.tolist(), renewed, strict=True):
             found[evse] = limits
         return found
 

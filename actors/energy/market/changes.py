@@ -12,47 +12,61 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from actors.energy.market.arrays import Bools, Ints, once
+from actors.energy.market.arrays import Bools, Ints, any_of, once
 from actors.energy.market.outcome import Outcome
 from actors.energy.market.trading import Trades
+from actors.energy.market.tree import Shape
 from actors.energy.market.walking import same_limits
 
 
 def changed_evses(now: Outcome, before: Outcome) -> Ints:
     """Their numbers, ascending."""
-    everyone = np.arange(len(now.tree.uuids))
+    count = len(now.tree.uuids)
     if (
         now.tree.shape is not before.tree.shape
         or now.config != before.config
         or now.slots.active_column != before.slots.active_column
-        or not np.array_equal(now.slots.times_us, before.slots.times_us)
-        or not np.array_equal(now.slots.columns_us, before.slots.columns_us)
+        or now.slots.times_us.tobytes() != before.slots.times_us.tobytes()
+        or now.slots.columns_us.tobytes() != before.slots.columns_us.tobytes()
         or any(
             each.sale.ahead is not None or each.limits.extras
             for run in (now, before)
             for each in (run.trades[direction] for direction in run.directions)
         )
     ):
-        return everyone
-    nodes = _other_limits(now, before)
-    inner = now.tree.shape.inner
-    differs = np.zeros(len(everyone), dtype=np.bool_)
+        return np.arange(count)
+    shape, nodes = now.tree.shape, _other_limits(now, before)
+    differs = np.zeros(count, dtype=np.bool_)
+    evses = shape.number_at[nodes]
+    differs[evses[evses >= 0]] = True
+    above = [nodes[shape.size_array[nodes] > 1]]
     for direction in max(now.directions, before.directions, key=len):
         trades, old = now.trades[direction], before.trades[direction]
-        shares_differ = np.zeros(len(everyone), dtype=np.bool_)
-        if trades.sold or old.sold:
-            shares_differ = _differ(trades.current_A, old.current_A) | _differ(trades.grid_W, old.grid_W)
-            differs |= (
-                shares_differ
-                | _differ(trades.phases, old.phases)
-                | _differ(trades.stopped_by, old.stopped_by)
-                | once(trades.refused).any(axis=0)
-                | once(old.refused).any(axis=0)
-            )
-        differs |= _differ(now.taking_part(direction), before.taking_part(direction))
-        if shares_differ.any() or _other_for_sale(trades, old, inner):
-            nodes[inner] |= _differ(now.used_up(direction), before.used_up(direction))
-    return np.flatnonzero(differs | _below(now, nodes))
+        _mark(
+            differs,
+            (now.taking_part(direction), before.taking_part(direction)),
+            (trades.phases, old.phases),
+            (trades.stopped_by, old.stopped_by),
+        )
+        for each in (trades, old):
+            if any_of(once(each.refused)):
+                differs |= once(each.refused).any(axis=0)
+        shares_differ = np.zeros(count, dtype=np.bool_)
+        _mark(shares_differ, (trades.current_A, old.current_A), (trades.grid_W, old.grid_W))
+        if any_of(shares_differ) or _other_for_sale(trades, old, shape.inner):
+            differs |= shares_differ
+            above.append(shape.inner[_differ(now.used_up(direction), before.used_up(direction))])
+    for some in above:
+        if len(some):
+            differs |= _below(shape, some)
+    return np.flatnonzero(differs)
+
+
+def _mark(differs: Bools, *pairs: tuple[NDArray[Any], NDArray[Any]]) -> None:
+    """Where one differs from the other in any column."""
+    for one, other in pairs:
+        if one is not other:  # as what nobody has
+            differs |= _differ(one, other)
 
 
 def _differ(one: NDArray[Any], other: NDArray[Any]) -> Bools:
@@ -69,34 +83,26 @@ def _other_for_sale(trades: Trades, old: Trades, nodes: Ints) -> bool:
         (trades.limits.to_grid, old.limits.to_grid),
     )
     return trades.limits.in_watts != old.limits.in_watts or any(
-        one is not other and bool((once(one).take(nodes, axis=1) != once(other).take(nodes, axis=1)).any())
+        one is not other and any_of(once(one).take(nodes, axis=1) != once(other).take(nodes, axis=1))
         for one, other in pairs
     )
 
 
-def _other_limits(now: Outcome, before: Outcome) -> Bools:
+def _other_limits(now: Outcome, before: Outcome) -> Ints:
     """Nodes that say something else of themselves."""
-    found = np.zeros(len(now.tree.nodes), dtype=np.bool_)
     if now.tree is before.tree:
-        return found
+        return np.zeros(0, dtype=np.intp)
     changed = now.tree.changed
     if changed is not None and changed.since is before.tree.nodes:
-        found[list(changed.nodes)] = True
-    else:
-        pairs = zip(now.tree.nodes, before.tree.nodes, strict=True)
-        found[:] = [not same_limits(one, other) for one, other in pairs]
-    return found
+        return np.array(changed.nodes, dtype=np.intp)
+    pairs = zip(now.tree.nodes, before.tree.nodes, strict=True)
+    return np.flatnonzero([not same_limits(one, other) for one, other in pairs])
 
 
-def _below(outcome: Outcome, nodes: Bools) -> Bools:
-    """EVSEs at or below any of some nodes."""
-    shape = outcome.tree.shape
+def _below(shape: Shape, inner: Ints) -> Bools:
+    """EVSEs at or below any of some inner nodes."""
     first, end = shape.ranges
-    found = nodes[shape.evse_array]
-    inner = shape.inner[nodes[shape.inner]]
-    if len(inner):
-        marks = np.zeros(len(found) + 1, dtype=np.intp)
-        np.add.at(marks, first[inner], 1)
-        np.add.at(marks, end[inner], -1)
-        found |= np.cumsum(marks[:-1]) > 0
-    return found
+    marks = np.zeros(len(shape.evses) + 1, dtype=np.intp)
+    np.add.at(marks, first[inner], 1)
+    np.add.at(marks, end[inner], -1)
+    return np.asarray(np.cumsum(marks[:-1]) > 0)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from actors.energy.market.arrays import Bools, Floats, Ints, once
+from actors.energy.market.arrays import Bools, Floats, Ints, all_of, any_of, once
 from actors.energy.market.bounds import UNITS, LimitsAbove, bounds_of, shared_bounds_of
 from actors.energy.market.entries import Direction, Unit
 from actors.energy.market.outcome import USED_UP_A, USED_UP_W, Outcome, Some
@@ -54,22 +54,22 @@ class _Naming:
     def name_traders(self, direction: Direction) -> None:
         """Those who trade in a direction."""
         takes_part = self._outcome.taking_part(direction)[:, self._of_evses]
-        if not takes_part.any():
+        if not any_of(takes_part):
             return
         trades = self._outcome.trades[direction]
-        refused = takes_part & trades.refused[:, self._of_evses]
-        if refused.any():
+        if any_of(once(trades.refused)):
+            refused = takes_part & trades.refused[:, self._of_evses]
             takes_part = takes_part & ~refused
+            self._name_refused(direction, refused)
         own = takes_part & (trades.stopped_by[:, self._of_evses] == OWN)
         self._name_own(direction, own)
         self._name_shared(direction, takes_part & ~own)
-        self._name_refused(direction, refused)
 
     def _name_own(self, direction: Direction, here: Bools) -> None:
         """Where just one limit is used up of the nodes that an EVSE has for itself."""
         outcome = self._outcome
         trades = outcome.trades[direction]
-        if not here.any() or trades.limits.tight is not None:
+        if not any_of(here) or trades.limits.tight is not None:
             return
         found: list[tuple[Bools, Ints, Unit]] = []
         hits = np.zeros(here.shape, dtype=np.int8)
@@ -81,10 +81,10 @@ class _Naming:
             )
             for unit, limits, least in pairs:
                 limited = may & np.isfinite(once(limits)[:, node])
-                if not limited.any():
+                if not any_of(limited):
                     continue
                 used_up = limited & (outcome.left(direction, unit, node) <= least)
-                if used_up.any():
+                if any_of(used_up):
                     hits += used_up
                     found.append((used_up, node, unit))
         for used_up, node, unit in found:
@@ -94,7 +94,7 @@ class _Naming:
     def _name_shared(self, direction: Direction, here: Bools) -> None:
         """All whom one limit stopped."""
         outcome = self._outcome
-        if not here.any():
+        if not any_of(here):
             return
         columns, places = np.nonzero(here)
         tiers = len(outcome.tree.shape.tiers)
@@ -145,7 +145,7 @@ class _Naming:
         what each would have needed of it differs."""
         outcome, evses = self._outcome, self._evses
         trades = outcome.trades[direction]
-        if not here.any() or trades.limits.extras:
+        if not any_of(here) or trades.limits.extras:
             return
         columns, places = np.nonzero(here)
         cells = columns, evses[places]
@@ -165,8 +165,10 @@ class _Naming:
     def name_closed(self) -> None:
         """Those who may not trade: their own limit is 0, or one of those above them."""
         outcome, limits = self._outcome, self._outcome.trades["import"].limits
+        if all_of(once(outcome.imports)):
+            return
         here = ~outcome.imports[:, self._of_evses] & ~outcome.exports[:, self._of_evses]
-        if not here.any() or limits.extras or limits.tight is not None:
+        if not any_of(here) or limits.extras or limits.tight is not None:
             return
         shape = outcome.tree.shape
         zeros = (limits.node_A == 0.0).astype(np.int16) + (limits.node_grid_W == 0.0)
@@ -194,7 +196,7 @@ class _Naming:
 
     def _name_rows(self, cells: Bools, node: Ints, direction: Direction, unit: Unit) -> None:
         """Cells whose EVSE was stopped by a limit of one row."""
-        if cells.any():
+        if any_of(cells):
             _name_by_rows(self._outcome, self._texts, cells, node, direction, _FIELDS[unit], self.names)
 
 
@@ -246,10 +248,10 @@ def phase_sources_of(outcome: Outcome, some: Some, texts: Texts) -> Numbers:
     above: Above = {}
     for direction in outcome.directions:
         cells = outcome.taking_part(direction)[:, some.here] & has_count
-        if cells.any():
+        if any_of(cells):
             _own_counts(outcome, some, texts, direction, cells, found)
             cells &= found == UNKNOWN
-            if cells.any():
+            if any_of(cells):
                 _most_on_path(outcome, some, texts, direction, cells, found, above)
     for column, i in unknown(found):
         found[column, i] = texts.number(phases_source(outcome, column, int(some.numbers[i]), above))

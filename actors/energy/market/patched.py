@@ -45,6 +45,9 @@ class Patched(Generic[T]):
 
     def some(self, places: Ints) -> Sequence[T]:
         """The elements at some places."""
+        if len(places) * FEW <= len(self):
+            below, others = self._below, self._others
+            return [others[place] if place in others else below[place] for place in places.tolist()]
         found = in_order(self._below, places)
         if self._others:
             is_other = np.zeros(len(self), dtype=np.bool_)

@@ -14,7 +14,7 @@ import numpy as np
 
 from actors.energy import timestamps
 from actors.energy.forecasts import packed
-from actors.energy.market.arrays import Bools, Counts, Floats, Ints
+from actors.energy.market.arrays import Bools, Counts, Floats, Ints, all_of, any_of, in_order
 from actors.energy.market.naming import names_of, phase_sources_of
 from actors.energy.market.outcome import Outcome, Some
 from actors.energy.market.texts import Texts
@@ -37,14 +37,14 @@ class Results:
         self._forecast = forecast
         self._named = named
 
-    def of(self, evses: Sequence[int]) -> list[EnforcedLimits]:
+    def of(self, evses: Sequence[int] | Ints) -> list[EnforcedLimits]:
         """In the given order."""
         outcome, slots = self._outcome, self._outcome.slots
         some = outcome.some(evses)
         shares = _Shares(outcome, some, named=self._named)
         now = shares.limits(slots.active_column)
         everyone, here = outcome.tree.uuids, some.here
-        uuids = everyone[here] if isinstance(here, slice) else [everyone[evse] for evse in evses]
+        uuids = everyone[here] if isinstance(here, slice) else in_order(everyone, here)
         valid_for = valid_for_s(outcome.config)
         if not self._forecast:
             return list(map(EnforcedLimits, uuids, repeat(valid_for), now))
@@ -102,10 +102,10 @@ class _Shares:
 
 def _numbers(values: Floats, present: Bools, names: list[str]) -> list[NumberWithSource | None]:
     """With their sources."""
-    if not present.any():
+    if not any_of(present):
         return [None] * len(names)
     numbers: list[NumberWithSource | None] = list(map(NumberWithSource, values.tolist(), names))
-    if present.all():
+    if all_of(present):
         return numbers
     return [number if there else None for number, there in zip(numbers, present.tolist(), strict=True)]
 

@@ -8,6 +8,8 @@ from itertools import count
 import numpy as np
 from numpy.typing import NDArray
 
+from actors.energy.market.arrays import any_of
+
 Numbers = NDArray[np.int32]
 UNKNOWN = -1
 """Where there is no text yet. 0 is the empty one."""
@@ -49,5 +51,5 @@ class Texts:
 def unknown(numbers: Numbers) -> list[list[int]]:
     """The cells where there is no text yet: (row, column) of each."""
     missing = numbers == UNKNOWN
-    found: list[list[int]] = np.argwhere(missing).tolist() if missing.any() else []
+    found: list[list[int]] = np.argwhere(missing).tolist() if any_of(missing) else []
     return found

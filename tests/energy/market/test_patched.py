@@ -24,4 +24,6 @@ def test_a_patched_list_is_as_a_changed_copy(patches: list[dict[int, int]], plac
     assert list(found) == found.whole() == expected
     assert [found[place] for place in range(len(found))] == expected
     assert list(found.some(np.array(places, dtype=np.intp))) == [expected[place] for place in places]
+    for place in places:
+        assert list(found.some(np.array([place], dtype=np.intp))) == [expected[place]], "of few"
     assert below == list(range(40))
