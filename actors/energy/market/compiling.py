@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from actors.energy.market.arrays import Bools, Ints, in_order, whole_numbers
+from actors.energy.market.arrays import Bools, Ints, in_order
 from actors.energy.market.entries import Direction, fallback_of, instant
 from actors.energy.market.errors import RequestError, joined
 from actors.energy.market.patched import Patched
@@ -83,7 +83,7 @@ def _renewed(request: EnergyFlowRequest, before: CompiledTree, replaced: Replace
         say, said = _schedules(now, direction), _schedules(old, direction)
         if others := differing(say, said):
             changed.update(others)
-            here = whole_numbers([at[i] for i in others])
+            here = np.array([at[i] for i in others], dtype=np.intp)
             both = [say[i] for i in others], [said[i] for i in others]
             again = read_again(schedules[direction], here, *both, direction)
             if again is None:
@@ -99,7 +99,7 @@ def _renewed(request: EnergyFlowRequest, before: CompiledTree, replaced: Replace
     saying = {direction: [now[i] for i in others] for direction, others in anew.items()}
     read_now, targets, fallbacks = _read(fresh, places, shape.parent, saying)
     for direction, new in read_now.items():
-        here = whole_numbers([at[i] for i in anew[direction]])
+        here = np.array([at[i] for i in anew[direction]], dtype=np.intp)
         renewed = schedules[direction].renewed(here, new)
         if renewed is None:
             return None

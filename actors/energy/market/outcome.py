@@ -236,13 +236,10 @@ class Outcome:
 
         None where the number stands for no group's limit."""
         key = self.tree.priorities[evse], number
-        if key not in self._shared:
-            self._shared[key] = self._nodes_of(self.tier_of(evse), number)
-        return self._shared[key]
-
-    @cached_property
-    def _shared(self) -> dict[tuple[int, int], set[int] | None]:
-        return {}
+        found = self.tree.shape.shared_by
+        if key not in found:
+            found[key] = self._nodes_of(self.tier_of(evse), number)
+        return found[key]
 
     @staticmethod
     def _nodes_of(tier: Tier, number: int) -> set[int] | None:

@@ -206,6 +206,11 @@ class Shape:
         return np.searchsorted([tier.priority for tier in self.tiers], self.priority_array)
 
     @cached_property
+    def shared_by(self) -> dict[tuple[int, int], set[int] | None]:
+        """By priority and number of a limit, as far as they were asked for: see Outcome.shared_by."""
+        return {}
+
+    @cached_property
     def own_nodes(self) -> list[tuple[Ints, Bools]]:
         """The nodes that EVSEs have for themselves in their tiers: a first of each, where it has one, a
         second, and so on."""
