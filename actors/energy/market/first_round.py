@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from actors.energy.market.arrays import Bools, Counts, Floats, Ints, once, repeated, same_rows
+from actors.energy.market.arrays import Bools, Counts, Floats, Ints, all_of, once
 from actors.energy.market.lanes import before_in_order, buy_side_by_side, left_after
 from actors.energy.market.limits import Extra
 from actors.energy.market.phases import BELOW, PhaseChoices, PhaseReason
@@ -63,17 +63,15 @@ class FirstPurchases:
 
 def buy_first(counter: Counter) -> FirstPurchases:
     """The first round of one tier and direction."""
-    minimums = not counter.in_watts and not counter.extras and bool((once(counter.min_A) >= CRUMB).all())
-    bought_by_all = _minimums_of_all(counter) if minimums else None
-    if bought_by_all is not None:
-        return bought_by_all
     bought, certain = _all_at_once(counter)
     in_order = np.ones(len(certain), dtype=np.bool_)
     in_order[list(counter.extras)] = False
     side_by_side = np.flatnonzero(~certain & in_order)
-    if minimums and len(side_by_side):
+    if not len(side_by_side):
+        pass
+    elif not counter.in_watts and not counter.extras and all_of(once(counter.min_A) >= CRUMB):
         _minimums(counter, side_by_side, bought)
-    elif len(side_by_side):
+    else:
         until = buy_side_by_side(counter, side_by_side, bought)
         for column, position in zip(side_by_side.tolist(), until.tolist(), strict=True):
             if position < len(counter.tier.members):
@@ -84,34 +82,6 @@ def buy_first(counter: Counter) -> FirstPurchases:
     bought.phases = np.where((bought.held >= CRUMB) & counter.ampere, bought.tried, np.int8(0))
     bought.reasons[bought.phases == 0] = PhaseReason.NOTHING
     return bought
-
-
-def _minimums_of_all(counter: Counter) -> FirstPurchases | None:
-    """What everyone buys where only minimum currents are bought, and all of them fit; else None."""
-    ampere, min_A = once(counter.ampere), once(counter.min_A)
-    everybody = bool(ampere.all())
-    held = min_A if everybody else min_A * ampere
-    if (once(counter.own_A) < held - CRUMB).any():
-        return None
-    for stage in counter.tier.stages:
-        if (stage.sums(held) > once(counter.shared_A)[:, stage.groups]).any():
-            return None
-    return minimums_bought(counter, held, None if everybody else ampere)
-
-
-def minimums_bought(counter: Counter, held: Floats, buys: Bools | None) -> FirstPurchases:
-    """Everyone who buys (None: all do) has bought its minimum: `held`, as `buys` one row where it is the same
-    in all columns."""
-    columns, evses = len(counter.own_A), held.shape[1]
-    counts, reasons = once(counter.choices.counts[BELOW]), once(counter.choices.reasons[BELOW])
-    return FirstPurchases(
-        held=repeated(held, columns),
-        phases=repeated(counts if buys is None else counts * buys, columns),
-        tried=repeated(counts, columns),
-        reasons=repeated(reasons if buys is None else reasons * buys, columns),
-        refused=same_rows(False, (columns, evses), np.bool_),
-        classes=same_rows(BELOW, (columns, evses), np.int8),
-    )
 
 
 def _all_at_once(counter: Counter) -> tuple[FirstPurchases, Bools]:

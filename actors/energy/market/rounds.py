@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from actors.energy.market.arrays import Bools, Floats, Ints, row_sums
-from actors.energy.market.filling import fill, fill_rows
+from actors.energy.market.arrays import Floats, Ints
+from actors.energy.market.filling import fill
 from actors.energy.market.tiers import Stage, Tier
 
 SLACK = 1e-9
@@ -65,94 +65,11 @@ class Positions:
 
 def sell_rounds(tier: Tier, shared_A: Floats, shared_grid_W: Floats | None, positions: Positions) -> None:
     """Narrow the caps to what every EVSE gets in the end; limits are (columns, groups), or none."""
-    settled = _settle_outermost(tier, shared_A, shared_grid_W, positions)
-    if settled is None:
-        _sell_outwards(tier.stages, shared_A, shared_grid_W, positions)
-    elif not settled.all():
-        rest = ~settled
-        some = positions.of_columns(rest)
-        in_watts = None if shared_grid_W is None else shared_grid_W[rest]
-        _sell_outwards(tier.stages, shared_A[rest], in_watts, some)
-        positions.caps[rest] = some.caps
-        positions.stopped_by[rest] = some.stopped_by
-
-
-def _sell_outwards(
-    stages: list[Stage], shared_A: Floats, shared_grid_W: Floats | None, positions: Positions
-) -> None:
-    """From the innermost groups to the outermost."""
     positions.lay_out()
-    for stage in stages:
+    for stage in tier.stages:
         _narrow(stage, shared_A[:, stage.groups], positions, None)
         if shared_grid_W is not None:
             _narrow(stage, shared_grid_W[:, stage.groups], positions, positions.grid_W)
-
-
-def _settle_outermost(
-    tier: Tier, shared_A: Floats, shared_grid_W: Floats | None, positions: Positions
-) -> Bools | None:
-    """The columns in which only the outermost group stops anybody; None where there is none.
-
-    Its limits are used up as if there were no others. If no group within then has more than its limit,
-    none ever had, as nobody gives back: the other limits are as if they were not there. Where one is
-    just used up, too, it is told as usual which of them stopped whom."""
-    if len(tier.stages) < 2:
-        return None
-    inner, outermost = tier.stages[:-1], tier.stages[-1]
-    units: list[tuple[Floats, Floats | None]] = [(shared_A, None)]
-    if shared_grid_W is not None:
-        units.append((shared_grid_W, positions.grid_W))
-    may_bind = np.zeros(len(shared_A), dtype=np.bool_)
-    with np.errstate(invalid="ignore"):  # an infinite limit of infinite caps is not above it
-        for shared, unit in units:
-            caps = positions.caps if unit is None else positions.caps * unit
-            above = row_sums(caps) - shared[:, outermost.groups[0]]
-            if (above > 0.0).any():
-                for stage in inner:  # what these take away in any case
-                    above -= row_sums(np.maximum(stage.sums(caps) - shared[:, stage.groups], 0.0))
-            may_bind |= above > 0.0
-    if not may_bind.any():
-        return None
-    alone = positions
-    for shared, unit in units:
-        number = int(limit_number(int(outermost.groups[0]), is_power=unit is not None))
-        alone = _used_up_by_all(shared[:, outermost.groups[0]], number, alone, unit)
-    for shared, unit in units:
-        caps = alone.caps if unit is None else alone.caps * unit
-        for stage in inner:
-            most = shared[:, stage.groups]
-            may_bind &= (stage.sums(caps) < most * (1.0 - SLACK) - SLACK).all(axis=1)
-    if may_bind.all():
-        positions.caps, positions.stopped_by = alone.caps, alone.stopped_by
-    else:
-        positions.caps[may_bind] = alone.caps[may_bind]
-        positions.stopped_by[may_bind] = alone.stopped_by[may_bind]
-    return may_bind
-
-
-def _used_up_by_all(limits: Floats, number: int, positions: Positions, unit: Floats | None) -> Positions:
-    """Positions as they are when all EVSEs share one limit in every column."""
-    caps = positions.caps if unit is None else positions.caps * unit
-    exceeded = row_sums(caps) > limits
-    if not exceeded.any():
-        return positions
-    some = positions if exceeded.all() else positions.of_columns(exceeded)
-    held, caps, steps = some.held, some.caps, some.steps
-    if unit is not None:
-        held, caps, steps = held * some.grid_W, caps * some.grid_W, steps * some.grid_W
-    new = fill_rows(limits[exceeded], held, caps, steps)
-    if unit is not None:
-        new /= some.grid_W
-    stops = new < some.caps - SLACK
-    stopped_by = np.int32(number) - some.stopped_by
-    stopped_by *= stops
-    stopped_by += some.stopped_by
-    np.minimum(some.caps, new, out=new)
-    if some is not positions:
-        all_caps, all_stopped_by = positions.caps.copy(), positions.stopped_by.copy()
-        all_caps[exceeded], all_stopped_by[exceeded] = new, stopped_by
-        new, stopped_by = all_caps, all_stopped_by
-    return Positions(positions.held, new, positions.steps, positions.grid_W, stopped_by)
 
 
 def _narrow(stage: Stage, limits: Floats, positions: Positions, unit: Floats | None) -> None:

@@ -26,7 +26,8 @@ from actors.energy.market.arrays import (
     same_rows,
 )
 from actors.energy.market.filling import fill_rows
-from actors.energy.market.first_round import Counter, FirstPurchases, minimums_bought
+from actors.energy.market.first_round import Counter, FirstPurchases
+from actors.energy.market.phases import BELOW
 from actors.energy.market.rounds import OWN, SLACK, limit_number
 from actors.energy.market.tiers import Stage
 from actors.energy.market.turns import CRUMB
@@ -73,7 +74,7 @@ def sell_together(counter: Counter) -> Sold | None:
                 return None
         number = int(limit_number(group, is_power=False))
         stopped_by = _stopped_by(number, bought_A < caps_A - SLACK, columns)
-    first = minimums_bought(counter, held_A, None if everybody else buys)
+    first = _minimums_bought(counter, held_A, None if everybody else buys)
     return Sold(first, repeated(bought_A, columns), None, stopped_by)
 
 
@@ -110,3 +111,18 @@ def _stopped_by(number: int, stops: Bools, columns: int) -> NDArray[np.int32]:
     if all_of(stops):
         return same_rows(number, (columns, stops.shape[1]), np.int32)
     return repeated(stops * np.int32(number - OWN) + np.int32(OWN), columns)
+
+
+def _minimums_bought(counter: Counter, held: Floats, buys: Bools | None) -> FirstPurchases:
+    """Everyone who buys (None: all do) has bought its minimum: `held`, as `buys` one row where it is the same
+    in all columns."""
+    columns, evses = len(counter.own_A), held.shape[1]
+    counts, reasons = once(counter.choices.counts[BELOW]), once(counter.choices.reasons[BELOW])
+    return FirstPurchases(
+        held=repeated(held, columns),
+        phases=repeated(counts if buys is None else counts * buys, columns),
+        tried=repeated(counts, columns),
+        reasons=repeated(reasons if buys is None else reasons * buys, columns),
+        refused=same_rows(False, (columns, evses), np.bool_),
+        classes=same_rows(BELOW, (columns, evses), np.int8),
+    )
