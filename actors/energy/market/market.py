@@ -7,9 +7,9 @@
 Where the rules are: what a node allows is in limits.py, setpoints in setpoints.py and heeding.py,
 phase counts in phases.py, trading in trading.py, together.py, first_round.py, rounds.py and filling.py,
 what is kept for fallbacks in fallbacks.py, limits that cannot keep them in tight.py. How requests become
-arrays is in walking.py and reading.py, how arrays become results in naming.py, texts.py and results.py, and
-what of them stays in changes.py. Small trees take the same way in plain numbers: plain_tree.py, plain.py,
-plain_phases.py, plain_fallbacks.py, plain_run.py, plain_names.py.
+arrays is in walking.py, reading.py and blocks.py, how arrays become results in naming.py, texts.py and
+results.py, and what of them stays in changes.py. Small trees take the same way in plain numbers:
+plain_tree.py, plain.py, plain_phases.py, plain_fallbacks.py, plain_run.py, plain_names.py.
 """
 
 from __future__ import annotations
