@@ -29,7 +29,6 @@ from actors.energy.market.filling import fill_rows
 from actors.energy.market.first_round import Counter, FirstPurchases
 from actors.energy.market.phases import BELOW
 from actors.energy.market.rounds import OWN, SLACK, limit_number
-from actors.energy.market.tiers import Stage
 from actors.energy.market.turns import CRUMB
 
 
@@ -58,42 +57,24 @@ def sell_together(counter: Counter) -> Sold | None:
     if not everybody:
         held_A, caps_A = held_A * buys, caps_A * buys
     limits_A, group = once(counter.shared_A), int(stages[-1].groups[0])
-    inner = [(stage, limits_A.take(stage.groups, axis=1)) for stage in stages[:-1]]
-    common_A = limits_A[:, group]
-    wanted_A = row_sums(caps_A)
-    if max(wanted_A.tolist()) == inf or not _only_all_share(caps_A, wanted_A, common_A, inner):
+    common_A, wanted_A = limits_A[:, group], row_sums(caps_A)
+    if max(wanted_A.tolist()) == inf or any_of(row_sums(held_A) > common_A):
         return None
-    columns, exceeded = len(counter.own_A), wanted_A > common_A
-    bought_A, stopped_by = caps_A, same_rows(OWN, (columns, caps_A.shape[1]), np.int32)
-    if any_of(exceeded):
-        if any_of(row_sums(held_A) > common_A):
+    bought_A = _use_up(common_A, held_A, caps_A, counter.slice_A, wanted_A > common_A)
+    for stage in stages[:-1]:
+        most_A = limits_A.take(stage.groups, axis=1)
+        if not all_of(stage.sums(bought_A) < most_A * (1.0 - SLACK) - SLACK):
             return None
-        bought_A = _use_up(common_A, held_A, caps_A, counter.slice_A, exceeded)
-        for stage, most_A in inner:
-            if not all_of(stage.sums(bought_A) < most_A * (1.0 - SLACK) - SLACK):
-                return None
-        number = int(limit_number(group, is_power=False))
-        stopped_by = _stopped_by(number, bought_A < caps_A - SLACK, columns)
+    columns = len(counter.own_A)
+    stopped_by = _stopped_by(int(limit_number(group, is_power=False)), bought_A < caps_A - SLACK, columns)
     first = _minimums_bought(counter, held_A, None if everybody else buys)
     return Sold(first, repeated(bought_A, columns), None, stopped_by)
 
 
-def _only_all_share(
-    caps_A: Floats, wanted_A: Floats, common_A: Floats, inner: list[tuple[Stage, Floats]]
-) -> bool:
-    """Whether no limit but the one of all may stop anybody, in any column."""
-    for stage, most_A in inner:
-        # What inner limits take away in any case; where the common one still has to, it may be alone.
-        taken_A = row_sums(np.maximum(stage.sums(caps_A) - most_A, 0.0))
-        if any_of(taken_A > 0.0):
-            wanted_A = wanted_A - taken_A
-            if any_of((taken_A > 0.0) & (wanted_A <= common_A)):
-                return False
-    return True
-
-
 def _use_up(common_A: Floats, held_A: Floats, caps_A: Floats, slice_A: float, exceeded: Bools) -> Floats:
-    """What everyone gets of what all share, alone, where it is `exceeded`; elsewhere their caps."""
+    """What everyone gets of what all share, alone, where that is `exceeded`; elsewhere their caps."""
+    if not any_of(exceeded):
+        return caps_A
     columns = len(exceeded)
     held_A, caps_A = repeated(held_A, columns), repeated(caps_A, columns)
     if len(common_A) < columns:
@@ -107,7 +88,7 @@ def _use_up(common_A: Floats, held_A: Floats, caps_A: Floats, slice_A: float, ex
 
 
 def _stopped_by(number: int, stops: Bools, columns: int) -> NDArray[np.int32]:
-    """Who is stopped by the limit of all, and else by what is its own."""
+    """Who is stopped by the limit of all, or else by what is its own."""
     if all_of(stops):
         return same_rows(number, (columns, stops.shape[1]), np.int32)
     return repeated(stops * np.int32(number - OWN) + np.int32(OWN), columns)
