@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from actors.energy.market import Memory, allocate, plain_tree, together, trading
 from actors.energy.market.first_round import Counter
-from actors.energy.types import EnergyFlowRequest
+from actors.energy.market.rounds import OWN
+from actors.energy.types import EnergyFlowRequest, NumberWithSource
 from tests.energy.builders import assert_caught, mutated
 from tests.energy.market.agreement import assert_agreement
 from tests.energy.market.building import evse, node, run
@@ -42,7 +43,8 @@ def _compared() -> Iterator[list[bool]]:
 
 def _assert_same(one: together.Sold, other: together.Sold) -> None:
     np.testing.assert_allclose(one.current_A, other.current_A, rtol=0.0, atol=1e-9)
-    np.testing.assert_array_equal(one.stopped_by, other.stopped_by)
+    # Rounds take a panel for what stopped somebody also where the limit of all left nothing for it, either.
+    np.testing.assert_array_equal(one.stopped_by == OWN, other.stopped_by == OWN)
     assert (one.grid_W, other.grid_W) == (None, None)
     for field in ("phases", "tried", "reasons", "refused"):
         np.testing.assert_array_equal(getattr(one.first, field), getattr(other.first, field), field)
@@ -136,6 +138,21 @@ def test_a_garage_whose_main_fuse_alone_binds_is_sold_together() -> None:
 
 def test_a_garage_in_which_nothing_binds_is_sold_together() -> None:
     assert _garage(limit_A=1000.0, panel_A=200.0) == [True]
+
+
+def test_a_panel_that_has_something_left_stopped_nobody() -> None:
+    def car(name: str) -> EnergyFlowRequest:
+        return evse(name, imports={"A": 20.0, "min_A": 6.0})
+
+    panels = [
+        node("free", car("first"), imports={"A": 22.0}),
+        node("tight", car("second"), car("third"), imports={"A": 12.5}),
+    ]
+    with _compared() as seen:
+        allocation = run(node("root", *panels, imports={"A": 18.75}))
+    assert seen == [True]
+    shares = [each.limits_root_side.ac_max_current_A for each in allocation]
+    assert shares == [NumberWithSource(amount_A, "root/A") for amount_A in (6.5, 6.25, 6.0)]
 
 
 def test_a_garage_whose_panels_bind_is_sold_in_rounds() -> None:
