@@ -59,8 +59,7 @@ class Shape:
 
     def prepare(self) -> None:
         """Work out now what arrays of a large tree will be asked about."""
-        for name in ("ranges", "tiers", "inner_levels", "above_evse", "evses_last"):
-            getattr(self, name)
+        _ = self.ranges, self.inner, self.evses_last
         for tier in self.tiers:
             for stage in tier.stages:
                 stage.prepare()
