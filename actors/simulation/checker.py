@@ -18,7 +18,8 @@ from actors.energy.amount import Amount
 from actors.energy.external import SavedSources
 from actors.energy.types import ExternalLimits, value_of
 from actors.simulation.clocks import RHO
-from actors.site import EnergyManagerConfig, EnergyNodeConfig, EvseManagerConfig, Site
+from actors.simulation.metered_fuse import MeteredFuse
+from actors.site import EnergyManagerConfig, EnergyNodeConfig, EvseManagerConfig, MeterConfig, Site
 
 CRUMB = 1e-6
 """Share of a limit, and absolute, that is floating point and not an overload."""
@@ -55,6 +56,8 @@ class _Node(_Flow):
         fuse_A = config.fuse_limit_A if isinstance(config, EnergyNodeConfig) else None
         self.fuse_A = math.inf if fuse_A is None else max(0.0, fuse_A - site.fixed_load_A(name))
         """What is left of it for EVSEs."""
+        self.metered: MeteredFuse | None = None
+        """Where the load is measured: then that changes."""
         declared = [_import_limits(s.limits)[1] for s in module.sources if s.heartbeat_timeout_s is None]
         self.power_W = min(declared, default=math.inf)
         amount = fallback(site, name)
@@ -70,6 +73,7 @@ class Checker:
     """Of one run; times are true seconds."""
 
     def __init__(self, site: Site) -> None:
+        self._site = site
         self.violations: list[Violation] = []
         self.count = 0
         """Of violations, also those that are not told."""
@@ -95,6 +99,16 @@ class Checker:
         assert isinstance(config, EnergyManagerConfig)
         self.reach_s = 14 * config.update_interval + max(settles_s) * (1.0 + RHO)
         self.reach_s += 10 * config.update_interval * (STRETCH - 1.0)
+
+    def measure(self, name: str, meter: MeterConfig) -> MeteredFuse:
+        """From now on the load at a node counts as its meter lets it know."""
+        node, site = self.nodes[name], self._site
+        config = site.modules[name].config
+        assert isinstance(config, EnergyNodeConfig)
+        assert config.fuse_limit_A is not None
+        declared_A = site.fixed_load_A(name)
+        node.metered = MeteredFuse(config.fuse_limit_A, declared_A, meter, self.reach_s)
+        return node.metered
 
     def flow(self, now_s: float, evse: str, current_A: float, power_W: float) -> None:
         """What flows to an EVSE from now on."""
@@ -168,6 +182,8 @@ class Checker:
             self.violations.append(violation)
 
     def _check(self, now_s: float, node: _Node) -> None:
+        if node.metered is not None:
+            node.fuse_A = node.metered.may_A(now_s)
         if node.sum_A > self.highest_share * node.fuse_A:
             self.highest_share = node.sum_A / node.fuse_A if node.fuse_A else math.inf
         while node.past and node.past[0][0] <= now_s:
@@ -189,6 +205,8 @@ class Checker:
             if kind not in before:
                 parts = " + ".join(f"{e} {a:.4g}" for e, a in self.flows(node.id).items() if a > 0.0)
                 text = f"{amount:.6g} {unit} flow through {node.id}, {limit:.6g} {unit} may ({parts} A)"
+                if node.metered is not None:
+                    text += f", beside a load of {node.metered.load_A:.4g} A"
                 self.note(Violation(kind=kind, at_s=now_s, where=node.id, text=text))
 
 

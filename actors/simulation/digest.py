@@ -7,15 +7,17 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
+from actors.energy.fixed_load import MeterReading
 from actors.energy.messages import Actuate, Grant, Reading, Report
 
 _pack = struct.Struct("<dHBd").pack
-_WAKE, _READING, _REPORT, _GRANT, _OTHER, _ACTUATE = range(6)
+_WAKE, _READING, _REPORT, _GRANT, _OTHER, _ACTUATE, _METER = range(7)
 _KINDS: dict[type, tuple[int, Callable[[Any], float]]] = {
     type(None): (_WAKE, lambda _: 0.0),
     Reading: (_READING, lambda reading: reading.currents_A[0] + reading.limit_A),
     Report: (_REPORT, lambda report: report.t_child_s),
     Grant: (_GRANT, lambda grant: grant.amount.import_A + grant.duration_s),
+    MeterReading: (_METER, lambda reading: reading.currents_A[0]),
 }
 _OTHERS = (_OTHER, _KINDS[type(None)][1])
 

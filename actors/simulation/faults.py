@@ -13,6 +13,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from actors.simulation.clocks import RHO
+from actors.simulation.loads import draw_loads, happen_alone
 from actors.simulation.network import DRIVER, Direction, draw_quality
 from actors.simulation.plan import (
     Clog,
@@ -111,6 +112,7 @@ def draw_plan(seed: int, knobs: Knobs) -> Plan:
     calm = knobs.tight or (bool(spots) and random.random() < CALM_RUNS)
     if calm:
         qualities = {}
+    calm = calm or happen_alone(seed, site)
     jumps = random.random() < 0.5
     happenings: list[Workload | Fault] = []
     if not calm:
@@ -121,6 +123,7 @@ def draw_plan(seed: int, knobs: Knobs) -> Plan:
         happenings += _scenario(random, site, targets, at_s, knobs, jumps)
         at_s += random.expovariate(1.0 / gap_s)
     happenings += spots
+    happenings += draw_loads(seed, site, hurt_s)
     happenings += _givers(stream(seed, "gives back"), targets.modules, hurt_s)
     happenings = sorted((h for h in happenings if h.at_s < hurt_s), key=lambda h: h.at_s)
     return Plan(

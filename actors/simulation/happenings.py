@@ -22,6 +22,8 @@ from actors.simulation.plan import (
     GiveBack,
     JumpWall,
     Leave,
+    Load,
+    MeterFails,
     Pause,
     Plug,
     Rebirth,
@@ -80,6 +82,10 @@ def happen(world: World, what: Workload | Fault) -> None:
             world.field.touched(evse)
         case SetLimit() | ClearLimit():
             send_command(world, what)
+        case Load(node=node, current_A=current_A):
+            world.meters.load(node, current_A)
+        case MeterFails(node=node, how=how, for_s=for_s):
+            world.meters.fail(node, how, for_s)
 
 
 # --- processes -------------------------------------------------------------------------------------
@@ -168,8 +174,9 @@ def begin_life(world: World, slot: Slot) -> None:
     now = slot.process.clocks.now(world.now_s)
     boot = f"{slot.id}/{slot.lives}"
     core = world.build(world.site, slot.id, boot, now, saved=slot.kept_sources, kept_epoch=slot.kept_epoch)
-    core.tells_status = False
+    core.tells_status = slot.id in world.meters.told
     slot.begin(core)
+    world.meters.begin_life(slot.id)
     slot.wake_own_s = float("inf")
     world.note_limits(slot, slot.kept_sources)
     world.plan_wake(slot, now)
@@ -214,6 +221,7 @@ def mend(world: World, _: Any) -> None:
         if evse.hardware.car is not None:
             evse.hardware.ask(world.now_s, True)
             world.field.touched(name)
+    world.meters.mend()
     for process in world.processes.values():
         process.trap = None
         process.clocks.correct_wall()

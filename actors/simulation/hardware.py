@@ -13,6 +13,9 @@ from __future__ import annotations
 import math
 from collections import deque
 
+from msgspec.structs import replace
+
+from actors.energy.fixed_load import Currents
 from actors.energy.messages import Actuate, Reading
 from actors.energy.modules import EvseManagerConfig
 from actors.plant.watchdog import Watchdog
@@ -210,6 +213,18 @@ class Hardware:
         self._draw()
 
     # --- what it says -----------------------------------------------------------------------------
+
+    def currents_A(self) -> Currents:
+        """What flows, per phase."""
+        if self.car is None or self.current_A == 0.0:
+            return NO_CURRENTS_A
+        count, current_A = self._carrying(self.car), self.current_A
+        return current_A, current_A if count > 1 else 0.0, current_A if count > 2 else 0.0
+
+    def tell_all(self) -> None:
+        """From now on readings tell what flows as it is."""
+        if self.car is not None:
+            self.car = replace(self.car, meter=1.0, meter_lags=False)
 
     def reading(self, now_s: float) -> Reading:
         """What it tells its driver; its meter lags, and may tell less than flows."""

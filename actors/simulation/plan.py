@@ -6,10 +6,14 @@ piece, which is how a failing run is made small.
 
 from __future__ import annotations
 
+from typing import Literal
+
 from msgspec import Struct
 
 from actors.simulation.network import Direction, Quality
 from actors.site import Site
+
+MeterFault = Literal["silent", "frozen", "absurd"]
 
 
 class Knobs(Struct, frozen=True, kw_only=True):
@@ -29,6 +33,9 @@ class Knobs(Struct, frozen=True, kw_only=True):
     """The kinds of them that are drawn, of `tight_spots.KINDS`; empty: all."""
     lost_state: bool = True
     """Whether processes may lose what they have on disk."""
+    meters: float | None = None
+    """Share of the drawn sites that have fixed loads and meters; None: as many as loads.py says, and none
+    where nothing but tight spots happens. Where it is 0 no meter is played at a site that is there either."""
 
 
 class Car(Struct, frozen=True, kw_only=True):
@@ -205,7 +212,23 @@ class ClearLimit(Happening, frozen=True, kw_only=True):
     source: str = "sim"
 
 
-Workload = Plug | Unplug | Ask | Appetite | SetLimit | ClearLimit
+class Load(Happening, frozen=True, kw_only=True):
+    """What else than cars draws at a node, those below it apart, is so much from now on: ampere in the phase
+    with most."""
+
+    node: str
+    current_A: float
+
+
+class MeterFails(Happening, frozen=True, kw_only=True):
+    """A node's meter says nothing for a while, or not what is."""
+
+    node: str
+    how: MeterFault
+    for_s: float
+
+
+Workload = Plug | Unplug | Ask | Appetite | SetLimit | ClearLimit | Load
 Fault = (
     Crash
     | Leave
@@ -219,6 +242,7 @@ Fault = (
     | Clog
     | Detour
     | Weather
+    | MeterFails
 )
 
 

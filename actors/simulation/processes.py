@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -19,6 +19,9 @@ from actors.energy.types import EnforcedLimits
 from actors.simulation.clocks import ProcessClocks
 from actors.simulation.network import Link
 from actors.site import Site
+
+if TYPE_CHECKING:
+    from actors.simulation.meters import Meter
 
 MOST_WAITING = 50_000
 """Messages that wait for a process that stands still; beyond it the oldest are lost."""
@@ -73,6 +76,7 @@ class Slot:
         self.core: Core | None = None
         self.ledger: Ledger | None = None
         """That of its core, of a node."""
+        self.meter: Meter | None = None
         self.lives = 0
         self.memory: Memory | None = None
         self.last_run: RunMarket | None = None

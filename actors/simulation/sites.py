@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from actors.config.digest import site_digest
 from actors.energy.external import ALWAYS
 from actors.energy.types import ExternalLimits, LimitsReq, NumberWithSource, ScheduleReqEntry
+from actors.simulation.loads import draw_meters
 from actors.simulation.plan import Knobs
 from actors.simulation.streams import mostly, stream
 from actors.site import (
@@ -45,16 +46,21 @@ class _Node(Struct):
 
 
 def configured(site: Site) -> Site:
-    """The site of a configuration, as runs take it: no meter is played, so of fixed loads what is declared
-    counts. Sources that need a heartbeat have none, and hold to their failsafe."""
-    modules = {m.id: replace(m, meter=None, meter_link=None) for m in site.modules.values()}
+    """The site of a configuration, as runs take it: all meters are played, whatever reads them. Sources that
+    need a heartbeat have none, and hold to their failsafe."""
+    modules = {m.id: replace(m, meter_link=None) for m in site.modules.values()}
     return replace(site, modules=modules, plant=PlantConfig(), gateways={}, chargers={})
+
+
+def without_meters(site: Site) -> Site:
+    """The same site, of whose fixed loads what is declared counts."""
+    return replace(site, modules={m.id: replace(m, meter=None) for m in site.modules.values()})
 
 
 def draw_site(seed: int, knobs: Knobs) -> Site:
     """The site of a seed, or the one that is there."""
     if knobs.site is not None:
-        return knobs.site
+        return without_meters(knobs.site) if knobs.meters == 0.0 else knobs.site
     random = stream(seed, "site")
     count = random.randint(1, 20)
     if knobs.evses is not None:
@@ -77,7 +83,7 @@ def draw_site(seed: int, knobs: Knobs) -> Site:
     }
     controllers = _host(random, tree, order)
     digest = site_digest(modules.values(), controllers.values())
-    return Site(
+    bare = Site(
         name=f"drawn_{seed}",
         path="<drawn>",
         root=ROOT,
@@ -85,6 +91,7 @@ def draw_site(seed: int, knobs: Knobs) -> Site:
         controllers=controllers,
         digest=digest,
     )
+    return draw_meters(seed, bare, knobs)
 
 
 def _grow(random: Random, count: int, knobs: Knobs) -> dict[str, _Node]:

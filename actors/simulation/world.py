@@ -29,6 +29,7 @@ from actors.simulation.bench import make_bench
 from actors.simulation.checker import Checker, Violation
 from actors.simulation.digest import Digest
 from actors.simulation.field import Field
+from actors.simulation.meters import Meters
 from actors.simulation.network import Link
 from actors.simulation.plan import Fault, Plan, Workload
 from actors.simulation.processes import Build, Slot, giving_back
@@ -62,6 +63,7 @@ class World:
         self.digest = Digest()
         self.processes, self.slots, self.links, self.evses = make_bench(plan)
         self.field = Field(self)
+        self.meters = Meters(self)
         self._naps: dict[str, int] = {}
         self._ways: dict[type, Callable[[Slot, Any], None]] = {
             ToParent: self._to_parent,
@@ -84,6 +86,7 @@ class World:
     def begin(self) -> None:
         """Put into the heap what is known from the start."""
         self.field.begin()
+        self.meters.begin()
         for number, process in enumerate(self.processes.values()):
             self.at(0.3 * number / len(self.processes), happenings.restart, self, (process, process.turn))
         self._await(iter(sorted(self.plan.happenings, key=lambda happening: happening.at_s)))
@@ -115,6 +118,8 @@ class World:
         now = process.clocks.now(now_s)
         self.events += 1
         self.digest.stepped(now_s, slot.index, event)
+        if slot.meter is not None:
+            slot.meter.hears(now_s, now.mono_s, event)
         try:
             effects = core.step(now, event)
         except Exception:  # whatever it is, it is a finding

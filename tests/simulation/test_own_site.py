@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from actors.config import load_site, parse_site
+from actors.simulation.faults import draw_plan
 from actors.simulation.liveness import LIVE_WITHIN_S
 from actors.simulation.mutants import mutated
-from actors.simulation.plan import Knobs
+from actors.simulation.plan import Knobs, Load
 from actors.simulation.run import run
 from actors.simulation.sites import configured
 from actors.site import Site
@@ -48,14 +49,22 @@ def test_a_broken_rule_is_seen_at_a_site_of_a_file() -> None:
 
 def test_of_a_fuse_counts_what_the_fixed_load_leaves() -> None:
     site = configured(parse_site(BUILDING, "building"))
-    assert site.modules["hall"].meter is None
-    knobs = Knobs(site=site, hurt_s=200.0)
+    knobs = Knobs(site=site, hurt_s=200.0, meters=0.0)
     held = [run(seed, knobs) for seed in range(4)]
     assert [v for result in held for v in result.violations] == []
     assert 0.9 < max(result.highest_share for result in held) <= 1.0 + 1e-6
     with mutated({"actors.energy.trunk.Trunk._fuse_for_evses": lambda self: self.settings.limits}):
         sold = [run(seed, knobs) for seed in range(4)]
     assert any("through hall, 23 A may" in v.text for result in sold for v in result.violations)
+
+
+def test_the_meter_of_a_file_is_played_whatever_reads_it() -> None:
+    site = configured(parse_site(BUILDING, "building"))
+    plan = draw_plan(1, Knobs(site=site, hurt_s=200.0))
+    assert max(h.current_A for h in plan.happenings if isinstance(h, Load)) <= 40.0
+    assert [run(seed, Knobs(site=site, hurt_s=200.0)).violations for seed in range(4)] == [()] * 4
+    with BY_NAME["a silent meter goes on being believed"].broken():
+        assert any(run(seed, Knobs(site=site, hurt_s=600.0)).overloads for seed in range(20))
 
 
 def test_a_site_of_long_intervals_has_longer_to_come_back() -> None:

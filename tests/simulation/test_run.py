@@ -37,18 +37,22 @@ def test_nothing_that_must_not_be_happens_and_the_site_comes_back(seed: int) -> 
 FOUND = {
     # A process stood still before it had sent a limit; its hardware restarted twice meanwhile, and its clock
     # showed again what the limit answered.
-    "what was told to the hardware's former life is taken": (9_800_488, Knobs(evses=4, spots=KINDS[:11])),
+    "what was told to the hardware's former life is taken": (
+        9_800_488,
+        Knobs(evses=4, spots=KINDS[:11], meters=0.0),
+    ),
 }
-"""By the break of a rule that was no rule yet; with the kinds of tight spots that there were then."""
+"""By the break of a rule that was no rule yet; with the kinds of tight spots that there were then, and without
+meters, as there were none then."""
 
 
 LATE = {
     # A node that waited for room for two gave it all to one, who had to come down again for the other.
-    9_951_516: (Knobs(evses=4), (Edit(f"{NODE}._as_wished", "if not island:", "if False:"),)),
+    9_951_516: (Knobs(evses=4, meters=0.0), (Edit(f"{NODE}._as_wished", "if not island:", "if False:"),)),
     # A node began anew, as did a child's machine; then a late report of the child's former life was believed.
     # The child itself was long taken for the former one, and when it was not, believed its wishes known.
     176_797_766_331_224: (
-        Knobs(),
+        Knobs(meters=0.0),
         (
             Edit(
                 f"{LEDGER}.Ledger._follow_life",

@@ -21,6 +21,7 @@ from actors.simulation.mutants import mutated
 
 ENERGY = "actors.energy"
 LEDGER, LEASE, ACTUATOR = f"{ENERGY}.ledger", f"{ENERGY}.lease", f"{ENERGY}.actuator"
+LOAD = f"{ENERGY}.fixed_load.FixedLoad"
 NODE, EVSE = f"{ENERGY}.node.NodeCore", f"{ENERGY}.evse.EvseCore"
 
 
@@ -43,6 +44,8 @@ class Break(Struct, frozen=True, kw_only=True):
     """Other values of names."""
     explored: str = ""
     """Its name among those that the explorer of small sites finds (tests/model/mutants.py)."""
+    metered: bool = False
+    """Whether it shows only where there are meters."""
     not_simulated: str = ""
     """Why runs cannot show it, if they cannot."""
     harmless: str = ""
@@ -551,6 +554,38 @@ BREAKS = (
         name="power not counted",
         breaks="Watts are not added up, only currents.",
         values={f"{LEDGER}.total": _currents_only},
+    ),
+    # --- meters -------------------------------------------------------------------------------------
+    Break(
+        name="what no car explains is forgotten",
+        metered=True,
+        breaks="What a meter shows above all that cars may draw counts for `hold_s`, not until a later reading was "
+        "judged.",
+        edits=_edit(f"{LOAD}.update", "self._sample_A, self._least_A,", "self._sample_A,"),
+    ),
+    Break(
+        name="a silent meter goes on being believed",
+        metered=True,
+        breaks="What a meter showed last counts for as long as it says nothing.",
+        edits=(
+            Edit(f"{LOAD}._fault", "now_s >= self._heard_s + self.meter.timeout_s", "False"),
+            Edit(f"{LOAD}._is_mute", "self._heard_s + self.meter.timeout_s", "math.inf"),
+        ),
+    ),
+    Break(
+        name="a frozen meter goes on being believed",
+        metered=True,
+        breaks="A meter that says the same for long is believed like any other.",
+        edits=(
+            Edit(f"{LOAD}._fault", "now_s >= self._changed_s + self.meter.frozen_s", "False"),
+            Edit(f"{LOAD}._is_mute", "self._changed_s + self.meter.frozen_s", "math.inf"),
+        ),
+    ),
+    Break(
+        name="cars are taken as they told last",
+        metered=True,
+        breaks="A reading is judged by what cars told last, also if they told something else around it.",
+        edits=_edit(f"{LOAD}._judge", "in self._cars]", "in [self._cars[-1]]]"),
     ),
 )
 BY_NAME = {mutant.name: mutant for mutant in BREAKS}

@@ -55,19 +55,30 @@ class Hunt(Struct, frozen=True, kw_only=True):
     text: str = ""
 
 
-def knobs_of(seed: int, spots: tuple[str, ...] = ()) -> Knobs:
+def knobs_of(seed: int, spots: tuple[str, ...] = (), *, metered: bool = False) -> Knobs:
     """Small sites: what can be seen at all is seen at few EVSEs, and soon. Every other run is of tight spots;
-    all are where `spots` names their kinds."""
-    return Knobs(evses=2 + seed % 5, tight=bool(spots) or seed % 2 == 1, spots=spots)
+    all are where `spots` names their kinds. Where it is about meters, all sites have some."""
+    evses = 2 + seed % 5
+    if metered:
+        return Knobs(evses=evses, meters=1.0)
+    return Knobs(evses=evses, tight=bool(spots) or seed % 2 == 1, spots=spots, meters=0.0)
 
 
-def hunt(first_seed: int, seeds: int, cpu_s: float = float("inf"), spots: tuple[str, ...] = ()) -> Hunt:
+def hunt(
+    first_seed: int,
+    seeds: int,
+    cpu_s: float = float("inf"),
+    spots: tuple[str, ...] = (),
+    *,
+    metered: bool = False,
+) -> Hunt:
     """Run seeds until something is found; whoever calls has broken something."""
     begin_s, simulated_s = time.process_time(), 0.0
     ran = 0
     found: FoundError | None = None
     while found is None and ran < seeds and time.process_time() - begin_s < cpu_s:
-        world = WatchedWorld(draw_plan(first_seed + ran, knobs_of(first_seed + ran, spots)))
+        seed = first_seed + ran
+        world = WatchedWorld(draw_plan(seed, knobs_of(seed, spots, metered=metered)))
         world.begin()
         try:
             world.run_until(world.plan.hurt_s + LIFE_S)
@@ -87,4 +98,4 @@ def hunt(first_seed: int, seeds: int, cpu_s: float = float("inf"), spots: tuple[
 def hunt_broken(name: str, first_seed: int, seeds: int, cpu_s: float) -> Hunt:
     """The same for a rule by its name."""
     with BY_NAME[name].broken():
-        return hunt(first_seed, seeds, cpu_s)
+        return hunt(first_seed, seeds, cpu_s, metered=BY_NAME[name].metered)

@@ -13,6 +13,7 @@ from actors.plant.watchdog import Watchdog
 from actors.simulation.plan import Car
 from tests.energy.builders import actuates, at, enforced, evse, grant, reading
 from tests.energy.family import LONGEST_S, SETTLE_S, Family, ampere
+from tests.simulation.mutants import meter_scenes
 from tests.simulation.mutants.stage import DEEP, TWO, Stage
 
 Scene = Callable[[], None]
@@ -573,3 +574,19 @@ def watts_are_added_up_too() -> None:
     family = _promised(a=Amount(16.0, 11_040.0))
     planned = family.ledger.plan(0.0, {"b": Amount(16.0, 11_040.0)}, Amount(32.0, 11_040.0))
     assert planned["b"].amount.import_W == 0.0
+
+
+# --- meters ----------------------------------------------------------------------------------------
+
+shows("what no car explains is forgotten")(
+    meter_scenes.a_load_that_rises_while_cars_never_stand_still_is_not_forgotten
+)
+shows("a silent meter goes on being believed")(
+    meter_scenes.a_load_that_rises_behind_a_silent_meter_is_kept_free_as_declared
+)
+shows("a frozen meter goes on being believed")(
+    meter_scenes.a_load_that_rises_behind_a_frozen_meter_is_kept_free_as_declared
+)
+shows("cars are taken as they told last")(
+    meter_scenes.cars_that_begin_while_a_reading_waits_to_be_judged_hide_no_load
+)

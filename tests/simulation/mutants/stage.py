@@ -11,7 +11,18 @@ from actors.energy.messages import Grant
 from actors.simulation import happenings
 from actors.simulation.clocks import Clock, ProcessClocks, WallClock
 from actors.simulation.network import Direction
-from actors.simulation.plan import Car, Crash, Cut, Plan, Plug, Unplug
+from actors.simulation.plan import (
+    Appetite,
+    Car,
+    Crash,
+    Cut,
+    Load,
+    MeterFails,
+    MeterFault,
+    Plan,
+    Plug,
+    Unplug,
+)
 from actors.site import Controller
 from tests.simulation.mutants.hunt import WatchedWorld
 
@@ -28,6 +39,7 @@ panel: {module: EnergyNode, config: {fuse_limit_A: 32}, connections: {energy_tru
 a: {module: EvseManager, config: {settle_time_s: 11}}
 b: {module: EvseManager, config: {settle_time_s: 11}}
 """
+METERED = TWO.replace("fuse_limit_A: 32}", "fuse_limit_A: 32, fixed_load_A: 20}, meter: {driver: plant}")
 LATE_CAR = Car(max_current_A=32.0, reaction_s=11.0, surges=True)
 """It takes exactly the settle time."""
 
@@ -76,6 +88,18 @@ class Stage:
     def cut(self, link: str, for_s: float, direction: Direction = "both") -> None:
         """A link carries nothing."""
         self._happen(Cut(at_s=self.world.now_s, link=link, direction=direction, for_s=for_s))
+
+    def load(self, node: str, current_A: float) -> None:
+        """What else than cars draws there."""
+        self._happen(Load(at_s=self.world.now_s, node=node, current_A=current_A))
+
+    def meter_fails(self, node: str, how: MeterFault, for_s: float) -> None:
+        """It says nothing, or not what is."""
+        self._happen(MeterFails(at_s=self.world.now_s, node=node, how=how, for_s=for_s))
+
+    def appetite(self, evse: str, share: float) -> None:
+        """A car takes another share of what it may."""
+        self._happen(Appetite(at_s=self.world.now_s, evse=evse, share=share))
 
     def until_granted(self, child: str) -> None:
         """Until just after the next grant to a child was taken."""

@@ -1,0 +1,63 @@
+"""Small stories of loads that are measured, as in scenes.py: a panel of 32 A, a load of up to 20 A there, two cars."""
+
+from __future__ import annotations
+
+from actors.simulation.plan import Car, MeterFault
+from tests.simulation.mutants.stage import METERED, Stage
+
+LONG_S = 60.0
+"""Longer than a load that the node knows of may be over: what was granted before has ended, and cars are down."""
+
+CAR = Car(max_current_A=32.0, reaction_s=2.0)
+
+
+def _charging(load_A: float, hold_s: float = 15.0) -> Stage:
+    stage = Stage(METERED.replace("driver: plant", f"driver: plant, hold_s: {hold_s}"))
+    for evse in stage.world.evses.values():
+        evse.period_s = 0.9  # shorter than an interval, so that no reading is told twice
+    stage.load("panel", load_A)
+    stage.plug("a", CAR)
+    stage.plug("b", CAR)
+    stage.go(LONG_S)
+    assert stage.flows_A("panel") + load_A > 30.0
+    return stage
+
+
+def a_load_that_rises_while_cars_never_stand_still_is_not_forgotten() -> None:
+    stage = _charging(2.0, hold_s=2.0)
+    stage.load("panel", 18.0)
+    stage.go(0.6)
+    for number in range(40):
+        for evse, shift in (("a", 0), ("b", 1)):
+            stage.appetite(evse, (0.6, 0.4, 0.2)[(number + shift) % 3])
+        stage.go(1.1)
+    for evse in ("a", "b"):
+        stage.appetite(evse, 1.0)
+    stage.go(LONG_S)
+    assert stage.flows_A("panel") == 13.0
+
+
+def _rises_unseen(how: MeterFault) -> None:
+    stage = _charging(2.0)
+    stage.meter_fails("panel", how, 300.0)
+    stage.load("panel", 18.0)
+    stage.go(2.0 * LONG_S)
+    assert stage.flows_A("panel") == 12.0, "what is declared counts"
+
+
+def a_load_that_rises_behind_a_silent_meter_is_kept_free_as_declared() -> None:
+    _rises_unseen("silent")
+
+
+def a_load_that_rises_behind_a_frozen_meter_is_kept_free_as_declared() -> None:
+    _rises_unseen("frozen")
+
+
+def cars_that_begin_while_a_reading_waits_to_be_judged_hide_no_load() -> None:
+    stage = _charging(12.0, hold_s=1.0)
+    for _ in range(10):
+        for share, for_s in ((0.0, 7.3), (0.5, 1.6), (1.0, 9.0)):
+            stage.appetite("a", share)
+            stage.appetite("b", share)
+            stage.go(for_s)
+    assert stage.flows_A("panel") == 19.0
