@@ -4,8 +4,9 @@
 
 Both sides of that are true only for their own moment: an EVSE's report comes after its current has changed,
 the meter shows it at once. So a reading is judged when all EVSEs have told what they drew after it, and only
-if what they told has not changed meanwhile: that is a *sample*. What cannot wait is what no car can explain:
-a meter above the sum of all exposures. So a reading above the fuse counts at once, since exposures and the
+if what they told has not changed meanwhile, nor since the meter began to say just that, as it may be
+frozen: that is a *sample*. What cannot wait is what no car can explain: a meter above the sum of all
+exposures. So a reading above the fuse counts at once, since exposures and the
 load that is counted with are together never more than the fuse, but for the moment after a load has risen.
 
     counted = the highest sample of the last `hold_s`, or the last one of all, or what no car can explain
@@ -99,8 +100,8 @@ class FixedLoad:
         self.due_s = math.inf
         self._last: MeterReading | None = None
         self._heard_s = self._changed_s = now_s
-        self._readings: deque[tuple[float, Currents]] = deque(maxlen=MOST_READINGS)
-        """Not judged yet."""
+        self._readings: deque[tuple[float, float, Currents]] = deque(maxlen=MOST_READINGS)
+        """Not judged yet: when it was heard, since when the meter says just that, and what."""
         self._cars: deque[tuple[float, Currents]] = deque([(-math.inf, (0.0, 0.0, 0.0))], MOST_READINGS)
         """From when on they said that."""
         self._told_s = now_s
@@ -126,10 +127,10 @@ class FixedLoad:
             self._last, self._changed_s = reading, now_s
         self._heard_s = now_s
         if self._readings and now_s < self._readings[-1][0] + TOGETHER_S:
-            at_s, others_A = self._readings.pop()
-            self._readings.append((at_s, _highest(others_A, reading.currents_A)))
+            at_s, since_s, others_A = self._readings.pop()
+            self._readings.append((at_s, since_s, _highest(others_A, reading.currents_A)))
         else:
-            self._readings.append((now_s, reading.currents_A))
+            self._readings.append((now_s, self._changed_s, reading.currents_A))
         if now_s < self._changed_s + self.meter.frozen_s:  # else cars that come down would look like load
             at_least_A = max(reading.currents_A) - most_A
             self._note(now_s, at_least_A)
@@ -173,10 +174,11 @@ class FixedLoad:
         how = f"{self.fault}: {self._trouble}" if self.fault and self._trouble else self.fault or "measured"
         return f"{self.counted_A:g} A are kept for its fixed load ({how})"
 
-    def _judge(self, at_s: float, shown_A: Currents) -> None:
-        """A reading, now that all have told of later."""
+    def _judge(self, at_s: float, since_s: float, shown_A: Currents) -> None:
+        """A reading, now that all have told of later. Where cars have changed since it says just that, it may
+        be frozen: what they draw more now would be less load."""
         assert self.meter is not None
-        while len(self._cars) > 1 and self._cars[1][0] <= at_s - self.meter.lag_s:
+        while len(self._cars) > 1 and self._cars[1][0] <= since_s - self.meter.lag_s:
             self._cars.popleft()
         around = [currents_A for _, currents_A in self._cars]
         low = [min(each) for each in zip(*around, strict=True)]

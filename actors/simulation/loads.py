@@ -163,7 +163,7 @@ def _failures(random: Random, node: str, meter: MeterConfig, hurt_s: float) -> I
     """In half of the runs; for a moment, or about as long as it takes to be found out, or for long."""
     if random.random() < 0.5:
         return
-    kinds: tuple[MeterFault, ...] = ("silent", "silent", "frozen", "frozen", "absurd")
+    kinds: tuple[MeterFault, ...] = ("silent", "silent", "frozen", "frozen", "absurd", "less")
     at_s = random.uniform(5.0, 60.0)
     for _ in range(MOST_CHANGES):
         if at_s >= hurt_s:

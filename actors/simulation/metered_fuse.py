@@ -36,7 +36,7 @@ class MeteredFuse:
     """Of one node; true seconds, ampere in the phase with most."""
 
     def __init__(self, fuse_A: float, declared_A: float, meter: MeterConfig, reach_s: float) -> None:
-        self._fuse_A = fuse_A
+        self.fuse_A = fuse_A
         self.declared_A = declared_A
         self.meter = meter
         self.load_A = 0.0
@@ -55,7 +55,7 @@ class MeteredFuse:
         """What cars may draw."""
         while self._coming and self._coming[0][0] <= now_s:
             self._kept_A = max(self._kept_A, self._coming.pop(0)[1])
-        return self._fuse_A - max(self._kept_A, min(self.meter.margin_A, self.declared_A))
+        return self.fuse_A - max(self._kept_A, min(self.meter.margin_A, self.declared_A))
 
     def becomes(self, now_s: float, load_A: float) -> float | None:
         """The load is so much from now on; returns when that must be free, if it is more than before."""

@@ -6,11 +6,13 @@ A meter shows what flows through its node: cars and loads below it, phase by pha
 
 from __future__ import annotations
 
+import math
 from random import Random
 from typing import TYPE_CHECKING
 
-from actors.energy.fixed_load import MeterReading, MeterTrouble
+from actors.energy.fixed_load import LESS_A, Currents, MeterReading, MeterTrouble
 from actors.simulation.clocks import RHO
+from actors.simulation.hardware import NO_CURRENTS_A
 from actors.simulation.metered_fuse import MeteredFuse
 from actors.simulation.plan import MeterFault
 from actors.simulation.processes import Slot
@@ -23,6 +25,10 @@ if TYPE_CHECKING:
 EVERY_S = (0.5, 2.0)
 """Between two readings, of the quickest meter and the slowest."""
 MOST_UNDER_WAY = 10_000
+TOO_LITTLE = 0.4
+"""Of what cars tell, that a meter shows of all."""
+NO_CURRENT_A = (math.inf, -math.inf, -1e9, 1e7)
+"""What cannot be."""
 
 
 class Meter:
@@ -33,69 +39,87 @@ class Meter:
     ) -> None:
         self.slot = slot
         self.fuse = fuse
+        self.evses = [world.evses[m] for m in world.site.subtree(slot.id) if m in world.evses]
+        self.every_s = random.uniform(*EVERY_S)
+        self.first_s = self.every_s * random.random()
         self._world = world
         self._config = config
         self._random = random
-        self.every_s = random.uniform(*EVERY_S)
-        self.first_s = self.every_s * random.random()
         self._has_clock = random.random() < 0.5
-        self.parts = (1.0, random.random(), random.random())
+        self._in_bursts = random.random() < 0.25
+        self._parts = (1.0, random.random(), random.random())
         """Of the load, in each phase."""
-        self.evses = [world.evses[m] for m in world.site.subtree(slot.id) if m in world.evses]
         self._fails: MeterFault | None = None
         self._fails_until_s = 0.0
-        self._last = MeterReading(currents_A=(0.0, 0.0, 0.0))
-        self._under_way: dict[int, tuple[MeterReading, float]] = {}
-        """Readings that show what was, by their identity, and when that was so."""
+        self._last = MeterReading(currents_A=NO_CURRENTS_A)
+        self._is_fresh = False
+        """Whether what it shows is of now."""
+        self._under_way: dict[int, tuple[MeterReading, float | None]] = {}
+        """Readings that can be believed, by their identity; when what they show was so, if it was."""
         self._heard = self._changed = 0
         """Counts the readings that the node heard, and those that were another than the one before."""
         self._heard_last: MeterReading | None = None
 
-    def fail(self, how: MeterFault, until_s: float) -> None:
-        """Work no more for a while."""
-        self._fails, self._fails_until_s = how, until_s
+    def fail(self, now_s: float, how: MeterFault, for_s: float) -> None:
+        """Work no more for a while, unless it has not worked since it last did so: it shows what was for no
+        longer than its node bears."""
+        if self._is_fresh:
+            self._fails, self._fails_until_s = how, min(now_s + for_s, self._world.plan.hurt_s)
 
     def read(self, now_s: float) -> None:
         """Show what flows, as far as it works."""
         fails = self._fails if now_s < self._fails_until_s else None
+        self._is_fresh = fails is None
         late_s = self._random.random() * self._config.lag_s
-        if fails == "silent":
-            if self._random.random() < 0.3:
-                self._world.at(now_s, self._world.deliver, self.slot, MeterTrouble(why="it does not answer"))
-            return
-        if fails == "absurd":
-            wrong_A = self._random.choice((float("nan"), float("inf"), -1e9, 1e7))
-            reading = MeterReading(currents_A=(wrong_A, 0.0, 0.0), t_meter_s=now_s)
-        elif fails == "frozen":
-            reading = self._last
-        else:
-            t_meter_s = now_s if self._has_clock else None
-            reading = self._last = MeterReading(currents_A=self._shown_A(), t_meter_s=t_meter_s)
-            if len(self._under_way) >= MOST_UNDER_WAY:
-                self._under_way.clear()
-            self._under_way[id(reading)] = reading, now_s
-        self._world.at(now_s + late_s, self._world.deliver, self.slot, reading)
+        if self._in_bursts and self._config.lag_s > 0.0:
+            late_s = self._config.lag_s - now_s % self._config.lag_s
+        at_s, t_meter_s = now_s + late_s, now_s if self._has_clock else None
+        match fails:
+            case None:
+                self._last = MeterReading(currents_A=self._flow_A(), t_meter_s=t_meter_s)
+                self._send(at_s, self._last, now_s)
+            case "frozen":
+                self._send(at_s, self._last, None)
+            case "less":
+                currents_A = self._too_little_A()
+                self._last = MeterReading(currents_A=currents_A or self._flow_A(), t_meter_s=t_meter_s)
+                self._send(at_s, self._last, None if currents_A else now_s)
+            case "absurd":
+                wrong_A = self._random.choice((*NO_CURRENT_A, 15.0 * self.fuse.fuse_A))
+                reading = MeterReading(currents_A=(wrong_A, 0.0, 0.0), t_meter_s=t_meter_s)
+                if wrong_A in NO_CURRENT_A:
+                    self._world.at(at_s, self._world.deliver, self.slot, reading)
+                else:
+                    self._send(at_s, reading, None)
+            case "silent":
+                if self._random.random() < 0.3:
+                    trouble = MeterTrouble(why="it does not answer")
+                    self._world.at(at_s, self._world.deliver, self.slot, trouble)
+
+    def _send(self, at_s: float, reading: MeterReading, true_s: float | None) -> None:
+        """What can be believed, and was so at `true_s`, if it was."""
+        if len(self._under_way) >= MOST_UNDER_WAY:
+            self._under_way.clear()
+        self._under_way[id(reading)] = reading, true_s
+        self._world.at(at_s, self._world.deliver, self.slot, reading)
 
     def hears(self, now_s: float, own_s: float, event: object) -> None:
         """The node takes an event: what that lets it know of the load."""
-        if not isinstance(event, MeterReading):
+        known = self._under_way.get(id(event))
+        if known is None or not isinstance(event, MeterReading):
             return
-        of = self._under_way.pop(id(event), None)
+        if known[1] is not None:
+            self._under_way[id(event)] = event, None
         config, world = self._config, self._world
-        if of is None and event is not self._last:
-            return  # an absurd one
         self._heard += 1
         world.at(now_s + config.timeout_s / (1.0 - RHO), self._is_silent, self._heard)
         if event != self._heard_last:
             self._heard_last = event
             self._changed += 1
             world.at(now_s + config.frozen_s / (1.0 - RHO), self._is_frozen, self._changed)
-        ledger = self.slot.ledger
-        if of is None or ledger is None:
-            return
-        flows = ledger.committed(own_s)
-        if flows is not None:
-            self._knows(max(event.currents_A) - flows.import_A, of[1])
+        flows = None if self.slot.ledger is None else self.slot.ledger.committed(own_s)
+        if known[1] is not None and flows is not None:
+            self._knows(max(event.currents_A) - flows.import_A, known[1])
 
     def _is_silent(self, heard: int, _: object = None) -> None:
         if heard == self._heard:
@@ -121,12 +145,18 @@ class Meter:
         if again_s is not None:
             world.at(again_s, world.checker.look, again_s, self.slot.id)
 
-    def _shown_A(self) -> tuple[float, float, float]:
-        L1, L2, L3 = (self.fuse.load_A * part for part in self.parts)
+    def _flow_A(self) -> Currents:
+        L1, L2, L3 = (self.fuse.load_A * part for part in self._parts)
         for evse in self.evses:
             one, two, three = evse.hardware.currents_A()
             L1, L2, L3 = L1 + one, L2 + two, L3 + three
         return L1, L2, L3
+
+    def _too_little_A(self) -> Currents | None:
+        """Less than cars tell that they draw, by so much that it must be noticed; None: they draw little."""
+        told_A = [NO_CURRENTS_A, *(evse.hardware.told_A() for evse in self.evses)]
+        L1, L2, L3 = (TOO_LITTLE * sum(phase) for phase in zip(*told_A, strict=True))
+        return (L1, L2, L3) if L1 + L2 + L3 > LESS_A else None
 
 
 class Meters:
@@ -178,7 +208,7 @@ class Meters:
     def fail(self, node: str, how: MeterFault, for_s: float) -> None:
         """A meter does not work for a while."""
         if node in self._meters:
-            self._meters[node].fail(how, min(self._world.now_s + for_s, self._world.plan.hurt_s))
+            self._meters[node].fail(self._world.now_s, how, for_s)
 
     def mend(self) -> None:
         """What cars draw is told as it is: what a charger does not tell would count as load, and bring its

@@ -13,7 +13,8 @@ from msgspec import Struct
 from actors.simulation.network import Direction, Quality
 from actors.site import Site
 
-MeterFault = Literal["silent", "frozen", "absurd"]
+MeterFault = Literal["silent", "frozen", "absurd", "less"]
+"""It says nothing; the same again and again; what cannot be; less than cars draw, if they draw anything."""
 
 
 class Knobs(Struct, frozen=True, kw_only=True):

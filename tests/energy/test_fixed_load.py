@@ -322,6 +322,20 @@ def test_a_frozen_meter_does_not_take_more_and_more_for_load_while_the_cars_come
     assert load.counted_A == 40.0
 
 
+def test_a_frozen_meter_does_not_take_less_for_load_while_the_cars_take_more() -> None:
+    load = FixedLoad(40.0, METER, 0.0, fuse_A=63.0)
+    cars(load, 0.0, 10.0)
+    run(load, 0.0, 10.0, 30.0)
+    assert load.counted_A == 21.0
+    for k in range(20, 2 * int(METER.frozen_s)):
+        if k == 30:
+            cars(load, k / 2, 25.0)
+        load.note_cars(k / 2, load._cars[-1][1], k / 2 - TOLD_S)
+        load.hear(k / 2, MeterReading(currents_A=(30.0,) * 3, t_meter_s=9.5), math.inf)
+        load.update(k / 2)
+        assert load.counted_A == 21.0
+
+
 def flooded() -> None:
     load = metered()
     for k in range(30_000):

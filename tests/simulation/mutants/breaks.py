@@ -582,6 +582,12 @@ BREAKS = (
         ),
     ),
     Break(
+        name="a frozen meter is judged by cars of later",
+        metered=True,
+        breaks="A reading that is the same as before is judged, though cars have changed since it was another.",
+        edits=_edit(f"{LOAD}._judge", "<= since_s -", "<= at_s -"),
+    ),
+    Break(
         name="cars are taken as they told last",
         metered=True,
         breaks="A reading is judged by what cars told last, also if they told something else around it.",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from actors.simulation.plan import Car, MeterFault
 from tests.simulation.mutants.stage import METERED, Stage
 
@@ -51,6 +53,21 @@ def a_load_that_rises_behind_a_silent_meter_is_kept_free_as_declared() -> None:
 
 def a_load_that_rises_behind_a_frozen_meter_is_kept_free_as_declared() -> None:
     _rises_unseen("frozen")
+
+
+def cars_that_take_more_behind_a_frozen_meter_hide_no_load() -> None:
+    stage = Stage(METERED.replace("driver: plant", "driver: plant, hold_s: 1"))
+    stage.load("panel", 12.0)
+    stage.plug("a", replace(CAR, share=0.2))
+    stage.plug("b", replace(CAR, share=0.2))
+    stage.go(LONG_S)
+    stage.meter_fails("panel", "frozen", LONG_S)
+    stage.go(3.0)
+    for share in (0.6, 1.0):
+        stage.appetite("a", share)
+        stage.appetite("b", share)
+        stage.go(15.0)
+    assert stage.flows_A("panel") == 19.0
 
 
 def cars_that_begin_while_a_reading_waits_to_be_judged_hide_no_load() -> None:

@@ -587,6 +587,9 @@ shows("a silent meter goes on being believed")(
 shows("a frozen meter goes on being believed")(
     meter_scenes.a_load_that_rises_behind_a_frozen_meter_is_kept_free_as_declared
 )
+shows("a frozen meter is judged by cars of later")(
+    meter_scenes.cars_that_take_more_behind_a_frozen_meter_hide_no_load
+)
 shows("cars are taken as they told last")(
     meter_scenes.cars_that_begin_while_a_reading_waits_to_be_judged_hide_no_load
 )
