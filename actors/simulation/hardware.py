@@ -221,15 +221,6 @@ class Hardware:
         count, current_A = self._carrying(self.car), self.current_A
         return current_A, current_A if count > 1 else 0.0, current_A if count > 2 else 0.0
 
-    def told_A(self) -> Currents:
-        """What a reading tells of that, per phase."""
-        car = self.car
-        if car is None:
-            return NO_CURRENTS_A
-        shown_A = (self._metered_A if car.meter_lags else self.current_A) * car.meter
-        count = self._carrying(car)
-        return shown_A, shown_A if count > 1 else 0.0, shown_A if count > 2 else 0.0
-
     def tell_all(self) -> None:
         """From now on readings tell what flows as it is."""
         if self.car is not None:
@@ -237,14 +228,18 @@ class Hardware:
 
     def reading(self, now_s: float) -> Reading:
         """What it tells its driver; its meter lags, and may tell less than flows."""
-        limit, own_s = self.watchdog.limit, self.clock.own_s(now_s)
-        currents_A = self.told_A()
-        power_W = 0.0 if self.car is None else currents_A[0] * self._voltage_V * self._carrying(self.car)
+        car, limit, own_s = self.car, self.watchdog.limit, self.clock.own_s(now_s)
+        currents_A, power_W = NO_CURRENTS_A, 0.0
+        if car is not None:
+            shown_A = (self._metered_A if car.meter_lags else self.current_A) * car.meter
+            count = self._carrying(car)
+            currents_A = (shown_A, shown_A if count > 1 else 0.0, shown_A if count > 2 else 0.0)
+            power_W = shown_A * self._voltage_V * count
         self._metered_A = self.current_A
         return Reading(
             t_hardware_s=own_s,
             boot=self.boot,
-            plugged_in=self.car is not None,
+            plugged_in=car is not None,
             car_asks=self.asks,
             closed_phases=self.closed_phases,
             currents_A=currents_A,

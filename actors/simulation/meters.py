@@ -11,6 +11,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from actors.energy.fixed_load import LESS_A, Currents, MeterReading, MeterTrouble
+from actors.energy.trunk import Trunk
 from actors.simulation.clocks import RHO
 from actors.simulation.hardware import NO_CURRENTS_A
 from actors.simulation.metered_fuse import MeteredFuse
@@ -81,7 +82,7 @@ class Meter:
             case "frozen":
                 self._send(at_s, self._last, None)
             case "less":
-                currents_A = self._too_little_A()
+                currents_A = self._too_little_A(now_s)
                 self._last = MeterReading(currents_A=currents_A or self._flow_A(), t_meter_s=t_meter_s)
                 self._send(at_s, self._last, None if currents_A else now_s)
             case "absurd":
@@ -152,10 +153,14 @@ class Meter:
             L1, L2, L3 = L1 + one, L2 + two, L3 + three
         return L1, L2, L3
 
-    def _too_little_A(self) -> Currents | None:
-        """Less than cars tell that they draw, by so much that it must be noticed; None: they draw little."""
-        told_A = [NO_CURRENTS_A, *(evse.hardware.told_A() for evse in self.evses)]
-        L1, L2, L3 = (TOO_LITTLE * sum(phase) for phase in zip(*told_A, strict=True))
+    def _too_little_A(self, now_s: float) -> Currents | None:
+        """Less than the cars that the node hears of tell that they draw, by so much that it must be noticed;
+        None: they draw little."""
+        slot = self.slot
+        if not isinstance(slot.core, Trunk):
+            return None
+        told_A, _ = slot.core.branch.currents_A(slot.process.clocks.now(now_s).mono_s)
+        L1, L2, L3 = (TOO_LITTLE * phase_A for phase_A in told_A)
         return (L1, L2, L3) if L1 + L2 + L3 > LESS_A else None
 
 

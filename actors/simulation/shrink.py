@@ -1,7 +1,8 @@
 """A failing run made small: what can be left out, while it still fails in the same way, is.
 
 First the end is cut off, then happenings are taken out in ever smaller parts (delta debugging), then
-links are made good one by one. All random streams stay as they are, so what is left still happens.
+links are made good and meters are taken away one by one. All random streams stay as they are, so what is
+left still happens.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from actors.simulation.liveness import watch
 from actors.simulation.plan import Plan
 from actors.simulation.processes import Build
 from actors.simulation.run import Result, run_plan
+from actors.simulation.sites import without_meters
 from actors.simulation.world import World
 
 MOST_RUNS = 600
@@ -73,6 +75,9 @@ def reduce_plan(plan: Plan, fails: Fails, found: Violation) -> Plan:
     for link in list(plan.qualities):
         others = {name: quality for name, quality in plan.qualities.items() if name != link}
         plan = _if_fails(fails, plan, replace(plan, qualities=others))
+    for module in plan.site.modules.values():
+        if module.meter is not None:
+            plan = _if_fails(fails, plan, replace(plan, site=without_meters(plan.site, module.id)))
     return plan
 
 

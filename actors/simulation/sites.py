@@ -52,9 +52,12 @@ def configured(site: Site) -> Site:
     return replace(site, modules=modules, plant=PlantConfig(), gateways={}, chargers={})
 
 
-def without_meters(site: Site) -> Site:
-    """The same site, of whose fixed loads what is declared counts."""
-    return replace(site, modules={m.id: replace(m, meter=None) for m in site.modules.values()})
+def without_meters(site: Site, *nodes: str) -> Site:
+    """The same site, of whose fixed loads what is declared counts: at these nodes, by default at all."""
+    modules = {
+        m.id: replace(m, meter=None) if not nodes or m.id in nodes else m for m in site.modules.values()
+    }
+    return replace(site, modules=modules)
 
 
 def draw_site(seed: int, knobs: Knobs) -> Site:

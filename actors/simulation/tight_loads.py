@@ -13,7 +13,18 @@ from msgspec.structs import replace
 
 from actors.energy.fixed_load import UNSTEADY_S, MeterConfig
 from actors.simulation.network import DRIVER
-from actors.simulation.plan import Appetite, Crash, Cut, Fault, Load, MeterFails, MeterFault, Plug, Workload
+from actors.simulation.plan import (
+    Appetite,
+    Crash,
+    Cut,
+    Detour,
+    Fault,
+    Load,
+    MeterFails,
+    MeterFault,
+    Plug,
+    Workload,
+)
 from actors.simulation.spot import JUST_BEFORE_S, LONGEST_INTERVALS, LONGEST_SETTLE_S, config_of
 from actors.simulation.workload import draw_car
 from actors.site import EvseManagerConfig, Site
@@ -65,11 +76,24 @@ def _trouble(
     lasts_s: float,
 ) -> Iterator[Workload | Fault]:
     """Why a rise is seen late."""
-    kind = random.choice(("none", "deaf", "restless", "restless", "silent", "frozen", "restarts"))
+    kind = random.choice(
+        ("none", "deaf", "late", "late", "restless", "restless", "silent", "frozen", "restarts")
+    )
     for_s = lasts_s * random.choice((0.5, 1.0, 1.0))
     if kind == "deaf":
         for link in links:
             yield Cut(at_s=begin_s, link=link, direction="up", for_s=for_s)
+    elif kind == "late":
+        late_s = meter.hold_s * random.uniform(0.5, 2.0)
+        for link in links:
+            yield Detour(at_s=begin_s, link=link, direction="up", for_s=lasts_s, late_s=late_s)
+        some, at_s = random.sample(evses, k=random.randint(1, len(evses))), begin_s
+        while at_s < begin_s + lasts_s:
+            for evse in some:
+                yield Appetite(at_s=at_s, evse=evse, share=random.choice((0.0, 0.3, 1.0)))
+            at_s += late_s * random.uniform(0.5, 2.0)
+        for evse in some:
+            yield Appetite(at_s=at_s, evse=evse, share=1.0)
     elif kind == "restless":
         some, at_s = random.sample(evses, k=random.randint(1, len(evses))), begin_s
         while at_s < begin_s + for_s:

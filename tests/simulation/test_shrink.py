@@ -7,6 +7,7 @@ from msgspec.structs import replace
 from actors.simulation.checker import Violation
 from actors.simulation.faults import draw_plan
 from actors.simulation.plan import Crash, Knobs, Plan, Plug
+from actors.simulation.run import run_plan
 from actors.simulation.shrink import minimal, reduce_plan
 
 
@@ -45,3 +46,22 @@ def test_a_plan_is_cut_and_thinned_while_it_fails() -> None:
     assert replace(small, happenings=(), qualities={}, hurt_s=0.0) == replace(
         plan, happenings=(), qualities={}, hurt_s=0.0
     )
+
+
+def test_meters_are_taken_away_where_none_is_needed() -> None:
+    plans = (draw_plan(seed, Knobs(meters=1.0)) for seed in range(100))
+    plan = next(p for p in plans if len(_metered(p)) > 1)
+    needed = _metered(plan)[0]
+
+    def fails(some: Plan) -> bool:
+        return needed in _metered(some)
+
+    found = Violation(kind="overload", at_s=plan.hurt_s, where=needed, text="")
+    small = reduce_plan(plan, fails, found)
+    assert _metered(small) == [needed]
+    assert small.happenings == ()
+    assert run_plan(small).violations == ()
+
+
+def _metered(plan: Plan) -> list[str]:
+    return [m.id for m in plan.site.modules.values() if m.meter is not None]
