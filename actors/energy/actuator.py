@@ -37,6 +37,8 @@ class _Told(Struct, frozen=True):
     amount: Amount
     until_s: float
     """When it has surely run out."""
+    told_s: float = -math.inf
+    """Not before that."""
 
 
 class _Past(Struct, frozen=True):
@@ -65,16 +67,19 @@ class Actuator:
         self._most = fallback
         self._same_until_s = -math.inf
         """Until when `_most` is what may flow, unless something is told or read."""
+        self.made_after_s = -math.inf
+        """When the newest reading was made at the earliest, by the mark that it bears."""
 
     def tell(self, mark: str, amount: Amount, ends_s: float, read_at_s: float) -> None:
         """The hardware is told to let this through until `ends_s`, in answer to a reading."""
         until_s = read_at_s + (ends_s - read_at_s) * STRETCH
         if self._told and amount == self._told[-1].amount:
             amount = self._told[-1].amount  # the very same object costs least to compare
-        self._told = (*self._told, _Told(mark, amount, until_s))
+        self._told = (*self._told, _Told(mark, amount, until_s, read_at_s))
         if len(self._told) > TOLD_MAX:
             one, other, *rest = self._told
-            both = _Told(other.mark, largest(one.amount, other.amount), max(one.until_s, other.until_s))
+            until_s = max(one.until_s, other.until_s)
+            both = _Told(other.mark, largest(one.amount, other.amount), until_s, other.told_s)
             self._told = (both, *rest)
             self._same_until_s = -math.inf
         self._most = largest(self._most, amount)
@@ -84,9 +89,10 @@ class Actuator:
     def read(self, now_s: float, reading: Reading) -> None:
         """The newest reading came."""
         self._forget(now_s)
-        held = False
+        held, self.made_after_s = False, -math.inf
         for own, told in enumerate(self._told):
             if held := told.mark == reading.mark:
+                self.made_after_s = told.told_s
                 self._confirm(now_s, own)
                 break
         if held and not reading.contactor_closed:

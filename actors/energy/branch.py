@@ -9,6 +9,7 @@ it had beyond its fallback once that is surely over. So is one whose request the
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 
 from msgspec import Struct
@@ -17,9 +18,9 @@ from msgspec.structs import replace
 from actors.energy import timestamps
 from actors.energy.amount import NOTHING, Amount, largest, of_limits, smallest, total
 from actors.energy.lease import SILENT_INTERVALS, longest_grant_s
-from actors.energy.ledger import Heard, Ledger, Planned
+from actors.energy.ledger import STRETCH, Heard, Ledger, Planned
 from actors.energy.market.errors import RequestError
-from actors.energy.messages import Grant, ModuleStatus, Report
+from actors.energy.messages import Grant, ModuleStatus, Order, Report
 from actors.energy.packing import efficiency_at_first, packed
 from actors.energy.request_checks import NOT_HEARD, RequestCheck
 from actors.energy.telling import Asked, asks_alike
@@ -35,6 +36,8 @@ from actors.energy.types import (
 
 LEVELS_MAX = 100
 """Of the trees that children ask for, where the configuration does not say."""
+SENT_MAX = 100
+"""Grants to a child that are remembered until it answers them; beyond it the oldest are forgotten."""
 REASON_MAX = 200
 """Characters of a refusal that are kept: it may quote the child."""
 RENEW_INTERVALS = 0.5
@@ -85,12 +88,22 @@ class _Child:
         """Why the request that it told last does not count."""
         self.status: tuple[ModuleStatus, ...] = ()
         self.status_s = 0.0
+        self.status_sent_s = -math.inf
+        """When that was sent at the earliest, by the grant that it answers; it was heard at `status_s`."""
+        self.sent_at: deque[tuple[Order, float]] = deque(maxlen=SENT_MAX)
+        """Grants that may still be answered, and when they were sent."""
         self.planned: Planned | None = None
         self.sent: Grant | None = None
         self.sent_s = self.ends_s = 0.0
         self.share = _Share()
         self.load: tuple[Amount, str, EnergyFlowRequest] | None = None
         """The fixed load that stood for it last."""
+
+    def sent_s_of(self, acked: Order | None) -> float:
+        """When a grant was sent; what answers it was sent later. Earlier ones are forgotten."""
+        while self.sent_at and acked is not None and self.sent_at[0][0] < acked:
+            self.sent_at.popleft()
+        return self.sent_at[0][1] if self.sent_at and self.sent_at[0][0] == acked else -math.inf
 
     def begin_life(self, boot: str) -> None:
         """It speaks as another than before. One that is back, after a late report of a former life was
@@ -150,6 +163,7 @@ class Branch:
             if report.status:
                 rows = (s for n, s in enumerate(report.status) if n == 0 or s.id in child.modules)
                 child.status, child.status_s = tuple(rows), now_s
+                child.status_sent_s = child.sent_s_of(report.acked)
         elif not heard.overtaken or not child.asked.is_older_than(report):
             return heard
         # One that was gone is back with what it wanted: it knows that we know that, and says nothing new.
@@ -338,6 +352,7 @@ class Branch:
                 fence=fence,
             )
             child.sent, child.sent_s, child.ends_s = grant, now_s, ends_s
+            child.sent_at.append((order, now_s))
             grants.append((name, grant))
         ledger.check(now_s, fuse, capacity, before)
         return grants
@@ -383,9 +398,16 @@ class Branch:
                 statuses += (self._with_account(now_s, own, child), *below)
                 continue
             age_s = now_s - child.status_s
-            own, *below = child.status
-            statuses.append(self._with_account(now_s, replace(own, alive=alive, age_s=age_s), child))
-            statuses += (replace(s, alive=s.alive and alive, age_s=s.age_s + age_s) for s in below)
+            own, *below = (
+                replace(
+                    s,
+                    alive=s.alive and alive,
+                    age_s=s.age_s + age_s if number else age_s,
+                    currents_age_s=_age_s(now_s, child, s),
+                )
+                for number, s in enumerate(child.status)
+            )
+            statuses += (self._with_account(now_s, own, child), *below)
         return tuple(statuses)
 
     def _with_account(self, now_s: float, status: ModuleStatus, child: _Child) -> ModuleStatus:
@@ -409,17 +431,18 @@ class Branch:
 
     def currents_A(self, now_s: float) -> tuple[tuple[float, float, float], float]:
         """What all EVSEs below that are heard say that they draw, per phase; and since when each of them has
-        told that."""
+        told that, as far as that is proven. One that draws nothing needs no proof: it explains nothing."""
         L1 = L2 = L3 = 0.0
         told_s = now_s
         for name, child in self._children.items():
             if not self.alive(now_s, name):
                 continue
-            for number, row in enumerate(child.status):
-                if row.kind == "EvseManager" and row.alive:
+            for row in child.status:
+                if row.kind == "EvseManager" and row.alive and any(row.currents_A):
                     one, two, three = row.currents_A
                     L1, L2, L3 = L1 + one, L2 + two, L3 + three
-                    told_s = min(told_s, child.status_s - (row.age_s if number else 0.0))
+                    age_s = _age_s(now_s, child, row)
+                    told_s = min(told_s, -math.inf if age_s is None else now_s - age_s)
         return (L1, L2, L3), told_s
 
     def settle_time_s(self) -> float:
@@ -429,6 +452,13 @@ class Branch:
             told_s = 0.0 if child.report is None else child.report.settle_time_s
             longest_s = max(longest_s, child.settings.settle_time_s, told_s)
         return longest_s
+
+
+def _age_s(now_s: float, child: _Child, row: ModuleStatus) -> float | None:
+    """How old at most is what a child told of currents, of its own or below it; clocks drift apart."""
+    if row.currents_age_s is None or math.isinf(child.status_sent_s):
+        return None
+    return now_s - child.status_sent_s + row.currents_age_s * STRETCH
 
 
 def factors_to_root(wants: EnergyFlowRequest) -> tuple[float, float]:

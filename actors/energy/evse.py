@@ -448,6 +448,7 @@ class EvseCore(Member):
         capacity = self._wishes.local_limits(now, self._situation(now.mono_s))
         grant = self._lease.in_force(now.mono_s)
         expires_s = self._lease.expires_s()
+        age_s = now.mono_s - self._actuator.made_after_s
         notes = []
         if grant is None:
             notes.append("no limit received yet" if expires_s is None else "limit has run out: fallback")
@@ -474,6 +475,7 @@ class EvseCore(Member):
             in_force_W=None if reading is None else reading.limit_W,
             phases=None if reading is None else reading.closed_phases,
             currents_A=(0.0, 0.0, 0.0) if reading is None else reading.currents_A,
+            currents_age_s=None if math.isinf(age_s) else age_s,
             power_W=0.0 if reading is None else reading.power_W,
             capacity_A=value_of(capacity.ac_max_current_A),
             capacity_W=value_of(capacity.total_power_W),

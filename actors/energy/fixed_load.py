@@ -35,8 +35,8 @@ STEADY_A = 1.0
 LESS_A, LESS_PART = 3.0, 0.1
 """A meter that shows so much less than the cars draw is wrong: ampere, and part of it; all phases together,
 as a car's first phase need not be the meter's."""
-READING_S = 1.0
-"""What an EVSE tells was read at its hardware so long ago at most."""
+READING_S = 2.0
+"""What the hardware of an EVSE shows of its current was so long before at most."""
 UNSTEADY_S = 120.0
 STEP_A = 0.5
 """The load is counted in steps of this, rounded up, so that it does not change with every reading."""
@@ -142,7 +142,7 @@ class FixedLoad:
         self._trouble = trouble.why
 
     def note_cars(self, now_s: float, currents_A: Currents, told_s: float) -> None:
-        """What all EVSEs below say that they draw together, each of them since `told_s`."""
+        """What all EVSEs below say that they draw together, each of them surely since `told_s`."""
         if self.meter is not None:
             self._told_s = told_s
             if currents_A != self._cars[-1][1]:

@@ -131,6 +131,9 @@ class ModuleStatus(Struct, frozen=True, kw_only=True, omit_defaults=True):
     in_force_W: float | None = None
     phases: int | None = None
     currents_A: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    currents_age_s: float | None = None
+    """They flowed so long ago at most, when this was sent: shown by what was answered, not by when it was
+    heard; None: not known."""
     power_W: float = 0.0
     capacity_A: float | None = None
     capacity_W: float | None = None

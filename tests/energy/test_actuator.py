@@ -369,7 +369,11 @@ def test_never_flows_more_than_is_counted(world: World) -> None:
     ("method", "before", "after"),
     [
         ("tell", "* STRETCH", ""),
-        ("tell", "(*self._told, _Told(mark, amount, until_s))", "(_Told(mark, amount, until_s),)"),
+        (
+            "tell",
+            "(*self._told, _Told(mark, amount, until_s, read_at_s))",
+            "(_Told(mark, amount, until_s, read_at_s),)",
+        ),
         ("tell", "self._most = largest(self._most, amount)", "pass"),
         ("tell", "else min(self._same_until_s, until_s)", "else self._same_until_s"),
         ("_confirm", "= self._told[own:], -math.inf", "= self._told[own + 1:], -math.inf"),

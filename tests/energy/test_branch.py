@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -403,6 +404,28 @@ def test_age_and_life_add_up_along_the_tree() -> None:
     parent.hear(0.0, report("node", 1.0, status=(own, below)))
     assert [(s.age_s, s.alive) for s in parent.status(1.0)] == [(1.0, True), (3.0, True)]
     assert [s.alive for s in parent.status(4.0)] == [False, False]
+
+
+def test_currents_are_as_old_as_the_grant_that_they_were_told_in_answer_to_however_late_they_are() -> None:
+    parent = branch()
+    row = ModuleStatus(
+        id="a", kind="EvseManager", controller="c", currents_A=(9.0, 9.0, 9.0), currents_age_s=0.9
+    )
+    parent.hear(0.0, report("a", 1.0, status=(row,)))
+    assert parent.currents_A(0.0) == ((9.0, 9.0, 9.0), -math.inf), "it answers nothing"
+    (_, granted), *_ = give(parent, 1.0)
+    parent.hear(3.5, report("a", 2.0, acked=granted.order, status=(row,)))
+    assert parent.currents_A(3.6) == ((9.0, 9.0, 9.0), pytest.approx(1.0 - 0.9 * STRETCH))
+    assert parent.status(3.6)[0].currents_age_s == pytest.approx(2.6 + 0.9 * STRETCH)
+    give(parent, 6.0)
+    parent.hear(6.2, report("a", 3.0, acked=granted.order, status=(row,)))
+    assert parent.currents_A(6.2)[1] == pytest.approx(1.0 - 0.9 * STRETCH), "it was under way for long"
+
+
+def test_who_draws_nothing_need_not_prove_when() -> None:
+    parent = branch()
+    parent.hear(0.0, report("a", 1.0, status=(ModuleStatus(id="a", kind="EvseManager", controller="c"),)))
+    assert parent.currents_A(0.5) == ((0.0, 0.0, 0.0), 0.5)
 
 
 # --- never forgotten too soon ----------------------------------------------------------------------

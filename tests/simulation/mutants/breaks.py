@@ -588,6 +588,18 @@ BREAKS = (
         edits=_edit(f"{LOAD}._judge", "<= since_s -", "<= at_s -"),
     ),
     Break(
+        name="cars told of now, however late that is heard",
+        metered=True,
+        breaks="What a report tells of currents counts as told when it was heard, not when it was surely sent.",
+        edits=_edit(f"{ENERGY}.branch._age_s", "now_s - child.status_sent_s", "now_s - child.status_s"),
+    ),
+    Break(
+        name="hardware shows what is, however late that is read",
+        metered=True,
+        breaks="What a reading shows of currents counts as of now, not as of what it surely came after.",
+        edits=_edit(f"{ACTUATOR}.Actuator.read", "= told.told_s", "= now_s"),
+    ),
+    Break(
         name="cars are taken as they told last",
         metered=True,
         breaks="A reading is judged by what cars told last, also if they told something else around it.",

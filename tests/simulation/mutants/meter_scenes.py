@@ -73,8 +73,30 @@ def cars_that_take_more_behind_a_frozen_meter_hide_no_load() -> None:
 def cars_that_begin_while_a_reading_waits_to_be_judged_hide_no_load() -> None:
     stage = _charging(12.0, hold_s=1.0)
     for _ in range(10):
-        for share, for_s in ((0.0, 7.3), (0.5, 1.6), (1.0, 9.0)):
+        for share, for_s in ((0.0, 9.3), (0.5, 4.6), (1.0, 15.0)):
             stage.appetite("a", share)
             stage.appetite("b", share)
             stage.go(for_s)
     assert stage.flows_A("panel") == 19.0
+
+
+def _told_late(*links: str, late_s: float) -> None:
+    stage = _charging(12.0, hold_s=0.5)
+    for link in links:
+        stage.detour(link, 300.0, late_s)
+    stage.go(20.0)
+    for _ in range(8):
+        for share, for_s in ((0.0, late_s + 1.0), (1.0, 17.3)):
+            stage.appetite("a", share)
+            stage.appetite("b", share)
+            stage.go(for_s)
+    stage.go(200.0)
+    assert stage.flows_A("panel") == 19.0, "all is in time again"
+
+
+def cars_whose_reports_are_late_hide_no_load_when_they_draw_less() -> None:
+    _told_late("a", "b", late_s=6.0)
+
+
+def cars_whose_readings_are_late_hide_no_load_when_they_draw_less() -> None:
+    _told_late("a#driver", "b#driver", late_s=4.9)

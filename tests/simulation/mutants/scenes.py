@@ -593,3 +593,9 @@ shows("a frozen meter is judged by cars of later")(
 shows("cars are taken as they told last")(
     meter_scenes.cars_that_begin_while_a_reading_waits_to_be_judged_hide_no_load
 )
+shows("cars told of now, however late that is heard")(
+    meter_scenes.cars_whose_reports_are_late_hide_no_load_when_they_draw_less
+)
+shows("hardware shows what is, however late that is read")(
+    meter_scenes.cars_whose_readings_are_late_hide_no_load_when_they_draw_less
+)

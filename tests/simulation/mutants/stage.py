@@ -16,6 +16,7 @@ from actors.simulation.plan import (
     Car,
     Crash,
     Cut,
+    Detour,
     Load,
     MeterFails,
     MeterFault,
@@ -88,6 +89,11 @@ class Stage:
     def cut(self, link: str, for_s: float, direction: Direction = "both") -> None:
         """A link carries nothing."""
         self._happen(Cut(at_s=self.world.now_s, link=link, direction=direction, for_s=for_s))
+
+    def detour(self, link: str, for_s: float, late_s: float) -> None:
+        """What a link carries upwards comes late."""
+        now_s = self.world.now_s
+        self._happen(Detour(at_s=now_s, link=link, direction="up", for_s=for_s, late_s=late_s))
 
     def load(self, node: str, current_A: float) -> None:
         """What else than cars draws there."""
