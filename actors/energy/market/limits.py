@@ -167,30 +167,30 @@ class PathLimits:
         if self.extras:
             return (self.path_A > 0.0) & (self.path_grid_W > 0.0)
         node_A, node_grid_W = once(self.node_A), once(self.node_grid_W)
-        if _greatest(node_A[:, 0]) <= 0.0 or _greatest(node_grid_W[:, 0]) <= 0.0:  # of the root, so of all
-            return self._everywhere(False)
         closed = node_A <= 0.0
         if self.maybe_in_watts:
             closed = closed | (node_grid_W <= 0.0)
         if not any_of(closed):
             return self._everywhere(True)
+        if all_of(closed[:, 0]):  # the root, so all
+            return self._everywhere(False)
         closed = self._on_any_path(closed)
         return repeated(~once(closed), len(self.node_A))
 
     def _limited(self, node_limits: Floats) -> Bools:
         """Where any node on the path has a limit."""
         node_limits = once(node_limits)
-        if _greatest(node_limits[:, 0]) < np.inf:  # the root, so all
+        if all_of(node_limits[:, 0] < np.inf):  # the root, so all
             return self._everywhere(True)
-        if _least(node_limits) == np.inf:
-            return self._everywhere(False)
-        return self._on_any_path(np.isfinite(node_limits))
+        return self._on_any_path(node_limits < np.inf)
 
     def _everywhere(self, holds: bool) -> Bools:
         return same_rows(holds, (len(self.node_A), len(self.shape.evses)), np.bool_)
 
     def _on_any_path(self, holds: Bools) -> Bools:
         """Where something holds of any node on the path."""
+        if not any_of(holds):
+            return self._everywhere(False)
         found = along_paths(self.shape, holds, np.maximum)
         return self._everywhere(True) if all_of(found) else repeated(found, len(self.node_A))
 
@@ -328,15 +328,6 @@ def _to_grid(tree: CompiledTree, efficiency: Floats, direction: Direction) -> Fl
             else:
                 factor[:, level] = factor[:, above] * efficiency[:, above]
     return factor
-
-
-def _greatest(values: Floats) -> float:
-    """Of a few, not one for each node."""
-    return float(max(values.tolist()))
-
-
-def _least(values: Floats) -> float:
-    return float(np.minimum.reduce(values, axis=None))
 
 
 def along_paths(shape: Shape, values: NDArray[T], pick: Callable[..., Any]) -> NDArray[T]:
