@@ -431,18 +431,22 @@ class Branch:
 
     def currents_A(self, now_s: float) -> tuple[tuple[float, float, float], float]:
         """What all EVSEs below that are heard say that they draw, per phase; and since when each of them has
-        told that, as far as that is proven. One that draws nothing needs no proof: it explains nothing."""
+        told that, as far as that is proven. Of one that draws nothing it is enough to have heard that: it
+        explains nothing of what a meter shows."""
         L1 = L2 = L3 = 0.0
         told_s = now_s
         for name, child in self._children.items():
             if not self.alive(now_s, name):
                 continue
-            for row in child.status:
-                if row.kind == "EvseManager" and row.alive and any(row.currents_A):
-                    one, two, three = row.currents_A
-                    L1, L2, L3 = L1 + one, L2 + two, L3 + three
+            for number, row in enumerate(child.status):
+                if row.kind != "EvseManager" or not row.alive:
+                    continue
+                one, two, three = row.currents_A
+                L1, L2, L3 = L1 + one, L2 + two, L3 + three
+                age_s: float | None = now_s - child.status_s + (row.age_s if number else 0.0)
+                if one or two or three:
                     age_s = _age_s(now_s, child, row)
-                    told_s = min(told_s, -math.inf if age_s is None else now_s - age_s)
+                told_s = min(told_s, -math.inf if age_s is None else now_s - age_s)
         return (L1, L2, L3), told_s
 
     def settle_time_s(self) -> float:

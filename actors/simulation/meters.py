@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 EVERY_S = (0.5, 2.0)
 """Between two readings, of the quickest meter and the slowest."""
 MOST_UNDER_WAY = 10_000
+NOISE_A = 0.02
+"""A meter without a clock never shows the same twice, or it would be taken for frozen."""
 TOO_LITTLE = 0.4
 """Of what cars tell, that a meter shows of all."""
 NO_CURRENT_A = (math.inf, -math.inf, -1e9, 1e7)
@@ -120,7 +122,7 @@ class Meter:
             world.at(now_s + config.frozen_s / (1.0 - RHO), self._is_frozen, self._changed)
         flows = None if self.slot.ledger is None else self.slot.ledger.committed(own_s)
         if known[1] is not None and flows is not None:
-            self._knows(max(event.currents_A) - flows.import_A, known[1])
+            self._knows(max(event.currents_A) - NOISE_A - flows.import_A, known[1])
 
     def _is_silent(self, heard: int, _: object = None) -> None:
         if heard == self._heard:
@@ -147,7 +149,8 @@ class Meter:
             world.at(again_s, world.checker.look, again_s, self.slot.id)
 
     def _flow_A(self) -> Currents:
-        L1, L2, L3 = (self.fuse.load_A * part for part in self._parts)
+        noise_A = 0.0 if self._has_clock else self._random.random() * NOISE_A
+        L1, L2, L3 = (self.fuse.load_A * part + noise_A for part in self._parts)
         for evse in self.evses:
             one, two, three = evse.hardware.currents_A()
             L1, L2, L3 = L1 + one, L2 + two, L3 + three

@@ -425,7 +425,7 @@ def test_currents_are_as_old_as_the_grant_that_they_were_told_in_answer_to_howev
 def test_who_draws_nothing_need_not_prove_when() -> None:
     parent = branch()
     parent.hear(0.0, report("a", 1.0, status=(ModuleStatus(id="a", kind="EvseManager", controller="c"),)))
-    assert parent.currents_A(0.5) == ((0.0, 0.0, 0.0), 0.5)
+    assert parent.currents_A(0.5) == ((0.0, 0.0, 0.0), 0.0)
 
 
 # --- never forgotten too soon ----------------------------------------------------------------------

@@ -86,7 +86,7 @@ def _told_late(*links: str, late_s: float) -> None:
         stage.detour(link, 300.0, late_s)
     stage.go(20.0)
     for _ in range(8):
-        for share, for_s in ((0.0, late_s + 1.0), (1.0, 17.3)):
+        for share, for_s in ((0.1, late_s + 1.3), (1.0, 17.3)):
             stage.appetite("a", share)
             stage.appetite("b", share)
             stage.go(for_s)
