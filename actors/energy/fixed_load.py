@@ -14,7 +14,8 @@ load that is counted with are together never more than the fuse, but for the mom
     no reading for `timeout_s`, the same one for `frozen_s`, less than the cars draw,
     no sample for `UNSTEADY_S`, none yet: the declared load counts
 
-A load that rises counts at once, one that falls after `hold_s`. Which phase of a car is which phase of the
+A load that rises counts at once, one that falls after `hold_s`, or after as long as cars may have paused
+between two tellings, if that is longer. Which phase of a car is which phase of the
 meter plays no part: if cars claim more of a phase than is theirs, all of it was sold to them anyhow.
 """
 
@@ -106,6 +107,8 @@ class FixedLoad:
         """From when on they said that."""
         self._told_s = now_s
         """Since when all of them have told what they draw."""
+        self._unseen: deque[tuple[float, float]] = deque([(now_s, 0.0)], MOST_READINGS)
+        """For how long before they told something, at that moment, they may have drawn something else."""
         self._samples: deque[tuple[float, float]] = deque()
         """With the highest first, as those that are older and lower count no more."""
         self._sample_A = 0.0
@@ -144,6 +147,8 @@ class FixedLoad:
     def note_cars(self, now_s: float, currents_A: Currents, told_s: float) -> None:
         """What all EVSEs below say that they draw together, each of them surely since `told_s`."""
         if self.meter is not None:
+            if told_s > self._told_s:
+                self._unseen.append((now_s, now_s - self._told_s))
             self._told_s = told_s
             if currents_A != self._cars[-1][1]:
                 self._cars.append((now_s, currents_A))
@@ -154,12 +159,11 @@ class FixedLoad:
             return False
         while self._readings and self._told_s >= self._readings[0][0] + READING_S:
             self._judge(*self._readings.popleft())
-        while self._samples and now_s > self._samples[0][0] + self.meter.hold_s:
-            self._samples.popleft()
-        before_A, self.fault = self.counted_A, self._fault(now_s)
         if self._is_mute(now_s):
             self._readings.clear()
             self._sampled_s = -math.inf  # what was measured before says nothing of what is after
+        self._forget(now_s)
+        before_A, self.fault = self.counted_A, self._fault(now_s)
         measured_A = max(self._sample_A, self._least_A, self._samples[0][1] if self._samples else 0.0)
         self.counted_A = math.ceil((measured_A + self.meter.margin_A) / STEP_A - 1e-9) * STEP_A
         if self.fault:
@@ -191,6 +195,19 @@ class FixedLoad:
             self._least_A = 0.0
         self._sample_A = max(0.0, *(shown - cars for shown, cars in zip(shown_A, low, strict=True)))
         self._note(at_s, self._sample_A)
+
+    def _forget(self, now_s: float) -> None:
+        """Samples count for `hold_s`, and until one that was read so much later was judged: a car that paused
+        and went on unseen between two tellings makes all readings of meanwhile show less."""
+        assert self.meter is not None
+        while len(self._unseen) > 1 and self._unseen[0][0] < self._sampled_s:
+            self._unseen.popleft()
+        over_s = now_s - self.meter.hold_s
+        if self._sampled_s > -math.inf:
+            unseen_s = max(for_s for _, for_s in self._unseen)
+            over_s = min(over_s, self._sampled_s - max(self.meter.hold_s, unseen_s))
+        while self._samples and self._samples[0][0] < over_s:
+            self._samples.popleft()
 
     def _note(self, at_s: float, load_A: float) -> None:
         if load_A <= 0.0:

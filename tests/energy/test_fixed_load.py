@@ -87,7 +87,7 @@ def test_a_load_that_rises_counts_at_once_and_one_that_falls_after_a_while() -> 
     assert load.counted_A == 10.0
     run(load, 12.0, 10.0 + LAG_S + METER.hold_s, 3.0)
     assert load.counted_A == 10.0
-    run(load, 10.0 + LAG_S + METER.hold_s, 30.0, 3.0)
+    run(load, 10.0 + LAG_S + METER.hold_s, 11.0 + 2 * LAG_S + METER.hold_s, 3.0)
     assert load.counted_A == 4.0
 
 

@@ -104,6 +104,9 @@ def _netted(amounts: Iterable[Amount]) -> Amount:
     )
 
 
+SOON = Edit(f"{LOAD}._forget", "if self._sampled_s > -math.inf:", "if False:")
+"""What was measured counts for `hold_s` alone. It covers up others, so they come with it."""
+
 BREAKS = (
     # --- the ledger: what is raised -----------------------------------------------------------------
     Break(
@@ -561,7 +564,7 @@ BREAKS = (
         metered=True,
         breaks="What a meter shows above all that cars may draw counts for `hold_s`, not until a later reading was "
         "judged.",
-        edits=_edit(f"{LOAD}.update", "self._sample_A, self._least_A,", "self._sample_A,"),
+        edits=(SOON, Edit(f"{LOAD}.update", "self._sample_A, self._least_A,", "self._sample_A,")),
     ),
     Break(
         name="a silent meter goes on being believed",
@@ -597,13 +600,19 @@ BREAKS = (
         name="hardware shows what is, however late that is read",
         metered=True,
         breaks="What a reading shows of currents counts as of now, not as of what it surely came after.",
-        edits=_edit(f"{ACTUATOR}.Actuator.read", "= told.told_s", "= now_s"),
+        edits=(SOON, Edit(f"{ACTUATOR}.Actuator.read", "= told.told_s", "= now_s")),
+    ),
+    Break(
+        name="a pause that nobody told of is lower load",
+        metered=True,
+        breaks="What was measured counts for `hold_s`, also if cars may have paused unseen for longer.",
+        edits=(SOON,),
     ),
     Break(
         name="cars are taken as they told last",
         metered=True,
         breaks="A reading is judged by what cars told last, also if they told something else around it.",
-        edits=_edit(f"{LOAD}._judge", "in self._cars]", "in [self._cars[-1]]]"),
+        edits=(SOON, Edit(f"{LOAD}._judge", "in self._cars]", "in [self._cars[-1]]]")),
     ),
 )
 BY_NAME = {mutant.name: mutant for mutant in BREAKS}

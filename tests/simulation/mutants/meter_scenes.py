@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 from msgspec.structs import replace
 
+from actors.energy.fixed_load import FixedLoad, MeterConfig, MeterReading
 from actors.simulation.plan import Car, MeterFault
 from tests.simulation.mutants.stage import METERED, Stage
 
@@ -83,10 +86,10 @@ def cars_that_begin_while_a_reading_waits_to_be_judged_hide_no_load() -> None:
 def _told_late(*links: str, late_s: float) -> None:
     stage = _charging(12.0, hold_s=0.5)
     for link in links:
-        stage.detour(link, 300.0, late_s)
+        stage.detour(link, 450.0, late_s)
     stage.go(20.0)
-    for _ in range(8):
-        for share, for_s in ((0.1, late_s + 1.3), (1.0, 17.3)):
+    for number in range(16):
+        for share, for_s in ((0.1, late_s + 0.2 * number - 1.0), (1.0, 17.3)):
             stage.appetite("a", share)
             stage.appetite("b", share)
             stage.go(for_s)
@@ -100,3 +103,16 @@ def cars_whose_reports_are_late_hide_no_load_when_they_draw_less() -> None:
 
 def cars_whose_readings_are_late_hide_no_load_when_they_draw_less() -> None:
     _told_late("a#driver", "b#driver", late_s=4.9)
+
+
+def a_car_that_pauses_between_two_reports_hides_no_load() -> None:
+    load = FixedLoad(20.0, MeterConfig(hold_s=2.0), 0.0)
+    load.note_cars(0.0, (8.0,) * 3, 0.0)
+    for tenths in range(0, 400, 5):
+        now_s = tenths / 10.0
+        shown_A = 12.0 if 13.0 <= now_s < 28.5 else 20.0
+        if now_s in (10.0, 30.0):
+            load.note_cars(now_s, (8.0,) * 3, now_s)
+        load.hear(now_s, MeterReading(currents_A=(shown_A,) * 3, t_meter_s=now_s), math.inf)
+        load.update(now_s)
+        assert now_s < 10.0 or load.counted_A == 13.0

@@ -599,3 +599,6 @@ shows("cars told of now, however late that is heard")(
 shows("hardware shows what is, however late that is read")(
     meter_scenes.cars_whose_readings_are_late_hide_no_load_when_they_draw_less
 )
+shows("a pause that nobody told of is lower load")(
+    meter_scenes.a_car_that_pauses_between_two_reports_hides_no_load
+)
