@@ -116,6 +116,8 @@ class FixedLoad:
         self._least_s, self._least_A = -math.inf, 0.0
         """What the load was at least, and when, since the last sample; no older one takes it back."""
         self._shows_less = False
+        self._moves = False
+        """Whether it has said something else than what was heard first: it may be frozen since before."""
 
     def hear(self, now_s: float, reading: MeterReading, most_A: float) -> None:
         """Take a reading; `most_A` is all that the cars may draw at most, per phase."""
@@ -127,12 +129,13 @@ class FixedLoad:
             return
         self._trouble = ""
         if reading != self._last:
+            self._moves = self._moves or self._last is not None
             self._last, self._changed_s = reading, now_s
         self._heard_s = now_s
         if self._readings and now_s < self._readings[-1][0] + TOGETHER_S:
             at_s, since_s, others_A = self._readings.pop()
             self._readings.append((at_s, since_s, _highest(others_A, reading.currents_A)))
-        else:
+        elif self._moves:
             self._readings.append((now_s, self._changed_s, reading.currents_A))
         if now_s < self._changed_s + self.meter.frozen_s:  # else cars that come down would look like load
             at_least_A = max(reading.currents_A) - most_A

@@ -60,8 +60,9 @@ def test_without_a_meter_what_is_declared_counts() -> None:
 def test_what_is_declared_counts_until_the_meter_has_told_enough() -> None:
     load = metered()
     show(load, 0.0, 5.0)
-    assert (load.counted_A, load.fault) == (20.0, "its meter has not told enough yet")
     show(load, LAG_S, 5.0)
+    assert (load.counted_A, load.fault) == (20.0, "its meter has not told enough yet"), "it may be frozen"
+    show(load, 2 * LAG_S, 5.0)
     assert (load.counted_A, load.fault) == (6.0, "")
     assert load.text() == "6 A are kept for its fixed load (measured)"
 
@@ -338,6 +339,7 @@ def test_a_frozen_meter_does_not_take_less_for_load_while_the_cars_take_more() -
 
 def flooded() -> None:
     load = metered()
+    load.hear(0.0, MeterReading(currents_A=(2.0,) * 3), math.inf)
     for k in range(30_000):
         load.hear(k / 10_000, MeterReading(currents_A=(12.0 if k == 777 else 3.0,) * 3), math.inf)
     assert len(load._readings) <= 3.0 / TOGETHER_S + 1

@@ -591,6 +591,12 @@ BREAKS = (
         edits=_edit(f"{LOAD}._judge", "<= since_s -", "<= at_s -"),
     ),
     Break(
+        name="a new life believes a meter that does not move",
+        metered=True,
+        breaks="What a meter says counts for a new life of its node, though it may be frozen since before.",
+        edits=_edit(f"{LOAD}.hear", "elif self._moves:", "else:"),
+    ),
+    Break(
         name="cars told of now, however late that is heard",
         metered=True,
         breaks="What a report tells of currents counts as told when it was heard, not when it was surely sent.",

@@ -58,6 +58,16 @@ def a_load_that_rises_behind_a_frozen_meter_is_kept_free_as_declared() -> None:
     _rises_unseen("frozen")
 
 
+def a_load_that_rose_behind_a_frozen_meter_before_its_node_began_anew_is_kept_free() -> None:
+    stage = _charging(2.0)
+    stage.meter_fails("panel", "frozen", 300.0)
+    stage.load("panel", 18.0)
+    stage.go(3.0)
+    stage.crash("panel", 0.5)
+    stage.go(LONG_S)
+    assert stage.flows_A("panel") == 12.0, "what is declared counts"
+
+
 def cars_that_take_more_behind_a_frozen_meter_hide_no_load() -> None:
     stage = Stage(METERED.replace("driver: plant", "driver: plant, hold_s: 1"))
     stage.load("panel", 12.0)

@@ -602,3 +602,6 @@ shows("hardware shows what is, however late that is read")(
 shows("a pause that nobody told of is lower load")(
     meter_scenes.a_car_that_pauses_between_two_reports_hides_no_load
 )
+shows("a new life believes a meter that does not move")(
+    meter_scenes.a_load_that_rose_behind_a_frozen_meter_before_its_node_began_anew_is_kept_free
+)
