@@ -59,11 +59,15 @@ def a_load_that_rises_behind_a_frozen_meter_is_kept_free_as_declared() -> None:
 
 
 def a_load_that_rose_behind_a_frozen_meter_before_its_node_began_anew_is_kept_free() -> None:
-    stage = _charging(2.0)
+    stage = Stage(METERED.replace("driver: plant", "driver: plant, frozen_s: 240"))
+    stage.go(LONG_S)
     stage.meter_fails("panel", "frozen", 300.0)
     stage.load("panel", 18.0)
     stage.go(3.0)
     stage.crash("panel", 0.5)
+    stage.go(10.0)
+    stage.plug("a", CAR)
+    stage.plug("b", CAR)
     stage.go(LONG_S)
     assert stage.flows_A("panel") == 12.0, "what is declared counts"
 
