@@ -18,7 +18,7 @@ from actors.simulation.streams import stream
 from actors.simulation.tight_loads import draw_tight_loads
 from actors.site import EnergyNodeConfig, EvseManagerConfig, MeterConfig, Module, Site
 
-METERED_RUNS = 0.15
+METERED_RUNS = 0.125
 """Share of the drawn runs in which some panels have fixed loads and meters."""
 MOST_LOADED = 3
 """Panels with a load of their own."""

@@ -6,7 +6,8 @@ takes `reach_s`, as with a limit that drops (checker.py): 10 update intervals, s
 clocks, 4 more, as a grant may answer a report that was late by so much, and the settle time with a tenth.
 A node knows of a load
 
-    whatever it is   when a life of the node begins: the declared load counts, and none is ever more
+    whatever it is   when a life of the node begins: the declared load counts, and none is ever more; a meter
+                     is believed only when it has said something new in that life
     what is shown    when it hears a reading that shows more than all cars may draw
     whatever it is   when the meter was silent for `timeout_s`, or has said the same for `frozen_s`
     whatever it is   `known_s` after it was there, at the latest
