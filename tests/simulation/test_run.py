@@ -41,9 +41,17 @@ FOUND = {
         9_800_488,
         Knobs(evses=4, spots=KINDS[:11], meters=0.0),
     ),
+    # Cars never stood still after a load had risen.
+    "what no car explains is forgotten": (3033, Knobs(evses=5, meters=1.0)),
+    # Reports were late, and what cars had drawn hid as much load.
+    "cars told of now, however late that is heard": (3068, Knobs(evses=5, meters=1.0)),
+    # So were readings.
+    "hardware shows what is, however late that is read": (30_001, Knobs(evses=3, meters=1.0)),
+    # A meter was frozen, the load rose, and then the node began anew.
+    "a new life believes a meter that does not move": (30_046, Knobs(evses=3, meters=1.0)),
 }
 """By the break of a rule that was no rule yet; with the kinds of tight spots that there were then, and without
-meters, as there were none then."""
+meters where there were none then."""
 
 
 LATE = {

@@ -22,6 +22,8 @@ def as_yaml(site: Site) -> str:
             "module": module.kind,
             "config": {k: v for k, v in msgspec.to_builtins(module.config).items() if v is not None},
         }
+        if module.meter is not None:
+            modules[module.id]["meter"] = msgspec.to_builtins(module.meter)
         if module.children:
             modules[module.id]["connections"] = {"energy_trunk": list(module.children)}
     controllers = {c.name: {"modules": list(c.modules)} for c in site.controllers.values()}
@@ -30,7 +32,7 @@ def as_yaml(site: Site) -> str:
 
 @pytest.mark.parametrize("seed", range(60))
 def test_a_drawn_site_is_a_sound_configuration(seed: int) -> None:
-    site = draw_site(seed, Knobs(deep=True if seed % 10 == 0 else None))
+    site = draw_site(seed, Knobs(deep=True if seed % 10 == 0 else None, meters=float(seed % 2)))
     read = parse_site(as_yaml(site), "drawn")
     assert read.digest == site.digest
     assert list(read.modules) == list(site.modules)

@@ -588,7 +588,7 @@ BREAKS = (
         name="a frozen meter is judged by cars of later",
         metered=True,
         breaks="A reading that is the same as before is judged, though cars have changed since it was another.",
-        edits=_edit(f"{LOAD}._judge", "<= since_s -", "<= at_s -"),
+        edits=(SOON, Edit(f"{LOAD}._judge", "<= since_s -", "<= at_s -")),
     ),
     Break(
         name="a new life believes a meter that does not move",
@@ -600,7 +600,10 @@ BREAKS = (
         name="cars told of now, however late that is heard",
         metered=True,
         breaks="What a report tells of currents counts as told when it was heard, not when it was surely sent.",
-        edits=_edit(f"{ENERGY}.branch._age_s", "now_s - child.status_sent_s", "now_s - child.status_s"),
+        edits=(
+            SOON,
+            Edit(f"{ENERGY}.branch._age_s", "now_s - child.status_sent_s", "now_s - child.status_s"),
+        ),
     ),
     Break(
         name="hardware shows what is, however late that is read",
