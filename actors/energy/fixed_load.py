@@ -15,8 +15,8 @@ load that is counted with are together never more than the fuse, but for the mom
     no sample for `UNSTEADY_S`, none yet: the declared load counts
 
 A load that rises counts at once, one that falls after `hold_s`, or after as long as cars may have paused
-between two tellings, if that is longer. Which phase of a car is which phase of the
-meter plays no part: if cars claim more of a phase than is theirs, all of it was sold to them anyhow.
+between two tellings, if that is longer. Phases of cars are taken for those
+of the meter: a one-phase car on another than it tells can hide as much load there (docs/safety.md).
 """
 
 from __future__ import annotations
