@@ -10,8 +10,8 @@ from __future__ import annotations
 import gc
 import statistics
 import time
-from collections.abc import Sequence
-from itertools import pairwise
+from collections.abc import Iterator, Sequence
+from itertools import count, islice, pairwise
 
 import msgspec
 from msgspec.structs import replace
@@ -29,8 +29,11 @@ __all__ = ["FAMILIES", "measure_market"]
 
 STAGES = ("read_ms", "allocate_ms", "build_ms", "all_ms")
 QUICK_RUNS = 3
-RATIOS = {"depth 50": ("depth 3", 3.0), "floors, fine slice": ("floors", 1.1)}
-"""Of what: so many times as long as the other, at most."""
+RATIOS = {
+    "depth 50": ("depth 3", "all_ms", 3.0),
+    "floors, fine slice": ("floors", "allocate_ms", 1.1),
+}
+"""Than which, in which stage, and how many times as long at most."""
 
 
 def measure_market(names: Sequence[str] = tuple(FAMILIES), *, quick: bool = False) -> list[Row]:
@@ -40,12 +43,12 @@ def measure_market(names: Sequence[str] = tuple(FAMILIES), *, quick: bool = Fals
         with worker_pool(1) as pool:
             found[name] = pool.submit(measure, name, quick).result()
         row = found[name]
-        if name in RATIOS and RATIOS[name][0] in found:
-            other, most = RATIOS[name]
-            figure = "all_ms" if name.startswith("depth") else "allocate_ms"
-            ratio = row.figures[figure] / found[other].figures[figure]
+        if name in RATIOS:
+            other, figure, most = RATIOS[name]
+            with worker_pool(1) as pool:
+                times = pool.submit(measure_ratio, name, other, figure, quick).result()
             found[name] = replace(
-                row, figures={**row.figures, "times": ratio}, reach={**row.reach, "times": most}
+                row, figures={**row.figures, "times": times}, reach={**row.reach, "times": most}
             )
     return list(found.values())
 
@@ -58,18 +61,31 @@ def measure(name: str, quick: bool = False) -> Row:
     return Row(bench="market", name=name, what=family.what, figures=figures, reach=family.reach)
 
 
+def measure_ratio(name: str, other: str, figure: str, quick: bool = False) -> float:
+    """How many times as long as another family takes one, run by run in turn, in this process: so what else
+    the machine does meanwhile slows down both."""
+    run_smoothly()
+    stage, runs = STAGES.index(figure), QUICK_RUNS if quick else FAMILIES[name].runs
+    pairs = zip(_runs(FAMILIES[name]), _runs(FAMILIES[other]), strict=False)
+    return statistics.median([one[stage] / two[stage] for one, two in islice(pairs, runs)])
+
+
 def medians(family: Family, runs: int) -> dict[str, float]:
     """Milliseconds of each stage, in this process."""
+    times = islice(_runs(family), runs)
+    return dict(zip(STAGES, map(statistics.median, zip(*times, strict=True)), strict=True))
+
+
+def _runs(family: Family) -> Iterator[list[float]]:
+    """Milliseconds of each stage, run after run, without end."""
     wire = msgspec.msgpack.encode(all_packed(family.make()))
     decoder = msgspec.msgpack.Decoder(EnergyFlowRequest)
-    times: list[list[float]] = []
     run = _run_changed if family.changed else _run_new
     gc.collect()
-    for number in range(1 + runs):  # what a run made is freed as it returns, after its last mark
+    for number in count():  # what a run made is freed as it returns, after its last mark
         times_ms = run(family, decoder.decode(wire), number)
         if number:  # the first warms up
-            times.append(times_ms)
-    return dict(zip(STAGES, map(statistics.median, zip(*times, strict=True)), strict=True))
+            yield times_ms
 
 
 def _run_new(family: Family, request: EnergyFlowRequest, _: int) -> list[float]:
