@@ -4,10 +4,10 @@
 
 Both sides of that are true only for their own moment: an EVSE's report comes after its current has changed,
 the meter shows it at once. So a reading is judged when all EVSEs have told what they drew after it, and only
-if what they told has not changed meanwhile, nor since the meter began to say just that, as it may be
-frozen: that is a *sample*. What cannot wait is what no car can explain: a meter above the sum of all
-exposures. So a reading above the fuse counts at once, since exposures and the
-load that is counted with are together never more than the fuse, but for the moment after a load has risen.
+if what they told has not changed meanwhile, nor since the meter began to say just that, as it may be frozen:
+that is a *sample*. What cannot wait is what no car can explain: a meter above the sum of all exposures. So a
+reading above the fuse counts at once, since exposures and the load that is counted with are together never
+more than the fuse, but for the moment after a load has risen.
 
     counted = the highest sample of the last `hold_s`, or the last one of all, or what no car can explain
               since then, + `margin_A`
@@ -15,8 +15,8 @@ load that is counted with are together never more than the fuse, but for the mom
     no sample for `UNSTEADY_S`, none yet: the declared load counts
 
 A load that rises counts at once, one that falls after `hold_s`, or after as long as cars may have paused
-between two tellings, if that is longer. Phases of cars are taken for those
-of the meter: a one-phase car on another than it tells can hide as much load there (docs/safety.md).
+between two tellings, if that is longer. Phases of cars are taken for those of the meter: a one-phase car on
+another than it tells can hide as much load there (docs/safety.md).
 """
 
 from __future__ import annotations
