@@ -11,7 +11,7 @@ from tests.integration.conftest import RunningSite, plugged, site_data, wait_for
 
 Begin = Callable[..., RunningSite]
 FUSE_A, DECLARED_A = 63.0, 40.0
-RISES_S, DIES_S, BACK_S, FREEZES_S = 16.0, 24.0, 36.0, 46.0
+RISES_S, DIES_S, BACK_S, FREEZES_S = 28.0, 38.0, 50.0, 70.0
 """After the plant has begun: each is seen before the next comes, also where the machine is busy."""
 BEFORE, AFTER = [4, 9.7, 6], [4, 29.7, 6]
 LEFT_A, LEFT_AFTER_A = FUSE_A - 11.0, FUSE_A - 31.0  # and the margin of 1 A, rounded up to half an ampere
@@ -36,7 +36,7 @@ def test_cars_get_what_the_building_leaves_as_long_as_its_meter_can_be_believed(
             {"node": "garage_node", "at_s": FREEZES_S, "state": "frozen"},
         ],
     }
-    data["active_modules"]["garage_node"]["meter"] |= {"frozen_s": 6}
+    data["active_modules"]["garage_node"]["meter"] |= {"frozen_s": 6, "hold_s": 5}
     site = begin.data(data, "building_load")  # type: ignore[attr-defined]
 
     def cars_get(amount_A: float) -> Callable[[], bool]:
