@@ -21,7 +21,7 @@ from tests.integration.modbus_meter import ModbusMeter, modbus_meter
 
 Begin = Callable[..., RunningSite]
 FUSE_A, DECLARED_A = 63.0, 40.0
-RISES_S = 16.0
+RISES_S = 45.0
 BEFORE_A, AFTER_A = 9.7, 34.7
 LEFT_A, LEFT_AFTER_A = (
     32.0,
