@@ -113,6 +113,8 @@ class FixedLoad:
         """With the highest first, as those that are older and lower count no more."""
         self._sample_A = 0.0
         self._sampled_s = -math.inf
+        self._first_s = -math.inf
+        """When the first sample was read since nothing was known."""
         self._least_s, self._least_A = -math.inf, 0.0
         """What the load was at least, and when, since the last sample; no older one takes it back."""
         self._shows_less = False
@@ -193,6 +195,8 @@ class FixedLoad:
         if any(most_A - least_A > STEADY_A for least_A, most_A in zip(low, high, strict=True)):
             return
         self._shows_less = sum(shown_A) < sum(low) * (1.0 - LESS_PART) - LESS_A
+        if self._sampled_s == -math.inf:
+            self._first_s = at_s
         self._sampled_s = at_s
         if at_s >= self._least_s:
             self._least_A = 0.0
@@ -207,10 +211,13 @@ class FixedLoad:
             self._unseen.popleft()
         over_s = now_s - self.meter.hold_s
         if self._sampled_s > -math.inf:
-            unseen_s = max(for_s for _, for_s in self._unseen)
-            over_s = min(over_s, self._sampled_s - max(self.meter.hold_s, unseen_s))
+            over_s = min(over_s, self._sampled_s - max(self.meter.hold_s, self._unseen_s()))
         while self._samples and self._samples[0][0] < over_s:
             self._samples.popleft()
+
+    def _unseen_s(self) -> float:
+        """For how long cars may have paused unseen, as far as it matters to what is judged."""
+        return max(for_s for _, for_s in self._unseen)
 
     def _note(self, at_s: float, load_A: float) -> None:
         if load_A <= 0.0:
@@ -229,8 +236,8 @@ class FixedLoad:
             return f"its meter shows the same for {self.meter.frozen_s:g} s or more"
         if self._shows_less:
             return "its meter shows less than the cars draw"
-        if self._sampled_s == -math.inf:
-            return NOT_YET
+        if self._sampled_s == -math.inf or self._sampled_s < self._first_s + self._unseen_s():
+            return NOT_YET  # all that was judged may be of one pause
         if now_s >= self._sampled_s + UNSTEADY_S:
             return f"the cars' currents never stood still for {UNSTEADY_S:g} s"
         return ""

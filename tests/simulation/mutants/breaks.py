@@ -104,8 +104,12 @@ def _netted(amounts: Iterable[Amount]) -> Amount:
     )
 
 
-SOON = Edit(f"{LOAD}._forget", "if self._sampled_s > -math.inf:", "if False:")
-"""What was measured counts for `hold_s` alone. It covers up others, so they come with it."""
+SOON = (
+    Edit(f"{LOAD}._forget", "if self._sampled_s > -math.inf:", "if False:"),
+    Edit(f"{LOAD}._fault", " or self._sampled_s < self._first_s + self._unseen_s()", ""),
+)
+"""What was measured counts for `hold_s` alone, and the first of it at once. It covers up others, so they come
+with it."""
 
 BREAKS = (
     # --- the ledger: what is raised -----------------------------------------------------------------
@@ -564,7 +568,7 @@ BREAKS = (
         metered=True,
         breaks="What a meter shows above all that cars may draw counts for `hold_s`, not until a later reading was "
         "judged.",
-        edits=(SOON, Edit(f"{LOAD}.update", "self._sample_A, self._least_A,", "self._sample_A,")),
+        edits=(*SOON, Edit(f"{LOAD}.update", "self._sample_A, self._least_A,", "self._sample_A,")),
     ),
     Break(
         name="a silent meter goes on being believed",
@@ -588,7 +592,7 @@ BREAKS = (
         name="a frozen meter is judged by cars of later",
         metered=True,
         breaks="A reading that is the same as before is judged, though cars have changed since it was another.",
-        edits=(SOON, Edit(f"{LOAD}._judge", "<= since_s -", "<= at_s -")),
+        edits=(*SOON, Edit(f"{LOAD}._judge", "<= since_s -", "<= at_s -")),
     ),
     Break(
         name="a new life believes a meter that does not move",
@@ -601,7 +605,7 @@ BREAKS = (
         metered=True,
         breaks="What a report tells of currents counts as told when it was heard, not when it was surely sent.",
         edits=(
-            SOON,
+            *SOON,
             Edit(f"{ENERGY}.branch._age_s", "now_s - child.status_sent_s", "now_s - child.status_s"),
         ),
     ),
@@ -609,19 +613,19 @@ BREAKS = (
         name="hardware shows what is, however late that is read",
         metered=True,
         breaks="What a reading shows of currents counts as of now, not as of what it surely came after.",
-        edits=(SOON, Edit(f"{ACTUATOR}.Actuator.read", "= told.told_s", "= now_s")),
+        edits=(*SOON, Edit(f"{ACTUATOR}.Actuator.read", "= told.told_s", "= now_s")),
     ),
     Break(
         name="a pause that nobody told of is lower load",
         metered=True,
         breaks="What was measured counts for `hold_s`, also if cars may have paused unseen for longer.",
-        edits=(SOON,),
+        edits=SOON,
     ),
     Break(
         name="cars are taken as they told last",
         metered=True,
         breaks="A reading is judged by what cars told last, also if they told something else around it.",
-        edits=(SOON, Edit(f"{LOAD}._judge", "in self._cars]", "in [self._cars[-1]]]")),
+        edits=(*SOON, Edit(f"{LOAD}._judge", "in self._cars]", "in [self._cars[-1]]]")),
     ),
 )
 BY_NAME = {mutant.name: mutant for mutant in BREAKS}

@@ -129,4 +129,4 @@ def a_car_that_pauses_between_two_reports_hides_no_load() -> None:
             load.note_cars(now_s, (8.0,) * 3, now_s)
         load.hear(now_s, MeterReading(currents_A=(shown_A,) * 3, t_meter_s=now_s), math.inf)
         load.update(now_s)
-        assert now_s < 10.0 or load.counted_A == 13.0
+        assert now_s < 10.0 or load.counted_A >= 13.0, "12 A are load"
